@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class PiecesConfig(AppConfig):
+    """What: projects, components, assemblies, pieces; reading, soft deletion, restore."""
+
+    name = "pieces"

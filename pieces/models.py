@@ -1,0 +1,278 @@
+"""The hierarchy `Project -> Component -> Assembly -> Piece`, every field declared once, and its deletions.
+
+The sync schema, the wire shapes and the OpenAPI document are derived from these classes. A field's name on the
+wire is its `attname`. Lengths are whole millimetres, angles whole degrees (contract, "Words" and "Fields").
+"""
+
+import uuid
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from pieces.querysets import ActiveManager, AllManager
+from tenants.models import Company, GuidForeignKey
+from tenants.scope import TenantManager
+
+SHORT, LONG = 255, 4000  # characters
+MAX_PICTURE = 256 * 1024  # bytes, decoded
+DIGEST_SIZE = 16  # bytes
+
+READ_ONLY = frozenset({"created_at", "updated_at", "deleted_at"})
+INTERNAL = frozenset({"deletion_guid", "digest", "picture_digest"})
+
+
+def text(limit: int = SHORT) -> Any:
+    """An optional string; null (unknown) and "" (known to be empty) are kept apart."""
+    return models.CharField(max_length=limit, null=True, blank=True)
+
+
+def number(default: int | None = None) -> Any:
+    """An optional 32-bit integer."""
+    return models.IntegerField(null=True, blank=True, default=default)
+
+
+def picture() -> Any:
+    return models.BinaryField(null=True, blank=True, max_length=MAX_PICTURE, editable=True)
+
+
+def stored_digest() -> Any:
+    return models.BinaryField(null=True, max_length=DIGEST_SIZE, editable=False)
+
+
+def parent(model: str) -> Any:
+    return GuidForeignKey(model, on_delete=models.PROTECT, related_name="%(class)ss")
+
+
+class Kind(models.TextChoices):
+    """The four levels, from the top."""
+
+    PROJECT = "project"
+    COMPONENT = "component"
+    ASSEMBLY = "assembly"
+    PIECE = "piece"
+
+
+class Deletion(models.Model):
+    """One act of soft deletion: who, when, through what, how much. Every row it took carries its guid."""
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+")
+    company_guid: uuid.UUID
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    root_guid = models.UUIDField(db_index=True)
+    actor = models.CharField(max_length=300)
+    request_id = models.CharField(max_length=128, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    # How many rows below the root went with it.
+    components = models.PositiveIntegerField(default=0)
+    assemblies = models.PositiveIntegerField(default=0)
+    pieces = models.PositiveIntegerField(default=0)
+    restored_at = models.DateTimeField(null=True, blank=True)
+    restored_by = models.CharField(max_length=300, null=True, blank=True)
+
+    objects: ClassVar[Any] = TenantManager()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.root_guid}"
+
+
+class Entity(models.Model):
+    """What the four levels have in common."""
+
+    kind: ClassVar[Kind]
+    plural: ClassVar[str]
+    parents: ClassVar[tuple[str, ...]] = ()  # names of the foreign keys upwards, from the top
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
+    company_guid: uuid.UUID
+    is_active = models.BooleanField(default=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    deletion = GuidForeignKey(Deletion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    deletion_guid: uuid.UUID | None
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Of the content: all that a client sets except the guids and is_active (sync.content).
+    digest = stored_digest()
+
+    objects: ClassVar[Any] = ActiveManager()
+    all_objects: ClassVar[Any] = AllManager()
+    # Sees all tenants: only to find out whether a guid is taken, and for checks of the whole database.
+    across_companies: ClassVar[Any] = models.Manager()
+
+    class Meta:
+        abstract = True
+        default_manager_name = "all_objects"
+        constraints: ClassVar[Any] = (
+            # The conflict target of upserts: a guid of another company then trips the primary key instead.
+            models.UniqueConstraint(fields=["company", "guid"], name="%(class)s_company_guid"),
+            models.CheckConstraint(
+                name="%(class)s_active_or_deleted", condition=Q(is_active=Q(deleted_at__isnull=True))
+            ),
+        )
+
+    @classmethod
+    def wire_fields(cls) -> list["models.Field[Any, Any]"]:
+        """The fields that clients see, in the order of their declaration."""
+        return [field for field in cls._meta.concrete_fields if field.attname not in INTERNAL]
+
+    @classmethod
+    def settable_fields(cls) -> list["models.Field[Any, Any]"]:
+        """The fields that a sync may set."""
+        return [field for field in cls.wire_fields() if field.attname not in READ_ONLY]
+
+    @classmethod
+    def below(cls) -> list[type["Entity"]]:
+        """The models of the levels below, from the top."""
+        return [model for model in LEVELS if cls.kind in model.parents]
+
+
+class Project(Entity):
+    """An order of an end customer."""
+
+    kind = Kind.PROJECT
+    plural = "projects"
+
+    code = models.CharField(max_length=SHORT)
+    due_date = models.DateTimeField(null=True, blank=True)
+    in_production = models.BooleanField(null=True, blank=True, default=False)
+    company_name = text()
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Pictured(Entity):
+    """Entities with a picture: bytes here, base64 on the wire."""
+
+    picture = picture()
+    picture_digest = stored_digest()  # so that comparing two pictures needs neither of them
+
+    class Meta(Entity.Meta):
+        abstract = True
+
+
+class Component(Pictured):
+    """A window or door unit."""
+
+    kind = Kind.COMPONENT
+    plural = "components"
+    parents = ("project",)
+
+    project = parent("pieces.Project")
+    project_guid: uuid.UUID
+    code = models.CharField(max_length=SHORT)
+    designation = text()
+    quantity = number(default=1)
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Assembly(Pictured):
+    """A frame or sash."""
+
+    kind = Kind.ASSEMBLY
+    plural = "assemblies"
+    parents = ("project", "component")
+
+    project = GuidForeignKey(Project, on_delete=models.PROTECT, related_name="assemblies")
+    project_guid: uuid.UUID
+    component = GuidForeignKey(Component, on_delete=models.PROTECT, related_name="assemblies")
+    component_guid: uuid.UUID
+    trolley_cell = text()
+    trolley = text()
+    cell_number = number()
+
+    class Meta(Pictured.Meta):
+        verbose_name_plural = "assemblies"
+
+    def __str__(self) -> str:
+        return self.trolley_cell or str(self.guid)
+
+
+class Piece(Pictured):
+    """A cut profile."""
+
+    kind = Kind.PIECE
+    plural = "pieces"
+    parents = ("project", "component", "assembly")
+
+    piece_id = models.CharField(max_length=SHORT)
+    project = parent("pieces.Project")
+    project_guid: uuid.UUID
+    component = parent("pieces.Component")
+    component_guid: uuid.UUID
+    assembly = GuidForeignKey(Assembly, null=True, blank=True, on_delete=models.PROTECT, related_name="pieces")
+    assembly_guid: uuid.UUID | None
+
+    barcode = text()
+    orientation = text()
+    trolley = text()
+    cell = text()
+    trolley_cell = text()
+    operations = text(LONG)
+    component_code = text()
+    component_description = text()
+    info2 = text(LONG)
+    info3 = text(LONG)
+    client = text()
+    dealer = text()
+    project_description = text(LONG)
+    project_phase = text()
+    reinforcement_code = text()
+    hardware_info = text(LONG)
+    glass_info = text(LONG)
+    project_number = text()
+    component_number = text()
+    water_handle = text()
+    segment_order = text()
+    cutting_pattern = text()
+    fixing_mode = text()
+    material_type = text()
+    project_code_parent = text()
+    bar_id = text()
+    profile_code = text()
+    profile_name = text()
+    lamination = text()
+    gasket = text()
+    profile_color = text()
+    profile_type_ra = text()
+    profile_type = text()
+    trolley_size = text()
+    profile_code_with_color = text()
+    parent_assembly_trolley_cell = text()
+    mullion_trolley_cell = text()
+    glazing_bead_trolley_cell = text()
+
+    outer_length = number()
+    inner_length = number()
+    angle_left = number()
+    angle_right = number()
+    assembly_width = number()
+    assembly_height = number()
+    reinforcement_length = number()
+    other_length = number()
+    bar_rest = number()
+    bar_length = number()
+    bar_cutting_tolerance = number()
+    profile_width = number()
+    profile_height = number()
+    welding_tolerance = number()
+
+    class Meta(Pictured.Meta):
+        constraints: ClassVar[Any] = (
+            *Pictured.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["project", "piece_id"], condition=Q(is_active=True), name="piece_id_unique_in_project"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.piece_id
+
+
+LEVELS: tuple[type[Entity], ...] = (Project, Component, Assembly, Piece)

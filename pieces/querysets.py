@@ -1,0 +1,38 @@
+"""The querysets and managers of the four entities: soft deletion, and which rows a scope may see."""
+
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models
+
+from tenants.scope import TenantManager
+
+if TYPE_CHECKING:
+    from pieces.models import Entity  # noqa: F401  # the models import their managers
+
+
+class EntityQuerySet(models.QuerySet["Entity"]):
+    """Sets of rows that may be soft-deleted."""
+
+    def active(self) -> Self:
+        return self.filter(is_active=True)
+
+    def deleted(self) -> Self:
+        return self.filter(is_active=False)
+
+    def delete(self) -> Any:
+        """Refused: rows are only ever soft-deleted (pieces.deletion), or purged by an operator."""
+        raise TypeError("Rows are soft-deleted: see pieces.deletion.soft_delete().")
+
+    delete.queryset_only = True  # type: ignore[attr-defined]  # Django's flag: not copied onto managers
+
+
+class AllManager(TenantManager.from_queryset(EntityQuerySet)):  # type: ignore[misc]
+    """`all_objects`: the active and the soft-deleted rows of the scope."""
+
+
+class ActiveManager(AllManager):
+    """`objects`: the active rows of the scope."""
+
+    def get_queryset(self) -> EntityQuerySet:
+        rows: EntityQuerySet = super().get_queryset()
+        return rows.active()

@@ -1,0 +1,103 @@
+"""Reading a request's body within bounds: JSON only, plain or gzip, of known or unknown length."""
+
+import zlib
+from collections.abc import Mapping
+from typing import IO, Any
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.request import UnreadablePostError
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+
+from ractory.api.errors import TooLarge
+
+GZIP = 31  # zlib's window bits for the gzip format
+CHUNK = 64 * 1024
+MAX_GZIP_MEMBERS = 16  # concatenated streams; each costs a copy of what follows it
+
+
+def read_json_body(request: HttpRequest, *, limit: int) -> bytes:
+    """The body's bytes, unpacked, at most `limit` of them. It is not parsed here.
+
+    Raises 415 for another content type or coding, 413 above `limit` (before or after unpacking), 400 for a
+    broken gzip stream, in this order.
+    """
+    _require_json(request)
+    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("identity", "", "gzip", "x-gzip"):
+        raise UnsupportedMediaType(coding, detail=f'Unsupported Content-Encoding "{coding}": send gzip or none.')
+    raw = _read(request, limit)
+    return _gunzip(raw, limit) if "gzip" in coding else raw
+
+
+def _require_json(request: HttpRequest) -> None:
+    charset = (request.content_params or {}).get("charset", "utf-8").lower()
+    if request.content_type != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
+        sent = request.headers.get("Content-Type", "")[:100]
+        raise UnsupportedMediaType(sent, detail=f'Unsupported content type "{sent}": send application/json in UTF-8.')
+
+
+def _read(request: HttpRequest, limit: int) -> bytes:
+    if request.headers.get("Content-Length", "").isdigit():
+        if int(request.headers["Content-Length"]) > limit:
+            raise TooLarge(f"The body is larger than {limit} bytes.")
+        return _read_all(request, limit)
+    if request.META.get("wsgi.input_terminated"):  # chunked: Django itself would see an empty body
+        return _read_all(request.META["wsgi.input"], limit)
+    return b""
+
+
+def _read_all(stream: IO[bytes] | HttpRequest, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while chunk := stream.read(CHUNK):
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"The body is larger than {limit} bytes.")
+            chunks.append(chunk)
+    except (UnreadablePostError, OSError) as error:
+        raise ParseError("The body broke off.") from error
+    return b"".join(chunks)
+
+
+def _gunzip(raw: bytes, limit: int) -> bytes:
+    parts: list[bytes] = []
+    left = limit
+    try:
+        while raw:  # a gzip file may have several members (RFC 1952, 2.2)
+            if len(parts) == MAX_GZIP_MEMBERS:
+                raise ParseError(f"The gzip stream has more than {MAX_GZIP_MEMBERS} members.")
+            member = zlib.decompressobj(GZIP)
+            parts.append(member.decompress(raw, left + 1))
+            left -= len(parts[-1])
+            if left < 0:
+                raise TooLarge(f"The body unpacks to more than {limit} bytes.")
+            if not member.eof:
+                raise ParseError("The gzip stream is truncated.")
+            raw = member.unused_data
+    except zlib.error as error:
+        raise ParseError("The body is not a valid gzip stream.") from error
+    return b"".join(parts)
+
+
+class JsonParser(BaseParser):
+    """DRF's side of the same rules, for the small bodies of the other endpoints."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        request: Request = (parser_context or {})["request"]
+        raw = read_json_body(request._request, limit=settings.MAX_BODY_BYTES)
+        try:
+            data = orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            raise ParseError(f"The body is not JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise ParseError("The body must be a JSON object.")
+        return data

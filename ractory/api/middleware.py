@@ -1,0 +1,50 @@
+"""What every request passes through: an id of its own, and paths that need no trailing slash."""
+
+import re
+from collections.abc import Callable
+from contextvars import ContextVar
+
+from django.http import HttpRequest, HttpResponse
+from uuid_utils.compat import uuid7
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
+
+
+class RequestIdMiddleware:
+    """Answers every request with `X-Request-ID`: the client's own, if it sent a sane one, else a new UUIDv7."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        sent = request.headers.get("X-Request-ID", "")
+        request_id = sent if SANE_ID.fullmatch(sent) else str(uuid7())
+        token = current_request_id.set(request_id)
+        try:
+            response = self.get_response(request)
+        finally:
+            current_request_id.reset(token)
+        response.headers["X-Request-ID"] = request_id
+        return response
+
+
+class TrailingSlashMiddleware:
+    """Lets every API path work with and without a trailing slash, without a redirect.
+
+    The routes are written without one; the admin keeps Django's own style, with one.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        path = request.path_info
+        if path.endswith("/") and path.startswith(("/api/", "/health/")):
+            request.path_info = path.rstrip("/")
+        elif path == "/admin":
+            request.path_info = "/admin/"
+        return self.get_response(request)

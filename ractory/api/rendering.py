@@ -1,0 +1,45 @@
+"""How an answer becomes bytes: always JSON, by orjson, datetimes in UTC with `Z`."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+
+def _default(value: object) -> str:
+    if isinstance(value, bytes | memoryview):
+        return b64encode(value).decode()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def to_json(data: object) -> bytes:
+    """`data` as UTF-8 JSON: UUIDs and datetimes natively, bytes as base64."""
+    return orjson.dumps(data, default=_default, option=orjson.OPT_UTC_Z)
+
+
+class JsonRenderer(BaseRenderer):
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        return b"" if data is None else to_json(data)
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """Answers JSON whatever `Accept` says: an old client's odd header is no reason for a 406."""
+
+    def select_parser(self, request: Request, parsers: Iterable[Any]) -> Any:
+        return next(iter(parsers))
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type

@@ -1,0 +1,71 @@
+"""Proving who calls: an API key in either of two headers, or a JWT (contract, "Conventions")."""
+
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.settings import api_settings as jwt_settings
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+from rest_framework_simplejwt.utils import get_md5_hash_password
+
+from tenants.caller import Caller
+from tenants.models import ApiKey, User
+
+CHALLENGE = 'Bearer realm="ractory", ApiKey realm="ractory"'
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`X-API-Key: rfk_…` or `Authorization: ApiKey rfk_…`."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, ApiKey] | None:
+        text = self._text(request)
+        if text is None:
+            return None
+        key = None
+        if ApiKey.is_well_formed(text):
+            key = ApiKey.objects.select_related("company").filter(digest=ApiKey.digest_of(text)).first()
+        if key is None or not key.is_usable(timezone.now()):
+            raise AuthenticationFailed("The API key is unknown, expired, revoked or of an inactive company.")
+        return key.as_caller(), key
+
+    @staticmethod
+    def _text(request: Request) -> str | None:
+        if "X-API-Key" in request.headers:
+            return request.headers["X-API-Key"].strip()
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        return text.strip() if scheme.lower() == "apikey" else None
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+class JwtAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <JWT>`, an access token of `/auth/login` or `/auth/refresh`."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, str] | None:
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        return user_of(AccessToken, text.strip()).as_caller(), text
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+def user_of(kind: type[AccessToken] | type[RefreshToken], text: str) -> User:
+    """The user whom a token of this kind names.
+
+    Raises 401 if the token is not valid, if the user or the company is inactive, or if the password has been
+    changed since the token was made.
+    """
+    try:
+        claims = kind(text).payload  # type: ignore[arg-type]  # the stubs know tokens only
+    except TokenError as error:
+        raise AuthenticationFailed("The token is invalid or expired.") from error
+    user = User.objects.select_related("company").filter(guid=claims[jwt_settings.USER_ID_CLAIM]).first()
+    if user is None or not user.is_usable:
+        raise AuthenticationFailed("The user is unknown or inactive.")
+    if claims.get(jwt_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(user.password):
+        raise AuthenticationFailed("The password has been changed; log in again.")
+    return user

@@ -1,0 +1,196 @@
+"""Companies (the tenants), their users and their API keys.
+
+These are not tenant-scoped themselves: credentials are looked up before anyone knows whose they are.
+"""
+
+import hashlib
+import secrets
+import uuid
+import zlib
+from collections.abc import Iterable
+from datetime import datetime
+from string import ascii_letters, digits
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from tenants.caller import CAPABILITIES, Caller, KeyScope, Role
+
+
+class GuidForeignKey(models.ForeignKey[Any, Any]):
+    """A foreign key whose attribute and column are called `<name>_guid`, as the contract names relations."""
+
+    def get_attname(self) -> str:
+        return f"{self.name}_guid"
+
+
+class Company(models.Model):
+    """A tenant. Everything belongs to exactly one."""
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=255)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "companies"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """A user with a hashed password; without one they can't log in until one is set."""
+        user = self.model(email=email.lower(), **fields)
+        user.set_password(password)
+        user.full_clean(exclude=["password"])
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, role=Role.SYSTEM_ADMIN, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.select_related("company").get(email=(username or "").lower())
+
+
+class User(AbstractBaseUser):
+    """A person or an integration that logs in with email and password."""
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.EmailField(unique=True)
+    role = models.CharField(max_length=20, choices=Role.choices)
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, null=True, blank=True, related_name="users")
+    company_guid: uuid.UUID | None
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                name="user_has_company",
+                condition=Q(role=Role.SYSTEM_ADMIN) | Q(company__isnull=False),
+                violation_error_message="Only a SystemAdmin can be without a company.",
+            ),
+            models.CheckConstraint(name="user_role_known", condition=Q(role__in=Role.values)),
+        )
+
+    @property
+    def is_usable(self) -> bool:
+        """False when the user, or the user's company, has been switched off."""
+        return self.is_active and (self.company is None or self.company.is_active)
+
+    @property
+    def is_staff(self) -> bool:
+        return self.is_usable and self.role in (Role.SYSTEM_ADMIN, Role.COMPANY_ADMIN)
+
+    @property
+    def is_superuser(self) -> bool:
+        return self.is_usable and self.role == Role.SYSTEM_ADMIN
+
+    def has_perm(self, perm: str, obj: models.Model | None = None) -> bool:
+        return self.is_staff
+
+    def has_module_perms(self, app_label: str) -> bool:
+        return self.is_staff
+
+    def as_caller(self) -> Caller:
+        role = Role(self.role)
+        company = None if role == Role.SYSTEM_ADMIN else self.company_guid
+        return Caller(self.guid, f"user:{self.email}", role, company, CAPABILITIES[role], email=self.email)
+
+
+KEY_PREFIX = "rfk_"
+_ALPHABET = digits + ascii_letters
+_SECRET_LENGTH = 32  # 32 characters of 62: 190 random bits
+_CHECKSUM_LENGTH = 6
+
+
+def _checksum(secret: str) -> str:
+    """CRC-32 in base 62: a typo, or a find of a secret scanner, is recognised without a query."""
+    rest, letters = zlib.crc32(secret.encode()), ""
+    for _ in range(_CHECKSUM_LENGTH):
+        rest, digit = divmod(rest, len(_ALPHABET))
+        letters = _ALPHABET[digit] + letters
+    return letters
+
+
+class ApiKey(models.Model):
+    """A key of a company: `rfk_` + 32 random characters + 6 of checksum. Only its SHA-256 is stored.
+
+    A plain fast hash is right here: the secret has 190 random bits, so there is nothing to guess.
+    """
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="api_keys")
+    company_guid: uuid.UUID
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.CharField(max_length=100)  # sorted, separated by a space
+    description = models.CharField(max_length=255, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.description or str(self.guid)
+
+    @classmethod
+    def issue(
+        cls,
+        *,
+        company: Company,
+        scopes: Iterable[str],
+        description: str = "",
+        expires_at: datetime | None = None,
+    ) -> tuple["ApiKey", str]:
+        """Stores a new key and returns it with its text, which can't be had again."""
+        secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+        text = KEY_PREFIX + secret + _checksum(secret)
+        joined = " ".join(sorted(KeyScope(scope) for scope in set(scopes)))
+        key = cls.objects.create(
+            company=company,
+            digest=cls.digest_of(text),
+            scopes=joined,
+            description=description,
+            expires_at=expires_at,
+        )
+        return key, text
+
+    @staticmethod
+    def digest_of(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @staticmethod
+    def is_well_formed(text: str) -> bool:
+        secret, checksum = text[len(KEY_PREFIX) : -_CHECKSUM_LENGTH], text[-_CHECKSUM_LENGTH:]
+        return (
+            text.startswith(KEY_PREFIX)
+            and len(secret) == _SECRET_LENGTH
+            and text.isascii()
+            and checksum == _checksum(secret)
+        )
+
+    def is_usable(self, now: datetime) -> bool:
+        """False once revoked or expired, or when the company has been switched off."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now) and self.company.is_active
+
+    def as_caller(self) -> Caller:
+        capabilities = frozenset().union(*(CAPABILITIES[scope] for scope in self.scopes.split()))
+        return Caller(
+            self.guid,
+            f"api_key:{self.guid}",
+            Role.INTEGRATION,
+            self.company_guid,
+            capabilities,
+            scopes=self.scopes,
+        )

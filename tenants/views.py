@@ -1,0 +1,120 @@
+"""Who am I: login, refresh, me (contract, "Auth"); and what every tenant's endpoint does first."""
+
+import uuid
+from typing import Any, cast
+
+from django.contrib.auth import authenticate
+from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework_simplejwt.settings import api_settings as jwt_settings
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from ractory.api.errors import Fault, Unprocessable, shown
+from tenants.authentication import CHALLENGE, user_of
+from tenants.caller import Caller
+from tenants.models import Company, User
+from tenants.permissions import IsCaller
+from tenants.scope import Scope, enter
+
+
+def caller_of(request: Request) -> Caller:
+    """Who calls; for views whose permission classes let nobody else in."""
+    return cast(Caller, request.user)
+
+
+class TenantView(APIView):
+    """An endpoint on a tenant's data: enters the caller's scope once credentials and permission are known."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        enter(scope_of(caller_of(request), request.query_params.get("company_guid")))
+
+
+def scope_of(caller: Caller, company_guid: str | None) -> Scope:
+    """The companies a request may see: the caller's own; for a SystemAdmin all, or the one named.
+
+    Raises 422 for a `company_guid` that is none, 403 for a foreign one, 404 for one that does not exist.
+    """
+    own = Scope(caller.company)
+    if company_guid is None:
+        return own
+    try:
+        named = uuid.UUID(company_guid)
+    except ValueError as error:
+        loc = ("query", "company_guid")
+        raise Unprocessable([Fault(loc, f"Not a UUID: {shown(company_guid)}", "uuid_parsing")]) from error
+    if not own.covers(named):
+        raise PermissionDenied(f"Company {named} is not yours.")
+    if caller.sees_every_company and not Company.objects.filter(guid=named).exists():
+        raise NotFound(f"Company {named} not found.")
+    return Scope(named)
+
+
+class _PublicView(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+
+    def get_authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+class LoginSerializer(serializers.Serializer[Any]):
+    email = serializers.CharField(max_length=254)
+    password = serializers.CharField(max_length=1024, trim_whitespace=False)
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    refresh_token = serializers.CharField(max_length=4096)
+
+
+def _tokens(user: User) -> dict[str, Any]:
+    refresh = RefreshToken.for_user(user)
+    return {
+        "access_token": str(refresh.access_token),
+        "refresh_token": str(refresh),
+        "role": user.role,
+        "expires_in": int(jwt_settings.ACCESS_TOKEN_LIFETIME.total_seconds()),
+    }
+
+
+class LoginView(_PublicView):
+    """Email and password for a pair of tokens."""
+
+    def post(self, request: Request) -> Response:
+        given = LoginSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        user = authenticate(request._request, **given.validated_data)
+        if not isinstance(user, User) or not user.is_usable:
+            raise AuthenticationFailed("Wrong email or password.")
+        return Response(_tokens(user))
+
+
+class RefreshView(_PublicView):
+    """A refresh token for a new pair."""
+
+    def post(self, request: Request) -> Response:
+        given = RefreshSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        return Response(_tokens(user_of(RefreshToken, given.validated_data["refresh_token"])))
+
+
+class MeView(APIView):
+    """Whose credentials these are."""
+
+    permission_classes = (IsCaller,)
+
+    def get(self, request: Request) -> Response:
+        caller = caller_of(request)
+        me: dict[str, Any] = {
+            "guid": caller.guid,
+            "email": caller.email,
+            "role": caller.role,
+            "company_guid": caller.company,
+            "auth_type": "api_key" if caller.scopes else "jwt",
+        }
+        if caller.scopes:
+            me["scopes"] = caller.scopes
+        return Response(me)
