@@ -1,0 +1,45 @@
+# Everything from a fresh clone: nothing but make and Python >= 3.11 is needed.
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# A fresh key for one command.
+SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')"
+# Looking at models needs no database of anyone's.
+NO_DATABASE = DATABASE_URL=sqlite://:memory:
+
+.PHONY: help install lint test test-sqlite test-postgresql demo
+
+help:  ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## the virtual environment .venv, with everything
+
+$(INSTALLED): requirements.txt requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Ractory needs Python 3.11 or newer; there is none on the PATH." >&2; exit 1; }
+	@echo "Installing into .venv …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+lint: $(INSTALLED)  ## style, types, migrations, deployment checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(SECRET) $(BIN)/mypy
+	$(NO_DATABASE) $(SECRET) $(BIN)/python manage.py makemigrations --check --dry-run
+	$(NO_DATABASE) $(SECRET) DEBUG=false BEHIND_TLS=true \
+		$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+test: lint test-sqlite test-postgresql  ## lint, then all tests on SQLite and on PostgreSQL
+
+test-sqlite: $(INSTALLED)
+	env -u DATABASE_URL $(BIN)/python -m pytest --quiet $(ARGS)
+
+# DATABASE_URL names another PostgreSQL than the one of the wheel.
+test-postgresql: $(INSTALLED)
+	$(BIN)/python -m bench.postgres --no-fsync $(BIN)/python -m pytest --quiet $(ARGS)
+
+demo: $(INSTALLED)  ## a server with 1000 pieces in it, until Ctrl-C
+	@$(SECRET) $(BIN)/python manage.py demo

@@ -1,0 +1,71 @@
+# ruff: noqa: E402  # the environment comes before the imports that read it
+"""What all tests share: the environment they run in, the database they run on, a client and two companies."""
+
+import os
+
+for name in ("DEBUG", "BEHIND_TLS", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "MAX_BODY_BYTES"):
+    os.environ.pop(name, None)  # a developer's own settings are not the tests'
+os.environ["SECRET_KEY"] = "tests-only-Wq3vN8xTz6LkR1mYc5HdJ0sGfB9aUeP2iKoQ7rVt4XnZyMw"  # noqa: S105
+os.environ["DJANGO_SETTINGS_MODULE"] = "ractory.settings"
+
+import django
+
+django.setup()  # before pytest-django would: what is imported below needs the models
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection, connections
+from django.test import override_settings
+
+from ractory.api.tests.client import Api
+from tenants.models import Company
+from tenants.tests.factories import CompanyFactory, issue_key
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out, on SQLite, what needs PostgreSQL; not "skipped": the other run has it."""
+    if connection.vendor == "postgresql":
+        return
+    left_out = [item for item in items if item.get_closest_marker("postgresql")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("postgresql")]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """SQLite in a file, as in production: an in-memory one would be shared between threads as one connection."""
+    if connection.vendor == "sqlite":
+        path = tmp_path_factory.mktemp("database") / "test.sqlite3"
+        connections.settings["default"]["TEST"]["NAME"] = str(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fast_passwords() -> Iterator[None]:
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture
+def api() -> Api:
+    """A client without credentials: see its `with_key` and `with_user`."""
+    return Api()
+
+
+@pytest.fixture
+def company(db: None) -> Company:
+    return CompanyFactory()
+
+
+@pytest.fixture
+def other_company(db: None) -> Company:
+    return CompanyFactory()
+
+
+@pytest.fixture
+def key(company: Company) -> str:
+    """The text of an API key of `company` that may read and write."""
+    return issue_key(company)

@@ -1,0 +1,40 @@
+"""Companies, users and keys for tests."""
+
+# mypy: disable-error-code="no-untyped-call"  # factory_boy types its factories, not its declarations
+
+from typing import Any
+
+from factory.declarations import Sequence, SubFactory
+from factory.django import DjangoModelFactory
+
+from tenants.caller import KeyScope, Role
+from tenants.models import ApiKey, Company, User
+
+PASSWORD = "correct horse battery staple"
+
+
+class CompanyFactory(DjangoModelFactory[Company]):
+    class Meta:
+        model = Company
+
+    name = Sequence(lambda number: f"Company {number}")
+
+
+class UserFactory(DjangoModelFactory[User]):
+    """A user who may log in with `PASSWORD`; a CompanyAdmin unless told."""
+
+    class Meta:
+        model = User
+
+    email = Sequence(lambda number: f"user{number}@example.com")
+    role = Role.COMPANY_ADMIN
+    company = SubFactory(CompanyFactory)
+
+    @classmethod
+    def _create(cls, model_class: type[User], *args: Any, **kwargs: Any) -> User:
+        return model_class.objects.create_user(password=kwargs.pop("password", PASSWORD), **kwargs)
+
+
+def issue_key(company: Company, *scopes: str, **fields: Any) -> str:
+    """The text of a new API key, with both scopes unless told."""
+    return ApiKey.issue(company=company, scopes=scopes or KeyScope.values, **fields)[1]
