@@ -3,7 +3,8 @@
 A given parent decides what is above it: `PieceFactory(component=c)` is in `c.project` and of `c.company`.
 """
 
-# mypy: disable-error-code="no-untyped-call"  # factory_boy types its factories, not its declarations
+# factory_boy types its factories, not its declarations:
+# mypy: disable-error-code="no-untyped-call"
 
 from typing import Any, TypeVar
 

@@ -1,6 +1,7 @@
 """Companies, users and keys for tests."""
 
-# mypy: disable-error-code="no-untyped-call"  # factory_boy types its factories, not its declarations
+# factory_boy types its factories, not its declarations:
+# mypy: disable-error-code="no-untyped-call"
 
 from typing import Any
 
