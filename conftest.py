@@ -57,12 +57,12 @@ def api() -> Api:
 
 @pytest.fixture
 def company(db: None) -> Company:
-    return CompanyFactory()
+    return CompanyFactory.create()
 
 
 @pytest.fixture
 def other_company(db: None) -> Company:
-    return CompanyFactory()
+    return CompanyFactory.create()
 
 
 @pytest.fixture

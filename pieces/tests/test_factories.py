@@ -19,22 +19,22 @@ def assert_consistent(piece: Piece) -> None:
 
 
 def test_a_piece_has_parents_that_fit() -> None:
-    assert_consistent(PieceFactory())
+    assert_consistent(PieceFactory.create())
 
 
 def test_a_given_company_is_that_of_every_parent(company: Company) -> None:
-    piece = PieceFactory(company=company)
+    piece = PieceFactory.create(company=company)
     assert_consistent(piece)
     assert piece.project.company_guid == company.guid
 
 
 def test_a_given_parent_decides_what_is_above_it() -> None:
-    assembly = AssemblyFactory()
-    piece = PieceFactory(assembly=assembly)
+    assembly = AssemblyFactory.create()
+    piece = PieceFactory.create(assembly=assembly)
     assert_consistent(piece)
     assert piece.assembly_guid == assembly.guid
 
-    component = ComponentFactory()
-    assert_consistent(PieceFactory(component=component))
-    loose = PieceFactory(component=component, assembly=None)
+    component = ComponentFactory.create()
+    assert_consistent(PieceFactory.create(component=component))
+    loose = PieceFactory.create(component=component, assembly=None)
     assert (loose.assembly_guid, loose.project_guid) == (None, component.project_guid)

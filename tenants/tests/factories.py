@@ -1,4 +1,4 @@
-"""Companies, users and keys for tests."""
+"""Companies, users and keys for tests. Call `.create()`: unlike a call of the class it is typed."""
 
 # factory_boy types its factories, not its declarations:
 # mypy: disable-error-code="no-untyped-call"
