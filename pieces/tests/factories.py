@@ -1,7 +1,7 @@
 """The four levels for tests: each row with parents that fit it and are of its company.
 
-Call `.create()`: unlike a call of the class it is typed. A given parent decides what is above it: `PieceFactory.create(component=c)`
-is in `c.project` and of `c.company`.
+Call `.create()`: unlike a call of the class it is typed. A given parent decides what is above it:
+`PieceFactory.create(component=c)` is in `c.project` and of `c.company`.
 """
 
 # factory_boy types its factories, not its declarations:
