@@ -129,8 +129,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / ".cache" / "static"
-WHITENOISE_USE_FINDERS = True  # no collectstatic to forget
+WHITENOISE_USE_FINDERS = True  # no collectstatic to forget, so no STATIC_ROOT to collect into
 
 # TLS ends at the proxy in front. With BEHIND_TLS=true the site insists on it.
 BEHIND_TLS = env.bool("BEHIND_TLS", default=False)
