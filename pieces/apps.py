@@ -5,3 +5,6 @@ class PiecesConfig(AppConfig):
     """What: projects, components, assemblies, pieces; reading, soft deletion, restore."""
 
     name = "pieces"
+
+    def ready(self) -> None:
+        from pieces import lookups  # noqa: F401  # registers them

@@ -1,15 +1,16 @@
-"""`field__any_of=[…]`: membership in a list of any length, sent as one parameter.
+"""Membership in a list of any length that is sent as one parameter.
 
 Django's `__in` sends a parameter per value, so its SQL text grows with the list, and on SQLite is cut in slices.
 """
 
 import json
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Lookup
+from django.db.models import F, Func, Lookup
 from django.db.models.sql.compiler import SQLCompiler
 
 from tenants.models import GuidForeignKey
@@ -18,8 +19,8 @@ from tenants.models import GuidForeignKey
 @models.UUIDField.register_lookup
 @models.CharField.register_lookup
 @GuidForeignKey.register_lookup
-class AnyOf(Lookup[Any]):
-    """`= ANY(array)` on PostgreSQL, `IN (SELECT … FROM json_each(…))` on SQLite."""
+class AnyOf(Lookup):
+    """`field__any_of=[…]`: `= ANY(array)` on PostgreSQL, `IN (SELECT … FROM json_each(…))` on SQLite."""
 
     lookup_name = "any_of"
     prepare_rhs = False
@@ -37,3 +38,28 @@ class AnyOf(Lookup[Any]):
     def _values(self) -> Iterable[Any]:
         values: Iterable[Any] = self.rhs
         return values
+
+
+class PieceKeyIn(Func):
+    """True for the pieces whose `(project_guid, piece_id)` is one of `keys`."""
+
+    output_field = models.BooleanField()
+    postgresql = "(%(expressions)s) IN (SELECT * FROM unnest(%%s::uuid[], %%s::text[]))"
+    sqlite = "(%(expressions)s) IN (SELECT value->>0, value->>1 FROM json_each(%%s))"
+
+    def __init__(self, keys: Sequence[tuple[uuid.UUID, str]]) -> None:
+        super().__init__(F("project_guid"), F("piece_id"))
+        self.keys = keys
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, list[Any]]:
+        sql, params = self.as_sql(compiler, connection, template=self.postgresql)
+        projects, piece_ids = zip(*self.keys, strict=True)
+        return sql, [*params, list(projects), list(piece_ids)]
+
+    def as_sqlite(  # type: ignore[override]  # the stubs want no UUIDs or text among parameters
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, list[Any]]:
+        sql, params = self.as_sql(compiler, connection, template=self.sqlite)
+        return sql, [*params, json.dumps([(project.hex, piece_id) for project, piece_id in self.keys])]

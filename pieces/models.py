@@ -276,3 +276,4 @@ class Piece(Pictured):
 
 
 LEVELS: tuple[type[Entity], ...] = (Project, Component, Assembly, Piece)
+LEVELS_BY_KIND: dict[str, type[Entity]] = {model.kind.value: model for model in LEVELS}

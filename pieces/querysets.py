@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import models
+from django.db import connections, models
 
 from tenants.scope import TenantManager
 
@@ -18,6 +18,22 @@ class EntityQuerySet(models.QuerySet["Entity"]):
 
     def deleted(self) -> Self:
         return self.filter(is_active=False)
+
+    def shared(self, *fields: str) -> list[tuple[Any, ...]]:
+        """These fields of the rows, in guid order; the rows stay as they are until the transaction ends.
+
+        `FOR SHARE`: others may lock them in the same way, but not change them. On SQLite, where a writing
+        transaction is alone anyway, plain reading.
+        """
+        rows = self.order_by("guid").values_list(*fields)
+        connection = connections[self.db]
+        if not connection.features.has_select_for_update:
+            return list(rows)
+        sql, params = rows.query.get_compiler(self.db).as_sql()
+        with connection.cursor() as cursor:
+            cursor.execute(f"{sql} FOR SHARE", params)
+            locked: list[tuple[Any, ...]] = cursor.fetchall()
+        return locked
 
     def delete(self) -> Any:
         """Refused: rows are only ever soft-deleted (pieces.deletion), or purged by an operator."""

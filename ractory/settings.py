@@ -107,7 +107,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["ractory.api.body.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ractory.api.rendering.AlwaysJson",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "ractory.api.errors.exception_handler",
+    "EXCEPTION_HANDLER": "ractory.api.envelope.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
 # Bytes of a request's body, as sent and as unpacked. 1000 full pieces are 2 MB without pictures.

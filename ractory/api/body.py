@@ -1,13 +1,12 @@
 """Reading a request's body within bounds: JSON only, plain or gzip, of known or unknown length."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import orjson
 from django.conf import settings
 from django.http import HttpRequest
-from django.http.request import UnreadablePostError
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -33,6 +32,17 @@ def read_json_body(request: HttpRequest, *, limit: int) -> bytes:
     return _gunzip(raw, limit) if "gzip" in coding else raw
 
 
+def read_json_object(request: HttpRequest, *, limit: int) -> dict[str, Any]:
+    """The body as a JSON object. Raises what `read_json_body` raises, and 400 for anything but an object."""
+    try:
+        data = orjson.loads(read_json_body(request, limit=limit))
+    except orjson.JSONDecodeError as error:
+        raise ParseError(f"The body is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ParseError("The body must be a JSON object.")
+    return data
+
+
 def _require_json(request: HttpRequest) -> None:
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if request.content_type != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
@@ -41,8 +51,9 @@ def _require_json(request: HttpRequest) -> None:
 
 
 def _read(request: HttpRequest, limit: int) -> bytes:
-    if request.headers.get("Content-Length", "").isdigit():
-        if int(request.headers["Content-Length"]) > limit:
+    length = request.headers.get("Content-Length", "")
+    if length.isdecimal():
+        if int(length[:20]) > limit:  # more digits than that are no number of bytes, and slow to convert
             raise TooLarge(f"The body is larger than {limit} bytes.")
         return _read_all(request, limit)
     if request.META.get("wsgi.input_terminated"):  # chunked: Django itself would see an empty body
@@ -52,16 +63,21 @@ def _read(request: HttpRequest, limit: int) -> bytes:
 
 def _read_all(stream: IO[bytes] | HttpRequest, limit: int) -> bytes:
     chunks: list[bytes] = []
-    size = 0
+    left = limit
+    for chunk in _chunks(stream):
+        left -= len(chunk)
+        if left < 0:
+            raise TooLarge(f"The body is larger than {limit} bytes.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _chunks(stream: IO[bytes] | HttpRequest) -> Iterator[bytes]:
     try:
         while chunk := stream.read(CHUNK):
-            size += len(chunk)
-            if size > limit:
-                raise TooLarge(f"The body is larger than {limit} bytes.")
-            chunks.append(chunk)
-    except (UnreadablePostError, OSError) as error:
-        raise ParseError("The body broke off.") from error
-    return b"".join(chunks)
+            yield chunk
+    except Exception as error:  # each WSGI server has classes of its own for a bad chunk or a lost connection
+        raise ParseError("The body broke off or is malformed.") from error
 
 
 def _gunzip(raw: bytes, limit: int) -> bytes:
@@ -85,7 +101,11 @@ def _gunzip(raw: bytes, limit: int) -> bytes:
 
 
 class JsonParser(BaseParser):
-    """DRF's side of the same rules, for the small bodies of the other endpoints."""
+    """`request.data` under the same rules.
+
+    DRF does not ask a parser when there is no Content-Length, so a chunked body is empty there: read one with
+    `read_json_object`.
+    """
 
     media_type = "application/json"
 
@@ -93,11 +113,4 @@ class JsonParser(BaseParser):
         self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         request: Request = (parser_context or {})["request"]
-        raw = read_json_body(request._request, limit=settings.MAX_BODY_BYTES)
-        try:
-            data = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            raise ParseError(f"The body is not JSON: {error}") from error
-        if not isinstance(data, dict):
-            raise ParseError("The body must be a JSON object.")
-        return data
+        return read_json_object(request._request, limit=settings.MAX_BODY_BYTES)

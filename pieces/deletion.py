@@ -1,0 +1,191 @@
+"""Soft deletion with cascade, exact restore, and moving what is below: a fixed number of statements, by level.
+
+Every function runs within the caller's transaction, which holds locks on the roots; none of them touches a row
+outside the tenant scope.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from rest_framework.exceptions import NotFound
+
+from pieces.bulk import insert_rows
+from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Piece
+from ractory.api.errors import Conflict
+from ractory.api.retry import in_transaction
+
+MAX_CLASHES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does it, and in which request: what a Deletion records."""
+
+    name: str
+    request_id: str = ""
+
+    def deletes(self, model: type[Entity], guid: uuid.UUID, company: uuid.UUID, now: datetime) -> Deletion:
+        """The record, not yet saved, of the deletion of this entity."""
+        return Deletion(
+            company_guid=company,
+            kind=model.kind.value,
+            root_guid=guid,
+            actor=self.name,
+            request_id=self.request_id,
+            created_at=now,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A piece that can't become active because another active piece of its project has its piece_id."""
+
+    guid: uuid.UUID
+    piece_id: str
+    holder: uuid.UUID
+    parents: Mapping[str, uuid.UUID]  # by kind
+
+    def __str__(self) -> str:
+        return f"piece_id {self.piece_id!r} of piece {self.guid} is taken by piece {self.holder}"
+
+
+def soft_delete(deletions: Sequence[Deletion]) -> None:
+    """Carries out `deletions`, unsaved and of one kind: their roots and everything active below them go."""
+    if not deletions:
+        return
+    model = LEVELS_BY_KIND[deletions[0].kind]
+    roots = {deletion.root_guid: deletion for deletion in deletions}
+    for level in model.below():
+        for root, count in _count_below(level, model, roots).items():
+            setattr(roots[root], level.plural, count)
+    columns = [field.attname for field in Deletion._meta.concrete_fields]
+    insert_rows(Deletion, columns, [tuple(getattr(deletion, name) for name in columns) for deletion in deletions])
+    for level in (model, *model.below()):
+        link = _link(level, model)
+        rows = level.objects.filter(**{f"{link}__any_of": list(roots)})
+        now = deletions[0].created_at
+        rows.update(is_active=False, deleted_at=now, updated_at=now, deletion=_deletion_by(link, deletions))
+
+
+def _link(level: type[Entity], root_model: type[Entity]) -> str:
+    """The column by which rows of `level` name their root."""
+    return "guid" if level is root_model else f"{root_model.kind.value}_guid"
+
+
+def _count_below(level: type[Entity], root_model: type[Entity], roots: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    link = _link(level, root_model)
+    rows = level.objects.filter(**{f"{link}__any_of": list(roots)}).order_by()
+    return dict(rows.values_list(link).annotate(Count("guid")))
+
+
+def _deletion_by(link: str, deletions: Sequence[Deletion]) -> Any:
+    if len(deletions) == 1:  # the common case, spared a subquery per row
+        return deletions[0].guid
+    guids = [deletion.guid for deletion in deletions]
+    return Subquery(Deletion.objects.filter(guid__any_of=guids, root_guid=OuterRef(link)).values("guid"))
+
+
+def restore(model: type[Entity], roots: Mapping[uuid.UUID, uuid.UUID], *, actor: Actor, now: datetime) -> list[Clash]:
+    """Brings back the rows `roots` (guid -> deletion guid) and what the same deletion took below them.
+
+    Returns the pieces that can't come back; then the caller must roll back.
+    """
+    deletions = list(roots.values())
+    for level in (model, *model.below()):
+        link = _link(level, model)
+        rows = level.all_objects.filter(**{f"{link}__any_of": list(roots)}, deletion_guid__any_of=deletions)
+        clashes = _wake(level, rows, now=now)
+        if clashes:
+            return clashes
+    undone = Deletion.objects.filter(guid__any_of=deletions, root_guid__any_of=list(roots))
+    undone.update(restored_at=now, restored_by=actor.name)
+    return []
+
+
+def _wake(level: type[Entity], rows: "QuerySet[Any]", *, now: datetime) -> list[Clash]:
+    clashes = _clashes(rows) if level is Piece else []
+    if not clashes:
+        rows.update(is_active=True, deleted_at=None, deletion=None, updated_at=now)
+    return clashes
+
+
+def _clashes(waking: "QuerySet[Any]") -> list[Clash]:
+    """Which of these inactive pieces would, once active, share a piece_id with another of their project."""
+    key = ("project_guid", "piece_id")
+    holders = Piece.objects.filter(**{name: OuterRef(name) for name in key})
+    found: list[Any] = list(
+        waking.filter(Exists(holders))
+        .annotate(holder=Subquery(holders.values("guid")[:1]))
+        .order_by("guid")[:MAX_CLASHES]
+    )
+    twins = waking.order_by().values(*key).annotate(rows=Count("guid")).filter(rows__gt=1)
+    first: dict[tuple[Any, ...], uuid.UUID] = {}
+    piece_ids = [twin["piece_id"] for twin in twins[:MAX_CLASHES]]
+    for piece in waking.filter(piece_id__any_of=piece_ids).order_by("guid") if piece_ids else ():
+        holder = first.setdefault((piece.project_guid, piece.piece_id), piece.guid)
+        if holder != piece.guid:
+            piece.holder = holder
+            found.append(piece)
+    return [
+        Clash(
+            piece.guid, piece.piece_id, piece.holder, {kind: getattr(piece, f"{kind}_guid") for kind in Piece.parents}
+        )
+        for piece in found
+    ]
+
+
+def carry_below(model: type[Entity], moved: Collection[uuid.UUID], *, now: datetime) -> list[Clash]:
+    """Gives everything below `moved` rows, which have their new parents already, the same parents.
+
+    Active pieces are inactive for a moment, so that two projects may swap pieces of the same piece_id. Returns the
+    pieces whose piece_id is taken where they would go; then the caller must roll back.
+    """
+    if not moved:
+        return []
+    link = f"{model.kind.value}_guid"
+    above = model.all_objects.filter(guid=OuterRef(link))
+    parents = {f"{name}_guid": Subquery(above.values(f"{name}_guid")) for name in model.parents}
+    clashes: list[Clash] = []
+    for level in model.below():
+        rows = level.all_objects.filter(**{f"{link}__any_of": list(moved)})
+        if level is Piece:
+            rows.update(**parents, updated_at=now, is_active=False, deleted_at=Coalesce(F("deleted_at"), now))
+            clashes = _wake(level, rows.filter(is_active=False, deletion_guid=None), now=now)
+        else:
+            rows.update(**parents, updated_at=now)
+    return clashes
+
+
+def delete_one(model: type[Entity], guid: uuid.UUID, *, actor: Actor, now: datetime) -> None:
+    """Soft-deletes one active entity with everything below it; 404 if there is none."""
+
+    def work() -> None:
+        root = model.objects.select_for_update(no_key=True).filter(guid=guid).values("company_guid").first()
+        if root is None:
+            raise NotFound(f"There is no active {model.kind} {guid}.")
+        soft_delete([actor.deletes(model, guid, root["company_guid"], now)])
+
+    in_transaction(work)
+
+
+def restore_one(model: type[Entity], guid: uuid.UUID, *, actor: Actor, now: datetime) -> None:
+    """Brings back one deleted entity and what its deletion took; 404 if there is none, 409 if it can't come back."""
+
+    def work() -> None:
+        row = model.all_objects.select_for_update(no_key=True).filter(guid=guid).first()
+        if row is None or row.is_active:
+            raise NotFound(f"There is no deleted {model.kind} {guid}.")
+        for above in LEVELS:
+            above_guid = getattr(row, f"{above.kind.value}_guid", None) if above.kind in model.parents else None
+            if above_guid and not above.objects.filter(guid=above_guid).shared("guid"):
+                raise Conflict(f"The {above.kind} {above_guid} is deleted; restore it first.")
+        clashes = restore(model, {guid: row.deletion_guid}, actor=actor, now=now)
+        if clashes:
+            raise Conflict("; ".join(map(str, clashes[:3])) + ".")
+
+    in_transaction(work)

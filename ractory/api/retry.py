@@ -1,0 +1,40 @@
+"""One transaction, tried again when it lost against another one."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import DatabaseError, IntegrityError, OperationalError, transaction
+
+from ractory.api.errors import ConflictRetry
+
+ATTEMPTS = 6
+DEADLOCK, SERIALIZATION, UNIQUE = "40P01", "40001", "23505"  # PostgreSQL, appendix A
+
+T = TypeVar("T")
+
+
+def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
+    """Runs `work` in a transaction of its own and returns its result.
+
+    A deadlock, a serialization failure, a locked SQLite file, or a unique value that someone else has just taken
+    is met by running `work` again, after a short random wait: what it finds then, it can name. After six attempts
+    the answer is 409.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            with transaction.atomic():
+                return work()
+        except (OperationalError, IntegrityError) as error:
+            if not _lost_a_race(error):
+                raise
+            sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # jitter, not a secret
+    raise ConflictRetry
+
+
+def _lost_a_race(error: DatabaseError) -> bool:
+    state = getattr(error.__cause__, "sqlstate", None)
+    if state is None:
+        return isinstance(error, OperationalError) and "locked" in str(error)
+    return state in (DEADLOCK, SERIALIZATION, UNIQUE)

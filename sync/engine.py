@@ -1,0 +1,220 @@
+"""Carrying a batch out: look, plan, lock, make sure nothing has changed meanwhile, write; all or nothing.
+
+The number of statements does not depend on the size of the batch. Rows that stay as they are get no lock and no
+write.
+"""
+
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+
+from django.db import connection, transaction
+from uuid_utils.compat import uuid7
+
+from pieces.bulk import upsert_rows
+from pieces.content import content_of
+from pieces.deletion import Actor, Clash, carry_below, restore, soft_delete
+from pieces.lookups import PieceKeyIn
+from pieces.models import LEVELS, Entity, Pictured, Piece
+from ractory.api.errors import ConflictRetry, Fault, Unprocessable
+from ractory.api.retry import in_transaction
+from sync.planning import Action, Parent, PieceKey, Plan, Snapshot, Stored, make_plan, row_columns
+from sync.schemas import Item
+from tenants.models import Company
+from tenants.scope import current_scope
+
+MAX_LOOKS = 10  # at a batch whose rows keep changing between looking and locking
+_STORED = ("guid", "company_guid", "is_active", "deleted_at", "deletion_guid", "digest")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of each item, in the order of the batch."""
+
+    guids: list[uuid.UUID]
+    actions: list[Action]
+
+    @property
+    def counts(self) -> Counter[Action]:
+        return Counter(self.actions)
+
+
+def synchronise(
+    model: type[Entity],
+    items: Sequence[Item],
+    *,
+    actor: Actor,
+    now: datetime,
+    match_piece_id: bool = False,
+    dry_run: bool = False,
+) -> Outcome:
+    """Inserts or updates `items`, valid by the schema, within the current tenant scope.
+
+    Raises Unprocessable with every fault of parents and identities; then nothing is written. With `dry_run`
+    nothing is written either, after all the work has been done. (Contract, "Sync".)
+    """
+
+    def work() -> Outcome:
+        for _ in range(MAX_LOOKS):
+            guids = _guids(items, match_piece_id)
+            snapshot = _take_snapshot(model, items, guids)
+            plan = make_plan(model, items, guids, snapshot, actor=actor, now=now)
+            if plan.faults:
+                raise Unprocessable(plan.faults)
+            if _holds(model, plan, snapshot):
+                _carry_out(model, plan, guids, actor, now)
+                transaction.set_rollback(dry_run)
+                return Outcome(guids, plan.actions)
+        raise ConflictRetry
+
+    return in_transaction(work)
+
+
+def _guids(items: Sequence[Item], match_piece_id: bool) -> list[uuid.UUID]:
+    """Each item's guid: its own, or that of the active piece with its piece_id, or a new one."""
+    held: dict[PieceKey, uuid.UUID] = {}
+    if match_piece_id:
+        held = _holders(_key(item) for item in items if not item.get("guid"))
+    return [item.get("guid") or (held and held.get(_key(item))) or uuid7() for item in items]
+
+
+def _key(item: Item) -> PieceKey:
+    return item["project_guid"], item["piece_id"]
+
+
+def _holders(keys: Iterable[PieceKey]) -> dict[PieceKey, uuid.UUID]:
+    wanted = list(dict.fromkeys(keys))
+    if not wanted:
+        return {}
+    rows = Piece.objects.filter(PieceKeyIn(wanted)).values_list("project_guid", "piece_id", "guid")
+    return {(project, piece_id): guid for project, piece_id, guid in rows}
+
+
+def _take_snapshot(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID]) -> Snapshot:
+    stored = _stored(model, items, guids)
+    new_keys = []
+    if model is Piece:
+        for item, guid in zip(items, guids, strict=True):
+            row = stored.get(guid)
+            if row is None or not row.is_active or (row.parents[0], row.piece_id) != _key(item):
+                new_keys.append(_key(item))
+    return Snapshot(
+        stored=stored,
+        parents=_parents(model, items, guids, stored),
+        holders=_holders(new_keys),
+        companies=_companies(items),
+    )
+
+
+def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Stored]:
+    """The rows of these guids, of whatever company: a guid that another one holds must be told from a new one."""
+    content = content_of(model)
+    said = set(content.names).intersection(*items)
+    missing = tuple(name for name in content.names if name not in said)
+    links = tuple(f"{kind}_guid" for kind in model.parents)
+    piece_id = ("piece_id",) if model is Piece else ()
+    columns = (*_STORED, *links, *piece_id, *missing)
+    first_link, first_missing = len(_STORED), len(columns) - len(missing)
+    rows = model.across_companies.filter(guid__any_of=list(guids)).values_list(*columns)
+    return {
+        row[0]: Stored(
+            company=row[1],
+            is_active=row[2],
+            deleted_at=row[3],
+            deletion=row[4],
+            digest=None if row[5] is None else bytes(row[5]),
+            parents=row[first_link : first_link + len(links)],
+            piece_id=row[first_link + len(links)] if piece_id else None,
+            content=dict(zip(missing, row[first_missing:], strict=True)),
+        )
+        for row in rows
+    }
+
+
+def _parents(
+    model: type[Entity],
+    items: Sequence[Item],
+    guids: Sequence[uuid.UUID],
+    stored: dict[uuid.UUID, Stored],
+) -> dict[str, dict[uuid.UUID, Parent]]:
+    """What the items name as parents, and the parents that stored rows keep; one query per level."""
+    parents: dict[str, dict[uuid.UUID, Parent]] = {}
+    for position, level in enumerate(LEVELS[: len(model.parents)]):
+        column = f"{level.kind.value}_guid"
+        wanted = {item.get(column) for item in items}
+        wanted |= {row.parents[position] for row in stored.values()}
+        links = [f"{kind}_guid" for kind in level.parents]
+        rows = level.all_objects.filter(guid__any_of=[guid for guid in wanted if guid])
+        parents[level.kind.value] = {
+            guid: Parent(company, is_active, tuple(above))
+            for guid, company, is_active, *above in rows.values_list("guid", "company_guid", "is_active", *links)
+        }
+    return parents
+
+
+def _companies(items: Sequence[Item]) -> frozenset[uuid.UUID]:
+    named = frozenset(item["company_guid"] for item in items)
+    if current_scope().company is not None:  # the caller's own, which exists
+        return named
+    return frozenset(Company.objects.filter(guid__any_of=list(named)).values_list("guid", flat=True))
+
+
+def _holds(model: type[Entity], plan: Plan, snapshot: Snapshot) -> bool:
+    """Locks what the plan rests on, parents first, and tells whether it is still as in the snapshot.
+
+    Parents are shared with other syncs, but kept from deletion and moves; changed rows are locked in guid order.
+    """
+    if not plan.rows or not connection.features.has_select_for_update:
+        return True  # on SQLite a writing transaction is alone
+    for level in LEVELS:
+        guids = plan.leaning_on.get(level.kind.value)
+        if guids and not _parents_hold(level, guids, snapshot):
+            return False
+    links = [f"{kind}_guid" for kind in model.parents]
+    rows = model.all_objects.filter(guid__any_of=plan.changed).select_for_update(no_key=True).order_by("guid")
+    locked = rows.values_list("guid", "digest", "is_active", "deletion_guid", *links) if plan.changed else ()
+    now = {guid: (bytes(digest or b""), *rest) for guid, digest, *rest in locked}
+    then = {guid: snapshot.stored[guid] for guid in plan.changed}
+    return now == {guid: (row.digest or b"", row.is_active, row.deletion, *row.parents) for guid, row in then.items()}
+
+
+def _parents_hold(level: type[Entity], guids: Collection[uuid.UUID], snapshot: Snapshot) -> bool:
+    links = [f"{kind}_guid" for kind in level.parents]
+    rows = level.all_objects.filter(guid__any_of=list(guids)).shared("guid", "company_guid", "is_active", *links)
+    now = {guid: Parent(company, is_active, tuple(above)) for guid, company, is_active, *above in rows}
+    known = snapshot.parents[level.kind.value]
+    return now == {guid: known[guid] for guid in guids}
+
+
+def _carry_out(model: type[Entity], plan: Plan, guids: Sequence[uuid.UUID], actor: Actor, now: datetime) -> None:
+    soft_delete(plan.deletions)
+    if plan.parked:
+        model.objects.filter(guid__any_of=plan.parked).update(is_active=False, deleted_at=now)
+    columns = row_columns(model)
+    upsert_rows(
+        model,
+        columns,
+        plan.rows,
+        conflict=("company_guid", "guid"),
+        update=[column for column in columns if column not in ("guid", "company_guid", "created_at")],
+        unless_same={"picture": "picture_digest"} if issubclass(model, Pictured) else None,
+    )
+    _refuse(model, guids, f"{model.parents[-1]}_guid" if model.parents else "", carry_below(model, plan.moved, now=now))
+    if plan.restored:
+        _refuse(model, guids, "guid", restore(model, plan.restored, actor=actor, now=now))
+
+
+def _refuse(model: type[Entity], guids: Sequence[uuid.UUID], column: str, clashes: Sequence[Clash]) -> None:
+    """422 for pieces below that can't follow, at the item that would take them along."""
+    if clashes:
+        index_of = {guid: index for index, guid in enumerate(guids)}
+        places = [index_of[clash.parents[model.kind.value]] for clash in clashes]
+        raise Unprocessable(
+            [
+                Fault(("body", model.plural, index, column), f"The {clash}", "piece_id_taken")
+                for index, clash in sorted(zip(places, clashes, strict=True), key=itemgetter(0))
+            ]
+        )

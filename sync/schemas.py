@@ -1,0 +1,221 @@
+"""Checking a batch's raw bytes in one pass: a pydantic-core validator for each entity, derived from its model.
+
+What comes out are plain dicts that hold just the fields that were sent, with Python values; what is wrong comes
+out as faults with their `loc` (contract, "Fields" and "Conventions"). No DRF serializer, no model instance.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from django.db import models
+from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator, ValidationError
+from pydantic_core import core_schema as cs
+from rest_framework.exceptions import ParseError
+
+from pieces.models import READ_ONLY, Entity, Kind
+from ractory.api.errors import MAX_LISTED, Fault, Unprocessable, shown
+
+MAX_ITEMS = {Kind.PIECE: 1000}
+MAX_ITEMS_OTHERS = 5000
+INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+NUMERIC = re.compile(r"\s*[+-]?[0-9]{1,40}(\.0*)?\s*")
+ESCAPED_NUL = b"\\u0000"
+MAX_UNKNOWN = 1000
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A valid body: its items, and the fields that nobody knows, sorted."""
+
+    items: list[Item]
+    ignored: list[str]
+
+
+def max_items(model: type[Entity]) -> int:
+    return MAX_ITEMS.get(model.kind, MAX_ITEMS_OTHERS)
+
+
+def parse(model: type[Entity], raw: bytes, *, strict: bool, faults: Sequence[Fault] = ()) -> Batch:
+    """The batch in `raw`, a body of `{"<plural>": [item, …]}`.
+
+    Raises 400 when it is not JSON, no object, or over the limit; 422 with every fault of the schema, after those
+    that the caller brings along. With `strict`, unknown fields are faults too.
+    """
+    found, total = list(faults), len(faults)
+    try:
+        body = _validator(model).validate_json(raw)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False)
+        _refuse_whole_body(model, errors)
+        errors = [entry for entry in errors if "strict" not in entry["loc"]]
+        total += len(errors)
+        found += [_fault(entry) for entry in errors[:MAX_LISTED]]
+        body = _validator(model, forgiving=True).validate_json(raw) if strict or ESCAPED_NUL in raw else {}
+    items: list[Item] = body.get(model.plural) or []
+    unknown = _take_unknown(model, body, items)
+    checks = [_nul_faults(model, items) if ESCAPED_NUL in raw else [], unknown.faults() if strict else []]
+    for more in checks:
+        total += len(more)
+        found += more[:MAX_LISTED]
+    if found:
+        raise Unprocessable(sorted(found, key=_position), total)
+    return Batch(items, sorted(unknown.names))
+
+
+def _position(fault: Fault) -> int:
+    """Faults are told in the order of the items; those of the whole body or of the query first."""
+    index = fault.loc[2] if len(fault.loc) > 2 else -1
+    return index if isinstance(index, int) else -1
+
+
+def _refuse_whole_body(model: type[Entity], errors: list[Any]) -> None:
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        raise ParseError(f"The body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}.")
+    if first["loc"] == ():
+        raise ParseError(f'The body must be a JSON object with the key "{model.plural}".')
+    if any(entry["type"] == "too_long" and entry["loc"] == (model.plural,) for entry in errors):
+        raise ParseError(f"Maximum batch size is {max_items(model)} {model.plural}")
+
+
+def _fault(entry: Any) -> Fault:
+    loc = ("body", *entry["loc"][:3])
+    if entry["type"] == "missing":
+        return Fault(loc, "Field required", "missing")
+    return Fault(loc, f"{entry['msg']}, got {shown(entry['input'])}", entry["type"])
+
+
+def _nul_faults(model: type[Entity], items: list[Item]) -> list[Fault]:
+    """Strings with U+0000, which PostgreSQL can't store. Rare enough to look for only when the bytes have one."""
+    return [
+        Fault(("body", model.plural, index, name), f"String must not contain NUL, got {shown(value)}", "string_nul")
+        for index, item in enumerate(items)
+        for name, value in item.items()
+        if isinstance(value, str) and "\0" in value
+    ]
+
+
+@dataclass(slots=True)
+class _Unknown:
+    """The unknown fields of a body: their names and places, both bounded, whatever a client sends."""
+
+    names: set[str] = field(default_factory=set)
+    places: list[tuple[str | int, ...]] = field(default_factory=list)
+
+    def add(self, *place: str | int) -> None:
+        if len(self.places) < MAX_UNKNOWN:
+            self.names.add(str(place[-1]))
+            self.places.append(place)
+
+    def faults(self) -> list[Fault]:
+        return [Fault(("body", *loc), f"Unknown field {shown(loc[-1])}", "extra_forbidden") for loc in self.places]
+
+
+def _take_unknown(model: type[Entity], body: Item, items: list[Item]) -> _Unknown:
+    """Takes unknown and read-only fields out of the items, and remembers the unknown ones."""
+    unknown = _Unknown()
+    for name in body.keys() - {model.plural}:
+        unknown.add(name)
+    known = _known(model)
+    for index, item in enumerate(items):
+        if not item.keys() <= known:
+            for name in sorted(item.keys() - known):
+                del item[name]
+                if name not in READ_ONLY:
+                    unknown.add(model.plural, index, name)
+    return unknown
+
+
+@cache
+def _known(model: type[Entity]) -> frozenset[str]:
+    return frozenset(column.attname for column in model.settable_fields())
+
+
+@cache
+def _validator(model: type[Entity], *, forgiving: bool = False) -> SchemaValidator:
+    """A validator of bodies; a `forgiving` one takes what is wrong as null, to see the rest of a faulty body."""
+    # Unknown fields are kept, as None, to be named; their values, which may be anything, never become objects.
+    anything = cs.with_default_schema(cs.none_schema(), default=None, on_error="default")
+    item: CoreSchema = cs.typed_dict_schema(
+        {column.attname: _field(column, forgiving=forgiving) for column in model.settable_fields()},
+        extra_behavior="allow",
+        extras_schema=anything,
+    )
+    if forgiving:
+        item = cs.with_default_schema(item, default_factory=dict, on_error="default")
+    batch = cs.list_schema(item, max_length=max_items(model))
+    fields = {model.plural: cs.typed_dict_field(_forgive(batch, forgiving), required=not forgiving)}
+    return SchemaValidator(cs.typed_dict_schema(fields, extra_behavior="allow", extras_schema=anything))
+
+
+def _forgive(schema: CoreSchema, forgiving: bool) -> CoreSchema:
+    return cs.with_default_schema(schema, default=None, on_error="default") if forgiving else schema
+
+
+def _field(column: "models.Field[Any, Any]", *, forgiving: bool) -> cs.TypedDictField:
+    """Required is what the database needs and the model has no default for; guid and is_active may be null."""
+    required = not (column.null or column.has_default() or forgiving)
+    value = _value(column)
+    return cs.typed_dict_field(value if required else _forgive(cs.nullable_schema(value), forgiving), required=required)
+
+
+def _value(column: "models.Field[Any, Any]") -> CoreSchema:
+    if isinstance(column, models.ForeignKey | models.UUIDField):
+        return cs.uuid_schema()
+    if isinstance(column, models.CharField):
+        return cs.str_schema(max_length=column.max_length)
+    if isinstance(column, models.BooleanField):
+        return cs.bool_schema()
+    if isinstance(column, models.IntegerField):
+        # An int goes straight through; only what is none costs a call.
+        exact = cs.int_schema(strict=True, ge=INT_MIN, le=INT_MAX)
+        lenient = cs.no_info_plain_validator_function(_integer)
+        return cs.union_schema([(exact, "strict"), (lenient, "lenient")], mode="left_to_right")
+    if isinstance(column, models.DateTimeField):
+        return cs.no_info_after_validator_function(_utc, cs.datetime_schema())
+    if isinstance(column, models.BinaryField):
+        limit = column.max_length or 0
+        longest = (limit + 2) // 3 * 4
+        return cs.no_info_after_validator_function(
+            lambda text: _picture(text, limit), cs.str_schema(max_length=longest)
+        )
+    raise TypeError(f"{type(column).__name__} has no form in a sync")
+
+
+def _integer(value: Any) -> int:
+    """A whole float or a numeric string, as an int."""
+    if isinstance(value, str) and NUMERIC.fullmatch(value):
+        value = int(value.partition(".")[0])
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise PydanticCustomError("int_type", "Input should be a whole number")
+    if not INT_MIN <= value <= INT_MAX:
+        raise PydanticCustomError("int_range", "Input should fit 32 bits (-2147483648 to 2147483647)")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    """In UTC; a time without an offset is taken as UTC."""
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("datetime_range", "Input should be between the years 1 and 9999 in UTC") from None
+
+
+def _picture(text: str, limit: int) -> bytes:
+    try:
+        picture = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise PydanticCustomError("base64", "Input should be base64") from None
+    if len(picture) > limit:
+        raise PydanticCustomError("bytes_too_long", f"Picture should have at most {limit} bytes")
+    return picture
