@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.settings import api_settings as jwt_settings
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from ractory.api.body import read_json_object
 from ractory.api.errors import Fault, Unprocessable, shown
 from tenants.authentication import CHALLENGE, user_of
 from tenants.caller import Caller
@@ -53,9 +54,19 @@ def scope_of(caller: Caller, company_guid: str | None) -> Scope:
     return Scope(named)
 
 
+MAX_CREDENTIALS = 64 * 1024  # bytes of a body; anyone may send one
+
+
 class _PublicView(APIView):
     authentication_classes = ()
     permission_classes = ()
+
+    @staticmethod
+    def given(request: Request, kind: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+        """The body's fields. Raises 422 for those that are missing or of a wrong shape."""
+        fields = kind(data=read_json_object(request._request, limit=MAX_CREDENTIALS))
+        fields.is_valid(raise_exception=True)
+        return dict(fields.validated_data)
 
     def get_authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -84,9 +95,7 @@ class LoginView(_PublicView):
     """Email and password for a pair of tokens."""
 
     def post(self, request: Request) -> Response:
-        given = LoginSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        user = authenticate(request._request, **given.validated_data)
+        user = authenticate(request._request, **self.given(request, LoginSerializer))
         if not isinstance(user, User) or not user.is_usable:
             raise AuthenticationFailed("Wrong email or password.")
         return Response(_tokens(user))
@@ -96,9 +105,8 @@ class RefreshView(_PublicView):
     """A refresh token for a new pair."""
 
     def post(self, request: Request) -> Response:
-        given = RefreshSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        return Response(_tokens(user_of(RefreshToken, given.validated_data["refresh_token"])))
+        given = self.given(request, RefreshSerializer)
+        return Response(_tokens(user_of(RefreshToken, given["refresh_token"])))
 
 
 class MeView(APIView):
