@@ -85,6 +85,11 @@ class User(AbstractBaseUser):
             models.CheckConstraint(name="user_role_known", condition=Q(role__in=Role.values)),
         )
 
+    @classmethod
+    def normalize_username(cls, username: Any) -> Any:
+        """In lower case, as the login looks for it; every form's cleaning passes here."""
+        return super().normalize_username(username).lower()
+
     @property
     def is_usable(self) -> bool:
         """False when the user, or the user's company, has been switched off."""

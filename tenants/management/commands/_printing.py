@@ -17,6 +17,13 @@ def guid(text: str) -> uuid.UUID:
         raise ArgumentTypeError(f"not a UUID: {text!r}") from error
 
 
+def text(value: str) -> str:
+    """An argument that can be stored. Not so bytes that are no UTF-8, which Python makes lone surrogates of."""
+    if "\0" in value or not value.isprintable():
+        raise ArgumentTypeError(f"not plain text: {value!r}")
+    return value
+
+
 def company_of(company_guid: uuid.UUID) -> Company:
     company = Company.objects.filter(guid=company_guid).first()
     if company is None:
@@ -25,7 +32,12 @@ def company_of(company_guid: uuid.UUID) -> Company:
 
 
 class PrintingCommand(BaseCommand):
-    """A command that prints a person's lines, or with `--json` one JSON object."""
+    """A command that prints a person's lines, or with `--json` one JSON object; a bad argument, one line of error."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.print_usage = lambda file=None: None  # type: ignore[method-assign]  # it would precede each error
+        return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from tenants.management.commands._printing import PrintingCommand, guid
+from tenants.management.commands._printing import PrintingCommand, guid, text
 from tenants.models import Company
 
 
@@ -11,12 +11,12 @@ class Command(PrintingCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("name", metavar="NAME")
+        parser.add_argument("name", type=text, metavar="NAME")
         parser.add_argument("--guid", type=guid, help="its GUID; a new one otherwise")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"].strip()
-        if not 0 < len(name) <= 255 or "\0" in name:
+        if not 0 < len(name) <= 255:
             raise CommandError("a company's name has 1 to 255 characters")
         company = Company(name=name)
         if options["guid"]:

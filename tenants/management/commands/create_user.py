@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
 from tenants.caller import Role
-from tenants.management.commands._printing import PrintingCommand, company_of, guid
+from tenants.management.commands._printing import PrintingCommand, company_of, guid, text
 from tenants.models import User
 
 
@@ -15,10 +15,10 @@ class Command(PrintingCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("email", metavar="EMAIL")
+        parser.add_argument("email", type=text, metavar="EMAIL")
         parser.add_argument("--role", required=True, choices=Role.values)
         parser.add_argument("--company", type=guid, metavar="GUID", help="required, except for a SystemAdmin")
-        parser.add_argument("--password")
+        parser.add_argument("--password", type=text)
 
     def handle(self, *args: Any, **options: Any) -> None:
         company = company_of(options["company"]) if options["company"] else None
