@@ -1,0 +1,111 @@
+"""Bodies as they come over a real connection, through the server of production."""
+
+import gzip
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Send = Callable[[bytes], tuple[int, str]]
+
+TOKEN = b'{"refresh_token": "a.b.c"}'  # what has been read is a 401; what has not, a 400
+
+
+@pytest.fixture(scope="module")
+def send(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Send]:
+    """Sends bytes to a gunicorn that serves this site, and gives the status and the rest of its answer."""
+    place = tmp_path_factory.mktemp("gunicorn") / "socket"
+    command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"unix:{place}", "--log-level", "critical"]
+    environment = {**os.environ, "DATABASE_URL": "sqlite://:memory:"}  # nothing here needs one
+    with subprocess.Popen(command, env=environment) as server:  # noqa: S603  # our own words
+        try:
+            wait_for(place, server)
+            yield lambda request: converse(place, request)
+        finally:
+            server.terminate()
+
+
+def wait_for(place: Path, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        assert server.poll() is None, "gunicorn did not start"
+        if place.exists():
+            return
+        time.sleep(0.1)
+    pytest.fail("gunicorn did not listen within 30 s")
+
+
+def converse(place: Path, request: bytes) -> tuple[int, str]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(str(place))
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    status = re.match(rb"HTTP/1.1 (\d{3}) ", answer)
+    assert status, answer
+    return int(status[1]), answer.decode()
+
+
+def post(body: bytes, *headers: str) -> bytes:
+    lines = ["POST /api/v1/auth/refresh HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+    return "\r\n".join([*lines, *headers, "Connection: close", "", ""]).encode() + body
+
+
+def in_chunks(body: bytes, size: int = 7) -> bytes:
+    chunks = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""])
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+PACKED = "Content-Encoding: gzip"
+
+
+def test_a_body_is_read_whether_its_length_is_known_or_not(send: Send) -> None:
+    packed = gzip.compress(TOKEN)
+    for request in (
+        post(TOKEN, f"Content-Length: {len(TOKEN)}"),
+        post(in_chunks(TOKEN), CHUNKED),
+        post(packed, f"Content-Length: {len(packed)}", PACKED),
+        post(in_chunks(packed), CHUNKED, PACKED),
+    ):
+        status, answer = send(request)
+        assert status == 401
+        assert '{"detail":"The token is invalid or expired."}' in answer
+
+
+def test_a_body_without_a_length_and_without_chunks_is_empty(send: Send) -> None:
+    status, answer = send(post(b""))
+    assert status == 400
+    assert "The body is not JSON" in answer
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        post(b"xyz\r\n", CHUNKED),
+        post(b"-1\r\n", CHUNKED),
+        post(b"5\r\nabcdefgh\r\n0\r\n\r\n", CHUNKED),
+        post(in_chunks(TOKEN)[:12], CHUNKED),
+        post(in_chunks(TOKEN)[:-2] + b"Bad Trailer\r\n\r\n", CHUNKED),
+        post(TOKEN[:5], f"Content-Length: {len(TOKEN)}"),
+        post(TOKEN, "Content-Length: -1"),
+        post(TOKEN, "Content-Length: " + "9" * 5000),
+        post(TOKEN, f"Content-Length: {len(TOKEN)}", CHUNKED),
+        post(in_chunks(gzip.compress(TOKEN)[:-9]), CHUNKED, PACKED),
+    ],
+)
+def test_a_broken_body_is_a_4xx(send: Send, request_bytes: bytes) -> None:
+    status, _ = send(request_bytes)
+    assert 400 <= status < 500
+
+
+def test_a_body_without_an_end_is_a_413(send: Send) -> None:
+    status, answer = send(post(in_chunks(b" " * 70_000, 8192), CHUNKED))
+    assert status == 413
+    assert '{"detail":"The body is larger than 65536 bytes."}' in answer

@@ -1,0 +1,48 @@
+"""Calling `manage.py` in tests, as a shell would: what it prints, what it says on stderr, its exit code."""
+
+import json
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.core.management import execute_from_command_line
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object that `--json` prints; nothing else may be on stdout."""
+        answer: dict[str, Any] = json.loads(self.out)
+        return answer
+
+    @property
+    def complaint(self) -> str:
+        """What a bad argument gets: a non-zero exit, one line on stderr, nothing on stdout."""
+        assert self.code != 0
+        assert self.out == ""
+        assert self.err.endswith("\n")
+        assert self.err.count("\n") == 1
+        return self.err.rstrip("\n")
+
+
+class Manage:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *arguments: object) -> Outcome:
+        code: Any = 0
+        # The connections stay: they are the test's.
+        with mock.patch("django.core.management.base.connections.close_all"), mock.patch("sys.stdin", StringIO()):
+            try:
+                execute_from_command_line(["manage.py", *map(str, arguments)])
+            except SystemExit as stop:
+                code = stop.code or 0
+        printed = self.capsys.readouterr()
+        return Outcome(code, printed.out, printed.err)
