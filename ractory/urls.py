@@ -1,8 +1,11 @@
 """Every route of the site. API paths are written without a trailing slash (ractory.api.middleware)."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
 
+from pieces.views import AssemblyViewSet, ComponentViewSet, PieceViewSet, ProjectViewSet
+from ractory.api.health import HealthView, LivenessView
 from sync.views import SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
 from tenants.views import LoginView, MeView, RefreshView
 
@@ -10,8 +13,16 @@ handler400 = "ractory.api.envelope.bad_request"
 handler404 = "ractory.api.envelope.not_found"
 handler500 = "ractory.api.envelope.server_error"
 
+entities = SimpleRouter(trailing_slash=False, use_regex_path=False)
+entities.register("projects", ProjectViewSet, "project")
+entities.register("components", ComponentViewSet, "component")
+entities.register("assemblies", AssemblyViewSet, "assembly")
+entities.register("pieces", PieceViewSet, "piece")
+
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("health", LivenessView.as_view(), name="liveness"),
+    path("api/v1/health", HealthView.as_view(), name="health"),
     path("api/v1/auth/login", LoginView.as_view(), name="login"),
     path("api/v1/auth/refresh", RefreshView.as_view(), name="refresh"),
     path("api/v1/auth/me", MeView.as_view(), name="me"),
@@ -19,4 +30,5 @@ urlpatterns = [
     path("api/v1/sync/components", SyncComponentsView.as_view(), name="sync-components"),
     path("api/v1/sync/assemblies", SyncAssembliesView.as_view(), name="sync-assemblies"),
     path("api/v1/sync/pieces", SyncPiecesView.as_view(), name="sync-pieces"),
+    path("api/v1/", include(entities.urls)),
 ]

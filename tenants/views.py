@@ -31,7 +31,11 @@ class TenantView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        self.check_query(request)
         enter(scope_of(caller_of(request), request.query_params.get("company_guid")))
+
+    def check_query(self, request: Request) -> None:
+        """For endpoints that have parameters: raises 422 with every fault of theirs, `company_guid` included."""
 
 
 def scope_of(caller: Caller, company_guid: str | None) -> Scope:

@@ -1,0 +1,152 @@
+"""What a list can be asked for: the parameters of each entity's list, checked all at once, and its filters.
+
+Named fields match exactly, an empty value finds the empty string. `search` finds a part of any of a few texts;
+upper and lower case are the same to it (beyond ASCII only as far as the database's collation knows better).
+"""
+
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+from typing import Any, ClassVar
+
+import django_filters
+from django.db import models
+from django.db.models import Q, QuerySet
+
+from pieces.models import SHORT, Assembly, Component, Entity, Piece, Project
+from ractory.api.paging import Ordering, Page, PageQuery
+from ractory.api.query import Flag, Guid, Moment, Query, Text
+
+
+class DetailQuery(Query):
+    """The parameters of `GET /{guid}`."""
+
+    company_guid = Guid(required=False)  # acted on by tenants.views; here to tell all faults at once
+    include_inactive = Flag()
+
+
+class ListQuery(PageQuery, DetailQuery):
+    """The parameters of a list, without its filters."""
+
+    detail = Flag()
+
+
+class TextFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
+    """Exactly this text."""
+
+    field_class = Text
+
+    def filter(self, qs: "QuerySet[Any]", value: str | None) -> "QuerySet[Any]":
+        return qs if value is None else qs.filter(**{self.field_name: value})
+
+
+class SearchFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
+    """A part of one of these columns. No index helps: it walks the list in its order until the page is full."""
+
+    field_class = Text
+
+    def __init__(self, *columns: str) -> None:
+        super().__init__(label="search", max_length=SHORT)
+        self.columns = columns
+
+    def filter(self, qs: "QuerySet[Any]", value: str | None) -> "QuerySet[Any]":
+        if not value:
+            return qs
+        return qs.filter(reduce(or_, (Q(**{f"{column}__icontains": value}) for column in self.columns)))
+
+
+class MomentFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
+    field_class = Moment
+
+
+class GuidFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
+    field_class = Guid
+
+
+def _text(column: str) -> TextFilter:
+    return TextFilter(column, label=column)
+
+
+def _parent(column: str) -> GuidFilter:
+    return GuidFilter(column, label=column)
+
+
+class EntityFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped
+    """The filters that every entity has; each subclass names its model and adds its own."""
+
+    model: ClassVar[type[Entity]]
+
+    updated_since = MomentFilter("updated_at", "gte", label="updated_since")
+
+    class Meta:
+        form = ListQuery
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        # The rows come later: a bad query is told before anyone looks whose rows they are.
+        super().__init__(data, queryset=self.model.across_companies.none())
+
+    def get_form_class(self) -> type[ListQuery]:
+        class OrderedQuery(super().get_form_class()):  # type: ignore[misc]  # untyped
+            ordering = Ordering(sortable_fields(self.model))
+
+        return OrderedQuery
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The parameters by name. Raises 422 with every fault of the query."""
+        query: ListQuery = self.form
+        return query.checked()
+
+    @property
+    def page(self) -> Page:
+        query: ListQuery = self.form
+        return query.page()
+
+    def filter_queryset(self, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        for name, wanted in self.filters.items():
+            queryset = wanted.filter(queryset, self.given[name])
+        return queryset
+
+
+def sortable_fields(model: type[Entity]) -> dict[str, "models.Field[Any, Any]"]:
+    """What a list can be ordered by: all that clients see, but pictures and long texts."""
+    return {
+        field.attname: field
+        for field in model.wire_fields()
+        if not isinstance(field, models.BinaryField) and (field.max_length or 0) <= SHORT
+    }
+
+
+class ProjectFilter(EntityFilter):
+    model = Project
+    code = _text("code")
+    search = SearchFilter("code", "company_name")
+
+
+class ComponentFilter(EntityFilter):
+    model = Component
+    project_guid = _parent("project_guid")
+    code = _text("code")
+    search = SearchFilter("code", "designation")
+
+
+class AssemblyFilter(EntityFilter):
+    model = Assembly
+    project_guid = _parent("project_guid")
+    component_guid = _parent("component_guid")
+
+
+class PieceFilter(EntityFilter):
+    model = Piece
+    project_guid = _parent("project_guid")
+    component_guid = _parent("component_guid")
+    assembly_guid = _parent("assembly_guid")
+    piece_id = _text("piece_id")
+    barcode = _text("barcode")
+    profile_code = _text("profile_code")
+    trolley = _text("trolley")
+    trolley_cell = _text("trolley_cell")
+    search = SearchFilter(
+        *("piece_id", "barcode", "profile_code", "profile_name", "component_code", "component_description"),
+        *("component_number", "project_number", "client", "trolley", "trolley_cell"),
+    )

@@ -1,0 +1,107 @@
+"""Reading and managing the four entities: `/api/v1/{projects,components,assemblies,pieces}`.
+
+Writing is the business of sync.
+"""
+
+import uuid
+from typing import ClassVar
+
+from django.utils import timezone
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSetMixin
+
+from pieces.deletion import Actor, delete_one, restore_one
+from pieces.filters import (
+    AssemblyFilter,
+    ComponentFilter,
+    DetailQuery,
+    EntityFilter,
+    PieceFilter,
+    ProjectFilter,
+)
+from pieces.models import Assembly, Component, Entity, Piece, Project
+from pieces.reading import check_parents, read_one, read_page, visible
+from ractory.api.errors import shown
+from ractory.api.middleware import current_request_id
+from tenants.permissions import MayDelete, MayRead
+from tenants.views import TenantView, caller_of
+
+
+class EntityViewSet(ViewSetMixin, TenantView):
+    """List, read, soft-delete and restore one entity; the subclasses name it (contract, "Reading and managing")."""
+
+    model: ClassVar[type[Entity]]
+    filterset_class: ClassVar[type[EntityFilter]]
+    lookup_field = "guid"
+    lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
+
+    def get_permissions(self) -> list[BasePermission]:
+        return [MayDelete() if self.action in ("destroy", "restore") else MayRead()]
+
+    def check_query(self, request: Request) -> None:
+        if self.action == "list":
+            self.filters = self.filterset_class(request.query_params)
+            self.given = self.filters.given
+        else:
+            self.given = DetailQuery(request.query_params).checked()
+
+    def list(self, request: Request) -> Response:
+        """A page of the rows that the filters leave, `Link` to the next page, `X-Total-Count` if asked for."""
+        page, include_inactive = self.filters.page, self.given["include_inactive"]
+        check_parents(self.model, self.given, include_inactive=include_inactive)
+        rows = self.filters.filter_queryset(visible(self.model, include_inactive=include_inactive))
+        listed = read_page(rows, page, full=self.given["detail"])
+        headers = {}
+        if listed.last is not None:
+            headers["Link"] = page.next_link(request._request, listed.last)
+        if page.count:
+            headers["X-Total-Count"] = str(rows.count())
+        return Response(listed.items, headers=headers)
+
+    def retrieve(self, request: Request, guid: str) -> Response:
+        include_inactive = self.given["include_inactive"]
+        return Response(read_one(self.model, self._guid(guid), include_inactive=include_inactive))
+
+    def destroy(self, request: Request, guid: str) -> Response:
+        delete_one(self.model, self._guid(guid), actor=self._actor(request), now=timezone.now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @action(detail=True, methods=["post"])
+    def restore(self, request: Request, guid: str) -> Response:
+        restore_one(self.model, self._guid(guid), actor=self._actor(request), now=timezone.now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _guid(self, text: str) -> uuid.UUID:
+        try:
+            return uuid.UUID(text)
+        except ValueError as error:
+            raise NotFound(f"There is no {self.model.kind} {shown(text)}.") from error
+
+    @staticmethod
+    def _actor(request: Request) -> Actor:
+        return Actor(caller_of(request).actor, current_request_id.get())
+
+
+class ProjectViewSet(EntityViewSet):
+    model = Project
+    filterset_class = ProjectFilter
+
+
+class ComponentViewSet(EntityViewSet):
+    model = Component
+    filterset_class = ComponentFilter
+
+
+class AssemblyViewSet(EntityViewSet):
+    model = Assembly
+    filterset_class = AssemblyFilter
+
+
+class PieceViewSet(EntityViewSet):
+    model = Piece
+    filterset_class = PieceFilter

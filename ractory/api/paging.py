@@ -1,0 +1,177 @@
+"""Lists in pages: an order that is total, where to begin, and the link to the next page.
+
+The link carries a cursor, the last row's values in the list's order, instead of an offset: whatever others insert,
+change or delete meanwhile, no row comes twice and none that was there all along is missed.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
+from django.http import HttpRequest
+
+from ractory.api.errors import shown
+from ractory.api.query import Flag, Query, Text, Whole, in_utc
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+MAX_OFFSET = 2**31 - 1
+MAX_KEYS = 4  # of an ordering: a cursor holds a value of each, and must fit into an address
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One field of an order. Nulls come last, whatever the direction."""
+
+    name: str
+    field: "models.Field[Any, Any]"
+    descending: bool = False
+
+    def __str__(self) -> str:
+        return f"-{self.name}" if self.descending else self.name
+
+    def expression(self) -> Any:
+        nulls_last = True if self.field.null else None  # None leaves the clause out, for the sake of indexes
+        column = F(self.name)
+        return column.desc(nulls_last=nulls_last) if self.descending else column.asc(nulls_last=nulls_last)
+
+    def beyond(self, value: Any) -> Q:
+        """The rows that come after those with this value, which is not null."""
+        beyond = Q(**{f"{self.name}__{'lt' if self.descending else 'gt'}": value})
+        return beyond | Q(**{f"{self.name}__isnull": True}) if self.field.null else beyond
+
+    def parse(self, value: Any) -> Any:
+        """A cursor's value as the database takes it. Raises what Python or Django raise for a bad one."""
+        field = self.field.target_field if isinstance(self.field, models.ForeignKey) else self.field
+        if value is None and self.field.null:
+            return None
+        parsed = field.to_python(value)
+        if parsed is None or (isinstance(parsed, str) and "\0" in parsed):
+            raise ValueError(f"no value of {self.name}")
+        field.run_validators(parsed)
+        return in_utc(parsed) if isinstance(parsed, datetime) else parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is asked for."""
+
+    keys: tuple[Key, ...]  # the last one is unique and never null
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    after: tuple[Any, ...] | None = None  # the values of `keys` in the row before the page
+    count: bool = False
+
+    def of(self, rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
+        """These rows in order, from where the page begins; one more than `limit`, to see whether there are more."""
+        if self.after is not None:
+            rows = rows.filter(_after(self.keys, self.after))
+            if self._is_one_tuple():
+                rows = rows.filter(self._tuple_after(self.after))
+        ordered = rows.order_by(*(key.expression() for key in self.keys))
+        return ordered[self.offset : self.offset + self.limit + 1]
+
+    def _is_one_tuple(self) -> bool:
+        """Whether the order is one that a database can compare as a tuple, and so find in an index."""
+        one_direction = len({key.descending for key in self.keys}) == 1
+        return len(self.keys) > 1 and one_direction and not any(key.field.null for key in self.keys)
+
+    def _tuple_after(self, values: tuple[Any, ...]) -> Any:
+        compare = TupleLessThan if self.keys[0].descending else TupleGreaterThan
+        return compare(Tuple(*(F(key.name) for key in self.keys)), values)
+
+    def next_link(self, request: HttpRequest, last: Sequence[Any]) -> str:
+        """The value of a `Link` header (RFC 8288) to the page after the row with the values `last` of `keys`."""
+        query = request.GET.copy()
+        query.pop("offset", None)
+        query["cursor"] = encode_cursor(self.keys, last)
+        return f'<{request.build_absolute_uri(request.path)}?{query.urlencode()}>; rel="next"'
+
+
+def _after(keys: Sequence[Key], values: Sequence[Any]) -> Q:
+    """The rows after the one with these values, nulls last."""
+    key, value = keys[0], values[0]
+    if len(keys) == 1:
+        return key.beyond(value)
+    same = Q(**{f"{key.name}__isnull": True}) if value is None else Q(**{key.name: value})
+    rest = same & _after(keys[1:], values[1:])
+    return rest if value is None else key.beyond(value) | rest
+
+
+def encode_cursor(keys: Sequence[Key], values: Sequence[Any]) -> str:
+    """The place in the list after the row with these values of `keys`; opaque to clients."""
+    place = orjson.dumps([",".join(map(str, keys)), *values])
+    return urlsafe_b64encode(place).rstrip(b"=").decode()
+
+
+def decode_cursor(text: str, keys: Sequence[Key]) -> tuple[Any, ...]:
+    """The values in a cursor. Raises ValidationError unless it was made for this very order."""
+    try:
+        order, *values = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if order != ",".join(map(str, keys)):
+            raise ValidationError("The cursor belongs to another ordering", "cursor_ordering")
+        return tuple(key.parse(value) for key, value in zip(keys, values, strict=True))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValidationError("Input should be a cursor of a next link", "cursor_parsing") from error
+
+
+class Ordering(forms.Field):
+    """Names of fields, comma-separated, `-` for descending; as keys that end with the unique one, `guid`.
+
+    That one follows the direction of the last: an index then serves both directions.
+    """
+
+    def __init__(self, sortable: Mapping[str, "models.Field[Any, Any]"]) -> None:
+        super().__init__(required=False)
+        self.sortable = sortable
+
+    def to_python(self, value: str | None) -> tuple[Key, ...]:
+        keys: list[Key] = []
+        for name in () if value is None else value.split(","):
+            plain = name.removeprefix("-")
+            if plain not in self.sortable:
+                raise ValidationError(f"There is no ordering by {shown(plain)}", "ordering_unknown")
+            if any(key.name == plain for key in keys):
+                raise ValidationError(f"Input should name {plain} once", "ordering_twice")
+            keys.append(Key(plain, self.sortable[plain], name.startswith("-")))
+        if len(keys) > MAX_KEYS:
+            raise ValidationError(f"Input should name at most {MAX_KEYS} fields", "too_long")
+        if all(key.name != "guid" for key in keys):
+            keys.append(Key("guid", self.sortable["guid"], bool(keys) and keys[-1].descending))
+        return tuple(keys)
+
+
+class PageQuery(Query):
+    """The parameters that every list takes; the one who knows the model adds a field `ordering`."""
+
+    limit = Whole(1, MAX_LIMIT)
+    offset = Whole(0, MAX_OFFSET)
+    count = Flag()
+    cursor = Text()
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        if given.get("cursor") is not None and "ordering" in given:
+            try:
+                given["after"] = decode_cursor(given["cursor"], given["ordering"])
+            except ValidationError as error:
+                self.add_error("cursor", error)
+        return given
+
+    def page(self) -> Page:
+        """The page asked for. Raises 422."""
+        given = self.checked()
+        return Page(
+            keys=given["ordering"],
+            limit=given["limit"] or DEFAULT_LIMIT,
+            offset=given["offset"] or 0,
+            after=given.get("after"),
+            count=given["count"],
+        )

@@ -1,0 +1,103 @@
+"""Reading the query string: Django form fields that take a value as it was sent, and every fault of it at once.
+
+Parameters that nobody knows are ignored. Of one that is sent twice the last counts.
+"""
+
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from ractory.api.errors import Fault, Unprocessable, shown
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+# "…T10:00:00 02:00": an offset whose plus sign nobody percent-encoded, so that it came as a space.
+SPACE_FOR_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)", re.ASCII)
+
+
+class Flag(forms.Field):
+    """`true`, `1`, `false` or `0`; False when absent."""
+
+    def __init__(self) -> None:
+        super().__init__(required=False)
+
+    def to_python(self, value: str | None) -> bool:
+        flag = False if value is None else BOOLEANS.get(value.lower())
+        if flag is None:
+            raise ValidationError("Input should be true or false", "bool_parsing")
+        return flag
+
+
+class Text(forms.CharField):
+    """A text as it was sent, with its spaces: an absent one is None, an empty one is empty."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("required", False)
+        super().__init__(strip=False, **options)
+
+    def to_python(self, value: str | None) -> str | None:
+        return value
+
+
+class Whole(forms.Field):
+    """A whole number within bounds; None when absent."""
+
+    def __init__(self, least: int, most: int) -> None:
+        super().__init__(required=False)
+        self.least, self.most = least, most
+
+    def to_python(self, value: str | None) -> int | None:
+        if value is None:
+            return None
+        if not WHOLE.fullmatch(value):
+            raise ValidationError("Input should be a whole number", "int_parsing")
+        number = int(value)
+        if not self.least <= number <= self.most:
+            raise ValidationError(f"Input should be from {self.least} to {self.most}", "int_range")
+        return number
+
+
+class Guid(forms.Field):
+    """A UUID; None when absent."""
+
+    def to_python(self, value: str | None) -> uuid.UUID | None:
+        try:
+            return None if value is None else uuid.UUID(value)
+        except ValueError as error:
+            raise ValidationError("Input should be a UUID", "uuid_parsing") from error
+
+
+class Moment(forms.Field):
+    """A date or a date and time in ISO 8601, in UTC unless it says otherwise; None when absent."""
+
+    def to_python(self, value: str | None) -> datetime | None:
+        try:
+            return None if value is None else in_utc(datetime.fromisoformat(SPACE_FOR_PLUS.sub(r"\1+\2", value)))
+        except (ValueError, OverflowError) as error:
+            raise ValidationError("Input should be a date and time in ISO 8601", "datetime_parsing") from error
+
+
+def in_utc(value: datetime) -> datetime:
+    """`value` in UTC, which a time without an offset already is. OverflowError out of the years 1 to 9999."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Query(forms.Form):
+    """The parameters of one endpoint."""
+
+    def checked(self) -> dict[str, Any]:
+        """The values by name. Raises 422 with every fault (contract, "Conventions")."""
+        faults = [
+            Fault(
+                ("query", name), f"{error.messages[0].rstrip('.')}, got {shown(self.data.get(name))}", str(error.code)
+            )
+            for name, errors in self.errors.as_data().items()
+            for error in errors
+        ]
+        if faults:
+            raise Unprocessable(faults)
+        return self.cleaned_data
