@@ -1,109 +1,107 @@
 """Writing many rows with a fixed number of statements, whatever their number and width.
 
-PostgreSQL: binary `COPY` into a temporary table, then one `INSERT … SELECT`. SQLite: one `executemany`.
+PostgreSQL: binary `COPY` into a temporary table, then one `INSERT` or `UPDATE` from it. SQLite: one `executemany`.
 Rows are tuples, in the order of `columns`; which rows to write, and with what, is decided elsewhere.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Row = Sequence[Any]
+STAGED = '"staged"'
 
 
 def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Inserts `rows`; IntegrityError if one of them is there already. Within the caller's transaction."""
-    _write(model, columns, rows, "")
+    """Inserts `rows`; IntegrityError if one of them is there already, or breaks another constraint."""
+    if not rows:
+        return
+    connection = connections[router.db_for_write(model)]
+    quote = connection.ops.quote_name
+    into = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
+    if connection.vendor == "postgresql":
+        with _staged(connection, model, columns, rows), connection.cursor() as cursor:
+            # In the order of the key, so that two writers of the same rows wait in one order.
+            key = quote(_field(model, "pk").attname)
+            cursor.execute(f"{into} SELECT * FROM {STAGED} ORDER BY {key}")  # noqa: S608
+    else:
+        _executemany(connection, f"{into} VALUES ({_marks(columns)})", model, columns, rows)
 
 
-def upsert_rows(
+def update_rows(
     model: type[models.Model],
     columns: Sequence[str],
     rows: Sequence[Row],
     *,
-    conflict: Sequence[str],
-    update: Sequence[str],
     unless_same: Mapping[str, str] | None = None,
 ) -> None:
-    """Inserts `rows`, or updates the columns `update` of those whose `conflict` columns are there already.
+    """Sets `columns`, the first of which is the primary key, in the rows that are there; others are passed over.
 
-    `unless_same` maps a large column to the column of its digest: where the digest stays, the value stays,
-    and the row need not bring it along. A clash with any other unique constraint is an IntegrityError.
+    `unless_same` maps a large column to the column of its digest: where the digest stays, the value stays, and the
+    row need not bring it along.
     """
-    quote = connections[router.db_for_write(model)].ops.quote_name
-    table = quote(model._meta.db_table)
-    sets = []
-    for column in map(quote, update):
-        value = f"EXCLUDED.{column}"
-        digest = (unless_same or {}).get(column.strip('"'))
-        if digest:
-            same = f"EXCLUDED.{quote(digest)} = {table}.{quote(digest)}"
-            value = f"CASE WHEN {same} THEN {table}.{column} ELSE {value} END"
-        sets.append(f"{column} = {value}")
-    target = ", ".join(map(quote, conflict))
-    _write(model, columns, rows, f" ON CONFLICT ({target}) DO UPDATE SET {', '.join(sets)}")
-
-
-def _write(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row], on_conflict: str) -> None:
     if not rows:
         return
     connection = connections[router.db_for_write(model)]
-    write = _copy if connection.vendor == "postgresql" else _executemany
-    write(connection, model, columns, rows, on_conflict)
-
-
-def _copy(
-    connection: BaseDatabaseWrapper,
-    model: type[models.Model],
-    columns: Sequence[str],
-    rows: Sequence[Row],
-    on_conflict: str,
-) -> None:
-    """Through a temporary table: COPY itself knows no ON CONFLICT, and is refused under row-level security.
-
-    The rows go in by primary key, so that two writers lock common rows in one order.
-    """
     quote = connection.ops.quote_name
-    table, staging = quote(model._meta.db_table), quote(f"staged_{model._meta.db_table}")
+    table = quote(model._meta.db_table)
+    key, *names = map(quote, columns)
+    digests = {quote(column): quote(digest) for column, digest in (unless_same or {}).items()}
+    sets = []
+    for name in names:
+        value = f"{STAGED}.{name}"
+        if digest := digests.get(name):
+            value = f"CASE WHEN {STAGED}.{digest} = {table}.{digest} THEN {table}.{name} ELSE {value} END"
+        sets.append(f"{name} = {value}")
+    update, where = f"UPDATE {table} SET {', '.join(sets)} FROM", f"WHERE {table}.{key} = {STAGED}.{key}"  # noqa: S608
+    if connection.vendor == "postgresql":
+        with _staged(connection, model, columns, rows), connection.cursor() as cursor:
+            cursor.execute(f"{update} {STAGED} {where}")
+    else:
+        row = f"(SELECT {', '.join(f'%s AS {quote(column)}' for column in columns)}) AS {STAGED}"
+        _executemany(connection, f"{update} {row} {where}", model, columns, rows)
+
+
+@contextmanager
+def _staged(
+    connection: BaseDatabaseWrapper, model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]
+) -> Iterator[None]:
+    """A temporary table with the rows: COPY itself can't update, and is refused under row-level security."""
+    quote = connection.ops.quote_name
     names = ", ".join(map(quote, columns))
-    key = quote(_column(model, "pk").attname)
-    types = [(_column(model, name).db_type(connection) or "").partition("(")[0] for name in columns]
+    types = [(_field(model, name).db_type(connection) or "").partition("(")[0] for name in columns]
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE TEMP TABLE {staging} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA")  # noqa: S608
-        with cursor.copy(f"COPY {staging} FROM STDIN (FORMAT BINARY)") as copy:
+        source = f"SELECT {names} FROM {quote(model._meta.db_table)} WITH NO DATA"  # noqa: S608
+        cursor.execute(f"CREATE TEMP TABLE {STAGED} ON COMMIT DROP AS {source}")
+        with cursor.copy(f"COPY {STAGED} FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
-        cursor.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staging} ORDER BY {key}{on_conflict}")  # noqa: S608
-        cursor.execute(f"DROP TABLE {staging}")
+        yield
+        cursor.execute(f"DROP TABLE {STAGED}")
+
+
+def _marks(columns: Sequence[str]) -> str:
+    return ", ".join(["%s"] * len(columns))
 
 
 def _executemany(
     connection: BaseDatabaseWrapper,
+    sql: str,
     model: type[models.Model],
     columns: Sequence[str],
     rows: Sequence[Row],
-    on_conflict: str,
 ) -> None:
-    quote = connection.ops.quote_name
-    names = ", ".join(map(quote, columns))
-    marks = ", ".join(["%s"] * len(columns))
-    adapters = [
-        (index, adapter)
-        for index, name in enumerate(columns)
-        if (adapter := _adapter(connection, _column(model, name))) is not None
-    ]
-    table = quote(model._meta.db_table)
+    fields = [_field(model, name) for name in columns]
+    adapters = [(index, adapter) for index, field in enumerate(fields) if (adapter := _adapter(connection, field))]
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {table} ({names}) VALUES ({marks}){on_conflict}",  # noqa: S608
-            [_adapted(row, adapters) for row in rows],
-        )
+        cursor.executemany(sql, [_adapted(row, adapters) for row in rows])
 
 
-def _column(model: type[models.Model], name: str) -> "models.Field[Any, Any]":
+def _field(model: type[models.Model], name: str) -> "models.Field[Any, Any]":
     return cast("models.Field[Any, Any]", model._meta.pk if name == "pk" else model._meta.get_field(name))
 
 

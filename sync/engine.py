@@ -14,14 +14,14 @@ from operator import itemgetter
 from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
-from pieces.bulk import upsert_rows
+from pieces.bulk import insert_rows, update_rows
 from pieces.content import content_of
 from pieces.deletion import Actor, Clash, carry_below, restore, soft_delete
 from pieces.lookups import PieceKeyIn
 from pieces.models import LEVELS, Entity, Pictured, Piece
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
 from ractory.api.retry import in_transaction
-from sync.planning import Action, Parent, PieceKey, Plan, Snapshot, Stored, make_plan, row_columns
+from sync.planning import FIXED, Action, Parent, PieceKey, Plan, Snapshot, Stored, make_plan, row_columns
 from sync.schemas import Item
 from tenants.models import Company
 from tenants.scope import current_scope
@@ -167,7 +167,7 @@ def _holds(model: type[Entity], plan: Plan, snapshot: Snapshot) -> bool:
 
     Parents are shared with other syncs, but kept from deletion and moves; changed rows are locked in guid order.
     """
-    if not plan.rows or not connection.features.has_select_for_update:
+    if not (plan.inserts or plan.updates) or not connection.features.has_select_for_update:
         return True  # on SQLite a writing transaction is alone
     for level in LEVELS:
         guids = plan.leaning_on.get(level.kind.value)
@@ -194,14 +194,9 @@ def _carry_out(model: type[Entity], plan: Plan, guids: Sequence[uuid.UUID], acto
     if plan.parked:
         model.objects.filter(guid__any_of=plan.parked).update(is_active=False, deleted_at=now)
     columns = row_columns(model)
-    upsert_rows(
-        model,
-        columns,
-        plan.rows,
-        conflict=("company_guid", "guid"),
-        update=[column for column in columns if column not in ("guid", "company_guid", "created_at")],
-        unless_same={"picture": "picture_digest"} if issubclass(model, Pictured) else None,
-    )
+    kept_pictures = {"picture": "picture_digest"} if issubclass(model, Pictured) else None
+    update_rows(model, columns[len(FIXED) :], plan.updates, unless_same=kept_pictures)
+    insert_rows(model, columns, plan.inserts)
     _refuse(model, guids, f"{model.parents[-1]}_guid" if model.parents else "", carry_below(model, plan.moved, now=now))
     if plan.restored:
         _refuse(model, guids, "guid", restore(model, plan.restored, actor=actor, now=now))

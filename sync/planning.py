@@ -65,7 +65,8 @@ class Plan:
     """What to do; with `faults`, nothing."""
 
     actions: list[Action] = field(default_factory=list)  # one per item
-    rows: list[tuple[Any, ...]] = field(default_factory=list)  # in the order of row_columns()
+    inserts: list[tuple[Any, ...]] = field(default_factory=list)  # in the order of row_columns()
+    updates: list[tuple[Any, ...]] = field(default_factory=list)  # in the order of row_columns(), less the FIXED
     deletions: list[Deletion] = field(default_factory=list)
     restored: dict[Guid, Guid] = field(default_factory=dict)  # guid -> the deletion to undo
     moved: list[Guid] = field(default_factory=list)
@@ -75,10 +76,14 @@ class Plan:
     faults: list[Fault] = field(default_factory=list)
 
 
+FIXED = ("company_guid", "created_at")
+
+
 def row_columns(model: type[Entity]) -> tuple[str, ...]:
     """The columns of a plan's rows."""
     return (
-        *("guid", "company_guid", "created_at", "updated_at", "is_active", "deleted_at", "deletion_guid", "digest"),
+        *FIXED,
+        *("guid", "updated_at", "is_active", "deleted_at", "deletion_guid", "digest"),
         *(f"{kind}_guid" for kind in model.parents),
         *(("picture",) if issubclass(model, Pictured) else ()),
         *content_of(model).names,
@@ -138,9 +143,10 @@ class _Planner:
             item[column] if column in item else (stored.parents[level] if stored else None)
             for level, column in enumerate(self.parent_columns)
         )
-        if stored is None or not stored.is_active or parents != stored.parents:
-            self._check_parents(index, company, parents)
-        if self.model is Piece and active:
+        wrong: set[str] = set()
+        if stored is None or not stored.is_active or parents != stored.parents:  # else they are active, and fit
+            wrong = self._check_parents(index, company, parents)
+        if self.model is Piece and active and "project" not in wrong:
             key = (item["project_guid"], item["piece_id"])
             keeps = stored is not None and stored.is_active and key == (stored.parents[0], stored.piece_id)
             self.claims.append(_Claim(index, guid, key, keeps))
@@ -149,9 +155,13 @@ class _Planner:
         action = self._act(guid, company, stored, active, same=(digest, parents))
         self.plan.actions.append(action)
         if action is not Action.UNCHANGED:
-            head = self._head(guid, company, stored, active)
+            head = self._head(guid, stored, active)
             picture = (item.get("picture"),) if self.pictured else ()
-            self.plan.rows.append((*head, digest, *parents, *picture, *values))
+            row = (*head, digest, *parents, *picture, *values)
+            if stored is None:
+                self.plan.inserts.append((company, self.now, *row))
+            else:
+                self.plan.updates.append(row)
 
     def _is_identity_free(self, index: int, guid: Guid, company: Guid, stored: Stored | None) -> bool:
         first = self.seen.setdefault(guid, index)
@@ -165,23 +175,28 @@ class _Planner:
             return True
         return False
 
-    def _check_parents(self, index: int, company: Guid, parents: tuple[Guid | None, ...]) -> None:
-        fit = True
+    def _check_parents(self, index: int, company: Guid, parents: tuple[Guid | None, ...]) -> set[str]:
+        """Faults for parents that are missing, deleted or of another parent; returns their kinds.
+
+        Whether one fits the parents above it is only asked while those are right.
+        """
+        wrong: set[str] = set()
         for kind, column, guid in zip(self.model.parents, self.parent_columns, parents, strict=True):
             if guid is None:
                 continue
             parent = self.snapshot.parents[kind].get(guid)
             if parent is None or parent.company != company:
-                fit = False
+                wrong.add(kind)
                 self.fault(index, column, f"There is no {kind} {guid} in company {company}", "parent_not_found")
             elif not parent.is_active:
-                fit = False
+                wrong.add(kind)
                 self.fault(index, column, f"The {kind} {guid} is deleted", "parent_deleted")
-            elif fit and parent.parents != parents[: len(parent.parents)]:
-                fit = False
+            elif not wrong and parent.parents != parents[: len(parent.parents)]:
+                wrong.add(kind)
                 above, other = self.model.parents[len(parent.parents) - 1], parent.parents[-1]
                 self.fault(index, column, f"The {kind} {guid} belongs to {above} {other}", "parent_mismatch")
             self.plan.leaning_on.setdefault(kind, set()).add(guid)
+        return wrong
 
     def _values(self, item: Item, stored: Stored | None) -> tuple[Any, ...]:
         """The content after the batch: what the item says, else what is stored, else the defaults."""
@@ -222,9 +237,9 @@ class _Planner:
             return Action.DELETED
         return Action.UPDATED
 
-    def _head(self, guid: Guid, company: Guid, stored: Stored | None, active: bool) -> tuple[Any, ...]:
-        """guid, company, created_at, updated_at, is_active, deleted_at, deletion; created_at counts for new rows."""
-        start = (guid, company, self.now, self.now, active)
+    def _head(self, guid: Guid, stored: Stored | None, active: bool) -> tuple[Any, ...]:
+        """guid, updated_at, is_active, deleted_at, deletion."""
+        start = (guid, self.now, active)
         if active:
             return (*start, None, None)
         if stored is not None and not stored.is_active:

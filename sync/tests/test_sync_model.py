@@ -1,0 +1,192 @@
+"""Random batches against the server and against the plain model of the contract: no difference, on both databases."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pieces.models import LEVELS_BY_KIND
+from pieces.tests.factories import PieceFactory
+from ractory.api.tests.client import Api
+from sync.tests.batches import Sync
+from sync.tests.model import PARENTS, PLURALS, World
+from tenants.scope import every_company
+from tenants.tests.factories import CompanyFactory, issue_key
+
+# A small world, so that batches meet: three guids of each kind, three piece_ids, three values.
+POOL = 3
+TEXTS = st.sampled_from(["a", "b", "", None])
+CONTENT: Mapping[str, Mapping[str, Any]] = {
+    "project": {"company_name": TEXTS, "in_production": st.sampled_from([True, False, None])},
+    "component": {"designation": TEXTS, "quantity": st.sampled_from([1, 2, None])},
+    "assembly": {"trolley": TEXTS, "cell_number": st.sampled_from([1, None])},
+    "piece": {"barcode": TEXTS, "outer_length": st.sampled_from([1200, "1200", 7.0, None]), "info2": TEXTS},
+}
+NAMES = {"project": "code", "component": "code", "piece": "piece_id"}
+BLANK = {
+    kind: dict.fromkeys(fields) | ({NAMES[kind]: None} if kind in NAMES else {}) for kind, fields in CONTENT.items()
+}
+BLANK["project"] |= {"in_production": False}
+BLANK["component"] |= {"quantity": 1}
+INDEX = st.integers(0, POOL - 1)
+
+
+FIT = "fit"  # stands for the guid that is right just then: the project of the component, and so on
+
+
+def rarely(draw: st.DrawFn) -> bool:
+    return draw(st.integers(0, 11)) == 0
+
+
+@st.composite
+def an_item(draw: st.DrawFn, kind: str, guid: int | None) -> dict[str, Any]:
+    """An item with pool indices in place of guids; most of its parents fit each other."""
+    item: dict[str, Any] = {name: draw(values) for name, values in CONTENT[kind].items() if draw(st.booleans())}
+    if guid is not None:
+        item["guid"] = "foreign" if rarely(draw) and rarely(draw) else guid
+    *upper, lowest = PARENTS[kind] or (None,)
+    if kind == "piece":
+        above = draw(st.sampled_from(["omitted", None, 0, 1, 2]))
+        item |= {} if above == "omitted" else {"assembly_guid": above}
+        upper, lowest = ["project"], "component"
+        if isinstance(above, int) and not rarely(draw):
+            upper, lowest = ["project", "component"], None
+    item |= {f"{parent}_guid": draw(INDEX) if rarely(draw) else FIT for parent in upper}
+    if lowest:
+        item[f"{lowest}_guid"] = draw(INDEX)
+    if kind in NAMES:
+        item[NAMES[kind]] = draw(st.sampled_from(["1", "2", "3", "4", "5"]))
+    active = draw(st.sampled_from(["omitted", "omitted", True, None, False]))
+    if active != "omitted":
+        item["is_active"] = active
+    return item
+
+
+@st.composite
+def a_batch(draw: st.DrawFn) -> dict[str, Any]:
+    kind = draw(st.sampled_from(["project", "component", "assembly", "piece", "piece", "piece"]))
+    guids = draw(st.permutations([0, 1, 2, None]))[: draw(st.integers(1, 4))] + ([0] if rarely(draw) else [])
+    return {
+        "kind": kind,
+        "items": [draw(an_item(kind, guid)) for guid in guids],
+        "match": kind == "piece" and draw(st.booleans()),
+        "dry_run": draw(st.sampled_from([False, False, False, True])),
+    }
+
+
+SETTING_UP = [
+    {
+        "kind": kind,
+        "items": [{"guid": n, **dict.fromkeys((f"{p}_guid" for p in PARENTS[kind]), n)} for n in range(POOL)],
+    }
+    for kind in PLURALS
+]
+
+
+class Pair:
+    """The same company on the server and in the model."""
+
+    def __init__(self) -> None:
+        self.company = CompanyFactory.create()
+        self.sync = Sync(Api().with_key(issue_key(self.company)))
+        self.pool = {kind: [uuid.uuid4() for _ in range(POOL)] for kind in PLURALS}
+        piece = PieceFactory.create()
+        self.foreign: dict[str, Any] = {"project": piece.project_guid, "component": piece.component_guid}
+        self.foreign |= {"assembly": piece.assembly_guid, "piece": piece.guid}
+        self.world = World(BLANK, set(self.foreign.values()))
+        self.seen: dict[uuid.UUID, tuple[int, Any]] = {}
+
+    def item(self, kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
+        named = dict(item, company_guid=self.company.guid)
+        for name in ("guid", *(f"{parent}_guid" for parent in reversed(PARENTS[kind]))):
+            if named.get(name) == FIT:
+                named[name] = self.fitting(name.removesuffix("_guid"), named)
+            elif isinstance(named.get(name), int):
+                named[name] = self.pool[kind if name == "guid" else name.removesuffix("_guid")][named[name]]
+            elif named.get(name) == "foreign":
+                named[name] = self.foreign[kind]
+        if kind in NAMES:
+            named.setdefault(NAMES[kind], str(item.get("guid")))
+        return named
+
+    def fitting(self, kind: str, named: Mapping[str, Any]) -> uuid.UUID | None:
+        """The parent of this kind that the item's lower parents have; some other one where they have none."""
+        for lower in ("assembly", "component"):
+            row = self.world.rows.get(named.get(f"{lower}_guid", uuid.UUID(int=0)))
+            if row is not None and row.parents.get(kind):
+                return row.parents[kind]
+        return self.pool[kind][0]
+
+    def run(self, batch: Mapping[str, Any]) -> None:
+        kind = batch["kind"]
+        items = [self.item(kind, item) for item in batch["items"]]
+        options = ["match=piece_id"] * bool(batch.get("match")) + ["dry_run=true"] * bool(batch.get("dry_run"))
+        response = self.sync(PLURALS[kind], *items, query=f"?{'&'.join(options)}", prefer="return=representation")
+        numbers = [{n: int(v) if n == "outer_length" and v else v for n, v in item.items()} for item in items]
+        after, actions, refused = self.world.try_sync(kind, numbers, match=bool(batch.get("match")))
+        if refused:
+            assert response.status_code == 422, (refused, response.json())
+            places = {(fault["loc"][2], fault["loc"][3]) for fault in response.json()["detail"]}
+            assert places == refused or (-1, kind) in refused
+        else:
+            assert response.status_code == 200, (actions, response.json())
+            self.accept(response.json(), after, items, actions, dry_run=bool(batch.get("dry_run")))
+        self.compare()
+
+    def accept(self, answer: Any, after: World, items: Any, actions: list[str], *, dry_run: bool) -> None:
+        assert [item["action"] for item in answer["items"]] == actions
+        assert answer["inserted"] == actions.count("inserted")
+        assert answer["updated"] == len(actions) - actions.count("inserted")
+        if dry_run:
+            assert answer["dry_run"] is True
+            return
+        generated = [guid for guid in after.rows if guid not in self.world.rows and guid not in self.known()]
+        answered = [
+            uuid.UUID(told["guid"])
+            for told, item in zip(answer["items"], items, strict=True)
+            if not item.get("guid") and told["action"] == "inserted"
+        ]
+        for ours, theirs in zip(generated, answered, strict=True):  # the model made up guids of its own
+            row = after.rows.pop(ours)
+            row.guid = theirs
+            after.rows[theirs] = row
+        self.world = after
+
+    def known(self) -> set[uuid.UUID]:
+        return {guid for guids in self.pool.values() for guid in guids}
+
+    def compare(self) -> None:
+        """Every row as the model has it; `updated_at` moved exactly where the model wrote."""
+        stored = {}
+        with every_company():
+            for kind, model in LEVELS_BY_KIND.items():
+                for row in model.all_objects.filter(company=self.company):
+                    parents = {name: getattr(row, f"{name}_guid") for name in PARENTS[kind]}
+                    content = {name: getattr(row, name) for name in BLANK[kind]}
+                    stored[row.guid] = (kind, parents, content, row.is_active, row.deleted_at is None)
+                    modelled = self.world.rows[row.guid]
+                    written, updated_at = self.seen.get(row.guid, (modelled.written, row.updated_at))
+                    assert (modelled.written > written) == (row.updated_at > updated_at), row
+                    self.seen[row.guid] = (modelled.written, row.updated_at)
+        assert stored == {
+            row.guid: (row.kind, row.parents, row.content, row.active, row.active) for row in self.world.rows.values()
+        }
+        groups: dict[int | None, set[Any]] = {}
+        with every_company():
+            for kind in PLURALS:
+                for guid, deletion in LEVELS_BY_KIND[kind].all_objects.values_list("guid", "deletion_guid"):
+                    if guid in self.world.rows:
+                        groups.setdefault(self.world.rows[guid].deletion, set()).add(deletion)
+        assert all(len(group) == 1 for group in groups.values()), "rows of one deletion carry one guid"
+
+
+@pytest.mark.django_db
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(batches=st.lists(a_batch(), min_size=1, max_size=12))
+def test_random_batches_do_what_the_plain_model_of_the_contract_does(batches: list[dict[str, Any]]) -> None:
+    pair = Pair()
+    for batch in [*SETTING_UP, *batches]:
+        pair.run(batch)

@@ -1,0 +1,61 @@
+"""The number of statements of a sync does not depend on the size of the batch."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from pieces.models import Assembly, Component
+from pieces.tests.factories import AssemblyFactory
+from sync.tests.batches import Item, Sync, component_item, full_piece
+
+
+@pytest.fixture
+def assembly(component: Component) -> Assembly:
+    return AssemblyFactory.create(component=component)
+
+
+def batches(assembly: Assembly, size: int) -> Iterator[tuple[str, list[Item]]]:
+    """The same steps for a batch of any size; what they do to one piece they do to all."""
+    pieces = [full_piece(assembly, number) for number in range(size)]
+    yield "inserted", pieces
+    yield "unchanged", pieces
+    yield "changed", [item | {"cell": "x"} for item in pieces]
+    yield "partly", [{name: item[name] for name in (*REQUIRED, "trolley")} | {"trolley": "y"} for item in pieces]
+    yield "renamed", [item | {"piece_id": f"new-{item['piece_id']}"} for item in pieces]
+    yield "moved", [item | {"assembly_guid": None} for item in pieces]
+    yield "deleted", [item | {"is_active": False} for item in pieces]
+    yield "restored", pieces
+    yield "faulty", [item | {"project_guid": item["guid"]} for item in pieces]
+
+
+REQUIRED = ("guid", "piece_id", "project_guid", "component_guid", "company_guid")
+
+
+def counted(sync: Sync, assembly: Assembly, size: int) -> dict[str, int]:
+    counts = {}
+    for name, items in batches(assembly, size):
+        with CaptureQueriesContext(connection) as queries:
+            response = sync("pieces", *items)
+        assert response.status_code == (422 if name == "faulty" else 200)
+        counts[name] = len(queries)
+    return counts
+
+
+def test_the_number_of_queries_is_the_same_for_1_and_for_1000_pieces(sync: Sync, assembly: Assembly) -> None:
+    other = AssemblyFactory.create(company=assembly.company)
+    one, many = counted(sync, assembly, 1), counted(sync, other, 1000)
+    assert one == many
+    assert one["unchanged"] < one["changed"] < one["inserted"] + 2
+
+
+def test_the_number_of_queries_is_the_same_for_1_and_for_1000_components(sync: Sync, assembly: Assembly) -> None:
+    def count(size: int, **fields: object) -> int:
+        items = [component_item(assembly.project, code=f"{size}-{number}", **fields) for number in range(size)]
+        with CaptureQueriesContext(connection) as queries:
+            assert sync("components", *items).json() == {"inserted": size, "updated": 0}
+        return len(queries)
+
+    assert count(1) == count(1000)
+    assert count(1, is_active=False) == count(2) + 4 or count(2, is_active=False) == count(1000, is_active=False)

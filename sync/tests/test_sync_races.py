@@ -1,0 +1,131 @@
+"""Requests that meet: real threads on a real PostgreSQL, each with a connection of its own."""
+
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from pieces.models import LEVELS_BY_KIND, Component, Piece
+from pieces.tests.factories import ComponentFactory, PieceFactory, ProjectFactory
+from ractory.api.tests.client import Api
+from sync.tests.batches import Item, Sync, component_item, full_piece, piece_item, row_of
+from tenants.models import Company
+from tenants.scope import every_company
+from tenants.tests.factories import CompanyFactory, issue_key
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+
+ROUNDS = 12
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Runs the calls in threads that start together; returns what they return, in their order."""
+    barrier = threading.Barrier(len(calls))
+    results: list[Any] = [None] * len(calls)
+
+    def run(index: int, call: Callable[[], Any]) -> None:
+        barrier.wait()
+        try:
+            results[index] = call()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def posting(company: Company, plural: str, items: Sequence[Item]) -> Callable[[], Any]:
+    sync = Sync(Api().with_key(issue_key(company)))
+    return lambda: sync(plural, *items)
+
+
+def assert_fit() -> None:
+    """No active row below a deleted one, and every row's parents are its parent's parents."""
+    with every_company():
+        for model in LEVELS_BY_KIND.values():
+            for row in model.all_objects.all():
+                for kind in model.parents:
+                    parent = getattr(row, kind)
+                    if parent is not None:
+                        assert parent.is_active or not row.is_active
+                        assert all(getattr(row, f"{k}_guid") == getattr(parent, f"{k}_guid") for k in parent.parents)
+
+
+def test_two_companies_that_post_the_same_new_guid_get_one_200_and_one_422() -> None:
+    for _ in range(ROUNDS):
+        components = [ComponentFactory.create() for _ in range(2)]
+        guid = uuid.uuid4()
+        calls = [posting(row.company, "pieces", [piece_item(row, guid=guid)]) for row in components]
+        responses = at_once(*calls)
+        assert sorted(response.status_code for response in responses) == [200, 422]
+        winner = next(row for row, response in zip(components, responses, strict=True) if response.status_code == 200)
+        assert row_of("piece", guid).company_guid == winner.company_guid
+        loser = next(response for response in responses if response.status_code == 422)
+        assert loser.json()["detail"][0]["loc"] == ["body", "pieces", 0, "guid"]
+
+
+def test_two_requests_that_want_one_piece_id_get_one_200_and_one_422() -> None:
+    for _ in range(ROUNDS):
+        component = ComponentFactory.create()
+        responses = at_once(*[posting(component.company, "pieces", [piece_item(component)]) for _ in range(2)])
+        assert sorted(response.status_code for response in responses) == [200, 422]
+
+
+def test_the_same_new_guids_of_one_company_are_inserted_once() -> None:
+    component = ComponentFactory.create()
+    items = [full_piece(component, number) for number in range(300)]
+    responses = at_once(*[posting(component.company, "pieces", items) for _ in range(4)])
+    assert [response.status_code for response in responses] == [200] * 4
+    assert sum(response.json()["inserted"] for response in responses) == 300
+
+
+def test_overlapping_batches_in_opposite_orders_all_succeed() -> None:
+    component = ComponentFactory.create()
+    items = [full_piece(component, number) for number in range(200)]
+    for number in range(ROUNDS // 2):
+        batches = [[item | {"cell": f"{number}-{client}"} for item in items] for client in range(4)]
+        calls = [
+            posting(component.company, "pieces", batch[:: -1 if client % 2 else 1])
+            for client, batch in enumerate(batches)
+        ]
+        assert [response.status_code for response in at_once(*calls)] == [200] * 4
+        with every_company():
+            assert len(set(Piece.objects.values_list("cell", flat=True))) == 1  # whole batches, one after the other
+
+
+def test_partial_updates_of_one_piece_lose_nothing() -> None:
+    component = ComponentFactory.create()
+    piece = PieceFactory.create(component=component, assembly=None)
+    names = ("cell", "trolley", "barcode", "client", "dealer", "gasket")
+    for number in range(ROUNDS):
+        base = piece_item(component, guid=piece.guid, piece_id=piece.piece_id)
+        calls = [posting(component.company, "pieces", [base | {name: str(number)}]) for name in names]
+        assert [response.status_code for response in at_once(*calls)] == [200] * len(names)
+        row = row_of("piece", piece.guid)
+        assert [getattr(row, name) for name in names] == [str(number)] * len(names)
+
+
+def test_a_piece_put_below_a_component_that_is_being_deleted_or_moved_ends_up_consistent() -> None:
+    company = CompanyFactory.create()
+    projects = [ProjectFactory.create(company=company) for _ in range(2)]
+    for number in range(ROUNDS):
+        component: Component = ComponentFactory.create(project=projects[0])
+        piece = PieceFactory.create(component=component, assembly=None)
+        new = piece_item(component, guid=uuid.uuid4(), piece_id=f"new-{number}")
+        changed = piece_item(component, guid=piece.guid, piece_id=piece.piece_id, cell="x")
+        away = component_item(projects[number % 2], guid=component.guid, code="away", is_active=number % 3 != 0)
+        responses = at_once(
+            posting(company, "pieces", [new]),
+            posting(company, "pieces", [changed]),
+            posting(company, "components", [away]),
+        )
+        assert {response.status_code for response in responses} <= {200, 422}
+        assert responses[2].status_code == 200
+        assert_fit()
