@@ -1,7 +1,10 @@
 """Every route of the site. API paths are written without a trailing slash (ractory.api.middleware)."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
 from pieces.views import AssemblyViewSet, ComponentViewSet, PieceViewSet, ProjectViewSet
@@ -13,6 +16,9 @@ handler400 = "ractory.api.envelope.bad_request"
 handler404 = "ractory.api.envelope.not_found"
 handler500 = "ractory.api.envelope.server_error"
 
+# The documentation is for everyone, and answers in its own media types.
+OPEN: dict[str, Any] = {"permission_classes": (), "authentication_classes": ()}
+
 entities = SimpleRouter(trailing_slash=False, use_regex_path=False)
 entities.register("projects", ProjectViewSet, "project")
 entities.register("components", ComponentViewSet, "component")
@@ -22,6 +28,8 @@ entities.register("pieces", PieceViewSet, "piece")
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("health", LivenessView.as_view(), name="liveness"),
+    path("api/schema", SpectacularAPIView.as_view(**OPEN), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(**OPEN), name="docs"),
     path("api/v1/health", HealthView.as_view(), name="health"),
     path("api/v1/auth/login", LoginView.as_view(), name="login"),
     path("api/v1/auth/refresh", RefreshView.as_view(), name="refresh"),

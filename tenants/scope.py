@@ -76,11 +76,21 @@ class TenantManager(models.Manager[M]):
 
 
 class ScopeMiddleware:
-    """Starts every request without a scope and leaves none behind."""
+    """Starts every request without a scope and leaves none behind.
+
+    A staff member's pages in the admin are within their company; API requests enter their scope once the caller
+    is known (tenants.views).
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with _scoped(None):
+        with _scoped(_staff_scope(request)):
             return self.get_response(request)
+
+
+def _staff_scope(request: HttpRequest) -> Scope | None:
+    if request.path.startswith("/admin/") and getattr(request.user, "is_staff", False):
+        return Scope(request.user.as_caller().company)  # type: ignore[union-attr]  # only our users are staff
+    return None

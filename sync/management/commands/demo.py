@@ -1,0 +1,178 @@
+"""A demonstration on the real server: 1000 full pieces through the HTTP API and back (contract, "Running")."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import models, transaction
+from django.utils import timezone
+
+from pieces.models import Piece
+from tenants.caller import KeyScope, Role
+from tenants.models import ApiKey, Company, User
+
+NAMESPACE = uuid.UUID("5e1f0f5e-3d0a-4a53-9d43-7f1f6c0d2a10")
+PIECES, COMPONENTS = 1000, 20
+EMAIL = "demo@ractory.example"
+KEY_NAME = "make demo"
+START_SECONDS = 30
+
+
+def guid(*path: object) -> str:
+    """The same guid for the same name in every run, so that a second run updates."""
+    return str(uuid.uuid5(NAMESPACE, "/".join(map(str, path))))
+
+
+class Server:
+    """Gunicorn on a free port, as a child process, and a small client for it."""
+
+    def __init__(self, key: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        self.key, self.url = key, f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"127.0.0.1:{port}"]
+        command += ["--workers", "2", "--log-level", "warning"]
+        self.process = subprocess.Popen(command)  # noqa: S603  # our own interpreter and arguments
+
+    def wait_until_up(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                self.call("GET", "/api/v1/health")
+            except URLError:
+                time.sleep(0.1)
+            else:
+                return
+        raise CommandError(f"the server did not start within {START_SECONDS} s")
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """The decoded answer; CommandError for any but a success."""
+        headers = {"X-API-Key": self.key, "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self.url + path, data=data, headers=headers, method=method)  # noqa: S310  # http, to ourselves
+        try:
+            with urlopen(request, timeout=60) as response:  # noqa: S310
+                return json.load(response)
+        except HTTPError as error:
+            raise CommandError(f"{method} {path} answered {error.code}: {error.read().decode()[:1000]}") from error
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=30)
+
+
+def project(company: Company) -> dict[str, Any]:
+    return {"guid": guid("project"), "code": "DEMO-2026-001", "company_guid": str(company.guid)}
+
+
+def components(company: Company) -> list[dict[str, Any]]:
+    above = {"project_guid": guid("project"), "company_guid": str(company.guid)}
+    return [{"guid": guid("component", n), "code": f"W{n + 1:02}", **above} for n in range(COMPONENTS)]
+
+
+def assemblies(company: Company) -> list[dict[str, Any]]:
+    return [
+        {
+            "guid": guid("assembly", n),
+            "trolley_cell": f"T1-{n + 1:02}",
+            "component_guid": guid("component", n),
+            "project_guid": guid("project"),
+            "company_guid": str(company.guid),
+        }
+        for n in range(COMPONENTS)
+    ]
+
+
+def pieces(company: Company) -> list[dict[str, Any]]:
+    """1000 pieces with a value in every scalar field."""
+    scalars = [field for field in Piece.settable_fields() if isinstance(field, models.CharField | models.IntegerField)]
+    batch = []
+    for number in range(PIECES):
+        values: dict[str, Any] = {
+            field.attname: 100 + number if isinstance(field, models.IntegerField) else f"{field.attname}-{number:04}"
+            for field in scalars
+        }
+        values |= {f"{kind}_guid": guid(kind, number % COMPONENTS) for kind in ("component", "assembly")}
+        values |= {"guid": guid("piece", number), "piece_id": f"PCE-{number:04}", "barcode": f"40{number:011}"}
+        batch.append(values | {"project_guid": guid("project"), "company_guid": str(company.guid)})
+    return batch
+
+
+class Command(BaseCommand):
+    help = "Pushes a demo project of 1000 full pieces through the HTTP API, reads it back, and keeps serving."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", verbosity=0)
+        company, key, password = self._prepare()
+        server = Server(key)
+        try:
+            server.wait_until_up()
+            self._push(server, company)
+            self._read_back(server, company)
+            self._say_where(server, password)
+            if not os.environ.get("DEMO_ONCE"):
+                self.stdout.write("\nServing until Ctrl-C.")
+                server.process.wait()
+        except KeyboardInterrupt:
+            self.stdout.write("")
+        finally:
+            server.stop()
+
+    @transaction.atomic
+    def _prepare(self) -> tuple[Company, str, str]:
+        """The demo's company, a new key of its own (the old one is revoked) and a new password of its login."""
+        company, _ = Company.objects.get_or_create(guid=uuid.UUID(guid("company")), defaults={"name": "Demo Windows"})
+        company.api_keys.filter(description=KEY_NAME, revoked_at=None).update(revoked_at=timezone.now())
+        _, key = ApiKey.issue(company=company, scopes=KeyScope.values, description=KEY_NAME)
+        password = secrets.token_urlsafe(9)
+        user = User.objects.filter(email=EMAIL).first()
+        if user is None:
+            User.objects.create_user(EMAIL, password, role=Role.COMPANY_ADMIN, company=company)
+        else:
+            user.set_password(password)
+            user.save(update_fields=["password"])
+        return company, key, password
+
+    def _push(self, server: Server, company: Company) -> None:
+        batches = {
+            "projects": [project(company)],
+            "components": components(company),
+            "assemblies": assemblies(company),
+            "pieces": pieces(company),
+        }
+        for plural, items in batches.items():
+            start = time.perf_counter()
+            result = server.call("POST", f"/api/v1/sync/{plural}", {plural: items})
+            ms = (time.perf_counter() - start) * 1000
+            done = f"{result['inserted']} inserted, {result['updated']} updated"
+            self.stdout.write(f"POST /api/v1/sync/{plural:10}  {done}  ({ms:.0f} ms)")
+
+    def _read_back(self, server: Server, company: Company) -> None:
+        sent = {item["guid"]: item for item in pieces(company)}
+        query = urlencode({"project_guid": guid("project"), "limit": 1000, "detail": "true"})
+        start = time.perf_counter()
+        read = server.call("GET", f"/api/v1/pieces?{query}")
+        ms = (time.perf_counter() - start) * 1000
+        equal = sum(row["guid"] in sent and sent[row["guid"]].items() <= row.items() for row in read)
+        self.stdout.write(
+            f"GET  /api/v1/pieces           {len(read)} read back, {equal} equal in every field  ({ms:.0f} ms)"
+        )
+        if (len(read), equal) != (PIECES, PIECES):
+            raise CommandError("what was read back is not what was sent")
+
+    def _say_where(self, server: Server, password: str) -> None:
+        self.stdout.write(f"\nAdmin    {server.url}/admin/    {EMAIL} / {password}")
+        self.stdout.write(f"API docs {server.url}/api/docs")
+        self.stdout.write(f"API key  {server.key}")
