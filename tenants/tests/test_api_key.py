@@ -71,6 +71,9 @@ def test_a_key_is_refused_from_the_moment_it_expires(api: Api, company: Company)
     now = timezone.now()
     assert me(api, X_API_Key=issue_key(company, expires_at=now + timedelta(hours=1))).status_code == 200
     refused(me(api, X_API_Key=issue_key(company, expires_at=now)))
+    key = ApiKey.objects.get(expires_at=now)
+    assert key.is_usable(now - timedelta(microseconds=1))
+    assert not key.is_usable(now)
 
 
 def test_a_key_of_an_inactive_company_is_refused(api: Api, company: Company, key: str) -> None:
