@@ -42,8 +42,23 @@ def stored_digest() -> Any:
     return models.BinaryField(null=True, max_length=DIGEST_SIZE, editable=False)
 
 
-def parent(model: str) -> Any:
-    return GuidForeignKey(model, on_delete=models.PROTECT, related_name="%(class)ss")
+def parent(model: str, children: str = "%(class)ss", **options: Any) -> Any:
+    """A foreign key upwards; its index is in `Meta.indexes`, together with the guid, the order of lists."""
+    return GuidForeignKey(model, on_delete=models.PROTECT, related_name=children, db_index=False, **options)
+
+
+def list_index(*columns: str) -> models.Index:
+    """For lists filtered by equality on `columns`, in the order of their guids."""
+    return models.Index(fields=[*columns, "guid"], name=f"%(class)s_by_{columns[-1]}")
+
+
+def optional_index(column: str) -> models.Index:
+    """The same within a company for a column that is often null; those rows cost no index entry."""
+    return models.Index(
+        fields=["company", column, "guid"],
+        condition=Q(**{f"{column}__isnull": False}),
+        name=f"%(class)s_by_{column}",
+    )
 
 
 class Kind(models.TextChoices):
@@ -91,7 +106,10 @@ class Entity(models.Model):
     company_guid: uuid.UUID
     is_active = models.BooleanField(default=True)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
-    deletion = GuidForeignKey(Deletion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    # No index: what a deletion took is found below its root.
+    deletion = GuidForeignKey(
+        Deletion, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     deletion_guid: uuid.UUID | None
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -113,6 +131,9 @@ class Entity(models.Model):
                 name="%(class)s_active_or_deleted", condition=Q(is_active=Q(deleted_at__isnull=True))
             ),
         )
+        # Every index costs each sync time: these are the ones that lists need, on a million rows. The unique
+        # constraint above serves the list without a filter.
+        indexes: ClassVar[Any] = (list_index("company", "updated_at"),)
 
     @classmethod
     def wire_fields(cls) -> list["models.Field[Any, Any]"]:
@@ -141,6 +162,9 @@ class Project(Entity):
     in_production = models.BooleanField(null=True, blank=True, default=False)
     company_name = text()
 
+    class Meta(Entity.Meta):
+        indexes: ClassVar[Any] = (*Entity.Meta.indexes, list_index("company", "code"))
+
     def __str__(self) -> str:
         return self.code
 
@@ -168,6 +192,9 @@ class Component(Pictured):
     designation = text()
     quantity = number(default=1)
 
+    class Meta(Pictured.Meta):
+        indexes: ClassVar[Any] = (*Pictured.Meta.indexes, list_index("project"), list_index("company", "code"))
+
     def __str__(self) -> str:
         return self.code
 
@@ -179,9 +206,9 @@ class Assembly(Pictured):
     plural = "assemblies"
     parents = ("project", "component")
 
-    project = GuidForeignKey(Project, on_delete=models.PROTECT, related_name="assemblies")
+    project = parent("pieces.Project", "assemblies")
     project_guid: uuid.UUID
-    component = GuidForeignKey(Component, on_delete=models.PROTECT, related_name="assemblies")
+    component = parent("pieces.Component", "assemblies")
     component_guid: uuid.UUID
     trolley_cell = text()
     trolley = text()
@@ -189,6 +216,7 @@ class Assembly(Pictured):
 
     class Meta(Pictured.Meta):
         verbose_name_plural = "assemblies"
+        indexes: ClassVar[Any] = (*Pictured.Meta.indexes, list_index("project"), list_index("component"))
 
     def __str__(self) -> str:
         return self.trolley_cell or str(self.guid)
@@ -206,7 +234,7 @@ class Piece(Pictured):
     project_guid: uuid.UUID
     component = parent("pieces.Component")
     component_guid: uuid.UUID
-    assembly = GuidForeignKey(Assembly, null=True, blank=True, on_delete=models.PROTECT, related_name="pieces")
+    assembly = parent("pieces.Assembly", null=True, blank=True)
     assembly_guid: uuid.UUID | None
 
     barcode = text()
@@ -269,6 +297,12 @@ class Piece(Pictured):
             models.UniqueConstraint(
                 fields=["project", "piece_id"], condition=Q(is_active=True), name="piece_id_unique_in_project"
             ),
+        )
+        indexes: ClassVar[Any] = (
+            *Pictured.Meta.indexes,
+            *(list_index(name) for name in ("project", "component", "assembly")),
+            list_index("company", "piece_id"),
+            *(optional_index(name) for name in ("barcode", "profile_code", "trolley", "trolley_cell")),
         )
 
     def __str__(self) -> str:

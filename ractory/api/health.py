@@ -1,6 +1,6 @@
 """Is the server alive, and does it reach its database (contract, "Meta"). For probes: no credentials."""
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -26,7 +26,7 @@ class HealthView(LivenessView):
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-        except DatabaseError:
+        except Error:
             body = {"status": "unavailable", "version": __version__, "detail": "The database does not answer."}
             return Response(body, status=status.HTTP_503_SERVICE_UNAVAILABLE)
         return super().get(request)
