@@ -1,0 +1,62 @@
+"""Every invariant of the contract, counted over the whole database: each by one set-based query.
+
+Most are held by constraints as well; this is what proves them after a crash, a restore of a backup or a change by
+hand.
+"""
+
+from typing import Any
+
+from django.db.models import Count, F, Q, QuerySet
+
+from pieces.content import content_of, digest_of, hashed
+from pieces.models import LEVELS, Entity, Pictured, Piece
+
+CHUNK = 1000  # rows read at a time to recompute their digests
+
+
+def broken_invariants() -> dict[str, int]:
+    """The name of each invariant, and the number of rows that break it."""
+    counts: dict[str, int] = {}
+    for model in LEVELS:
+        counts |= {name: rows.count() for name, rows in _queries(model).items()}
+        counts[f"{model.kind}_digest"] = sum(not _digest_holds(model, row) for row in _digested(model))
+    doubled = Piece.across_companies.filter(is_active=True).values("project", "piece_id").annotate(rows=Count("guid"))
+    counts["piece_id_twice_in_project"] = doubled.filter(rows__gt=1).count()
+    return counts
+
+
+def _queries(model: type[Entity]) -> dict[str, "QuerySet[Any]"]:
+    kind, rows = model.kind.value, model.across_companies
+    queries = {
+        f"{kind}_active_or_deleted": rows.filter(
+            Q(is_active=True, deleted_at__isnull=False) | Q(is_active=False, deleted_at=None)
+        ),
+        f"{kind}_active_with_deletion": rows.filter(is_active=True, deletion__isnull=False),
+        f"{kind}_deleted_without_deletion": rows.filter(is_active=False, deletion=None),
+        f"{kind}_deletion_of_other_company": _differing(model, "deletion", "company"),
+    }
+    for level, parent in enumerate(model.parents):
+        queries[f"{kind}_active_in_deleted_{parent}"] = rows.filter(is_active=True, **{f"{parent}__is_active": False})
+        for shared in ("company", *model.parents[:level]):
+            queries[f"{kind}_in_{parent}_of_other_{shared}"] = _differing(model, parent, shared)
+    return queries
+
+
+def _differing(model: type[Entity], relation: str, shared: str) -> "QuerySet[Any]":
+    """The rows whose `relation` has another `shared` than they have themselves."""
+    related: QuerySet[Any] = model.across_companies.filter(**{f"{relation}__isnull": False})
+    return related.exclude(**{f"{relation}__{shared}_guid": F(f"{shared}_guid")})
+
+
+def _digested(model: type[Entity]) -> Any:
+    """The rows that sync has written; what was made otherwise has no digest until then."""
+    names = [*content_of(model).names, "digest", *(["picture"] if issubclass(model, Pictured) else [])]
+    return model.across_companies.filter(digest__isnull=False).order_by().values(*names).iterator(chunk_size=CHUNK)
+
+
+def _digest_holds(model: type[Entity], row: dict[str, Any]) -> bool:
+    content = content_of(model)
+    picture, known = row.get("picture"), row.get("picture_digest")
+    if (None if picture is None else hashed(bytes(picture))) != (None if known is None else bytes(known)):
+        return False
+    return digest_of(content.names, content.pick(row)) == bytes(row["digest"])
