@@ -21,7 +21,7 @@ $(INSTALLED): requirements.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Ractory needs Python 3.11 or newer; there is none on the PATH." >&2; exit 1; }
 	@echo "Installing into .venv …"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 lint: $(INSTALLED)  ## style, types, migrations, deployment checks
