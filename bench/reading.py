@@ -1,0 +1,234 @@
+"""What reading, deleting and restoring cost beside what PostgreSQL alone needs for the same rows.
+
+`python -m bench.reading` measures on a PostgreSQL of its own, with fsync (see bench.postgres):
+
+- `GET /api/v1/pieces?limit=1000`, short objects, through gunicorn, to PostgreSQL's own `json_agg` of the same rows;
+- deleting and restoring a project with 100 000 full pieces, to one bare UPDATE of those rows.
+
+Both sides of a ratio are measured in turn, in one run; the figures are medians.
+"""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from statistics import median
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
+os.environ.setdefault("SECRET_KEY", "only-for-a-benchmark-" * 3)
+
+ROUNDS, WARM_UP = 100, 10
+DELETIONS = 3
+PIECES = 100_000
+TARGET_LIST, TARGET_DELETION = 2.5, 2.0
+
+
+def main() -> int:
+    if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
+        os.execv(sys.executable, [sys.executable, "-m", "bench.postgres", sys.executable, "-m", "bench.reading"])
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    project, key = _fill()
+    ratios = [_lists(project, key) <= TARGET_LIST, *(ratio <= TARGET_DELETION for ratio in _deletions(project))]
+    return 0 if all(ratios) else 1
+
+
+def _fill() -> tuple[uuid.UUID, str]:
+    """A project with `PIECES` pieces, all 60 columns filled, in 100 components; and a key to it."""
+    from django.db import connection
+
+    from pieces.models import Assembly, Component, Piece
+    from pieces.tests.copies import copies
+    from pieces.tests.factories import PieceFactory
+    from tenants.scope import every_company
+    from tenants.tests.factories import CompanyFactory, issue_key
+
+    texts = {field.attname: field.attname for field in Piece._meta.fields if field.get_internal_type() == "CharField"}
+    numbers = {field.attname: 1200 for field in Piece._meta.fields if field.get_internal_type() == "IntegerField"}
+    company = CompanyFactory.create()
+    piece = PieceFactory.create(company=company, **texts, **numbers)
+    copies(piece.component, 99)
+    copies(piece.assembly, 99)
+    with every_company():
+        components = list(Component.objects.values_list("guid", flat=True))
+        assemblies = list(Assembly.objects.values_list("guid", flat=True))
+    copies(
+        piece,
+        PIECES - 1,
+        barcode="'B' || n",
+        component_guid=_one_of(components),
+        assembly_guid=_one_of(assemblies),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    return piece.project_guid, issue_key(company)
+
+
+def _one_of(guids: list[uuid.UUID]) -> str:
+    return f"('{{{','.join(map(str, guids))}}}'::uuid[])[1 + n %% {len(guids)}]"
+
+
+# --- Lists ------------------------------------------------------------------------------------
+
+
+def _lists(project: uuid.UUID, key: str) -> float:
+    import psycopg
+    from django.db import connection
+
+    from pieces.reading import SHORT_PIECE
+
+    aggregate = f"""
+        SELECT json_agg(page)::text FROM (
+            SELECT {", ".join(SHORT_PIECE)} FROM pieces_piece
+            WHERE project_guid = %s AND is_active ORDER BY guid LIMIT 1000
+        ) AS page"""
+    connection.ensure_connection()
+    with _server() as port, closing(psycopg.connect(connection.connection.info.dsn, autocommit=True)) as database:
+
+        def ours() -> bytes:
+            return _get(port, f"/api/v1/pieces?project_guid={project}&limit=1000", key)
+
+        def theirs() -> str:
+            row = database.execute(aggregate, [project]).fetchone()
+            return str(row[0]) if row else ""
+
+        same = [piece["guid"] for piece in json.loads(ours())] == [piece["guid"] for piece in json.loads(theirs())]
+        assert same, "the two sides read different rows"
+        listed, aggregated = _in_turn(ours, theirs, rounds=ROUNDS, warm_up=WARM_UP)
+    ratio = listed / aggregated
+    print(
+        f"list of 1000 short pieces: {listed * 1000:.1f} ms through gunicorn, {aggregated * 1000:.1f} ms by json_agg: "
+        f"{ratio:.2f}x (target {TARGET_LIST}x)"
+    )
+    return ratio
+
+
+@contextmanager
+def _server() -> Iterator[int]:
+    """A gunicorn with one worker; its port."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = int(probe.getsockname()[1])
+    command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"127.0.0.1:{port}", "--log-level", "error"]
+    server = subprocess.Popen(command)
+    try:
+        for _ in range(200):
+            try:
+                _get(port, "/health", "")
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _get(port: int, path: str, key: str) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    with closing(connection):
+        connection.request("GET", path, headers={"X-API-Key": key})
+        response = connection.getresponse()
+        body = response.read()
+    assert response.status == 200, body
+    return body
+
+
+def _in_turn(
+    one: Callable[[], object], other: Callable[[], object], *, rounds: int, warm_up: int
+) -> tuple[float, float]:
+    """The median seconds of each, measured in turn."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds + warm_up):
+        for measured, work in zip(times, (one, other), strict=True):
+            started = time.perf_counter()
+            work()
+            if number >= warm_up:
+                measured.append(time.perf_counter() - started)
+    return median(times[0]), median(times[1])
+
+
+# --- Deletions --------------------------------------------------------------------------------
+
+
+def _deletions(project: uuid.UUID) -> list[float]:
+    """The ratios of deleting and of restoring, each to a bare UPDATE that sets the same columns of the same pieces."""
+    from django.utils import timezone
+
+    from pieces.deletion import Actor, delete_one, restore_one
+    from pieces.models import Deletion, Project
+    from tenants.scope import every_company
+
+    actor = Actor("bench")
+    times: dict[str, list[float]] = {"delete": [], "bare delete": [], "restore": [], "bare restore": []}
+    statements: dict[str, int] = {}
+
+    def measure(name: str, work: Callable[[], object]) -> None:
+        _vacuum()
+        started = time.perf_counter()
+        statements[name] = _statements(work)
+        times[name].append(time.perf_counter() - started)
+
+    with every_company():
+        for _ in range(DELETIONS):
+            measure("delete", lambda: delete_one(Project, project, actor=actor, now=timezone.now()))
+            measure("restore", lambda: restore_one(Project, project, actor=actor, now=timezone.now()))
+            latest = Deletion.objects.latest("created_at").guid
+            measure("bare delete", lambda latest=latest: _bare(project, False, timezone.now(), latest))  # type: ignore[misc]
+            measure("bare restore", lambda: _bare(project, True, None, None))
+    ratios = []
+    for name in ("delete", "restore"):
+        ours, bare = median(times[name]), median(times[f"bare {name}"])
+        ratios.append(ours / bare)
+        print(
+            f"{name} a project with {PIECES} pieces: {ours:.2f} s in {statements[name]} statements, "
+            f"one bare UPDATE {bare:.2f} s: {ours / bare:.2f}x (target {TARGET_DELETION}x)"
+        )
+    return ratios
+
+
+def _bare(project: uuid.UUID, is_active: bool, deleted_at: datetime | None, deletion: uuid.UUID | None) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE pieces_piece SET is_active = %s, deleted_at = %s, updated_at = now(), deletion_guid = %s "
+            "WHERE project_guid = %s",
+            [is_active, deleted_at, deletion, project],
+        )
+
+
+def _statements(work: Callable[[], object]) -> int:
+    from django.db import connection
+
+    seen: list[str] = []
+
+    def watch(execute: Callable[..., object], sql: str, *rest: object) -> object:
+        seen.append(sql)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(watch):
+        work()
+    return len(seen)
+
+
+def _vacuum() -> None:
+    """Every measurement starts from the same: no dead rows, nothing left to write."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE pieces_piece")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
