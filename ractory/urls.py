@@ -9,7 +9,7 @@ from rest_framework.routers import SimpleRouter
 
 from pieces.views import AssemblyViewSet, ComponentViewSet, PieceViewSet, ProjectViewSet
 from ractory.api.health import HealthView, LivenessView
-from sync.views import SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
+from sync.views import RunsView, RunView, SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
 from tenants.views import LoginView, MeView, RefreshView
 
 handler400 = "ractory.api.envelope.bad_request"
@@ -38,5 +38,7 @@ urlpatterns = [
     path("api/v1/sync/components", SyncComponentsView.as_view(), name="sync-components"),
     path("api/v1/sync/assemblies", SyncAssembliesView.as_view(), name="sync-assemblies"),
     path("api/v1/sync/pieces", SyncPiecesView.as_view(), name="sync-pieces"),
+    path("api/v1/sync/runs", RunsView.as_view(), name="sync-runs"),
+    path("api/v1/sync/runs/<str:guid>", RunView.as_view(), name="sync-run"),
     path("api/v1/", include(entities.urls)),
 ]

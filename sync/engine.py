@@ -20,7 +20,6 @@ from pieces.deletion import Actor, Clash, carry_below, restore, soft_delete
 from pieces.lookups import PieceKeyIn
 from pieces.models import LEVELS, Entity, Pictured, Piece
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
-from ractory.api.retry import in_transaction
 from sync.planning import FIXED, Action, Parent, PieceKey, Plan, Snapshot, Stored, make_plan, row_columns
 from sync.schemas import Item
 from tenants.models import Company
@@ -51,13 +50,13 @@ def synchronise(
     match_piece_id: bool = False,
     dry_run: bool = False,
 ) -> Outcome:
-    """Inserts or updates `items`, valid by the schema, within the current tenant scope.
+    """Inserts or updates `items`, valid by the schema, within the tenant scope and the caller's transaction.
 
     Raises Unprocessable with every fault of parents and identities; then nothing is written. With `dry_run`
     nothing is written either, after all the work has been done. (Contract, "Sync".)
     """
 
-    def work() -> Outcome:
+    with transaction.atomic():  # a savepoint, for the sake of the dry run
         for _ in range(MAX_LOOKS):
             guids = _guids(items, match_piece_id)
             snapshot = _take_snapshot(model, items, guids)
@@ -68,9 +67,7 @@ def synchronise(
                 _carry_out(model, plan, guids, actor, now)
                 transaction.set_rollback(dry_run)
                 return Outcome(guids, plan.actions)
-        raise ConflictRetry
-
-    return in_transaction(work)
+    raise ConflictRetry
 
 
 def _guids(items: Sequence[Item], match_piece_id: bool) -> list[uuid.UUID]:

@@ -33,10 +33,22 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A valid body: its items, and the fields that nobody knows, sorted."""
+    """A body: its items, the fields that nobody knows, sorted, and what is wrong; with faults, items have gaps."""
 
     items: list[Item]
     ignored: list[str]
+    faults: list[Fault]  # the first of them, in the order of the items
+    fault_count: int
+
+    @property
+    def is_valid(self) -> bool:
+        return self.fault_count == 0
+
+    def checked(self) -> list[Item]:
+        """The items. Raises 422 if the batch is not valid."""
+        if not self.is_valid:
+            raise Unprocessable(self.faults, self.fault_count)
+        return self.items
 
 
 def max_items(model: type[Entity]) -> int:
@@ -44,30 +56,26 @@ def max_items(model: type[Entity]) -> int:
 
 
 def parse(model: type[Entity], raw: bytes, *, strict: bool, faults: Sequence[Fault] = ()) -> Batch:
-    """The batch in `raw`, a body of `{"<plural>": [item, …]}`.
+    """The batch in `raw`, a body of `{"<plural>": [item, …]}`, with every fault after those that are given.
 
-    Raises 400 when it is not JSON, no object, or over the limit; 422 with every fault of the schema, after those
-    that the caller brings along. With `strict`, unknown fields are faults too.
+    With `strict`, unknown fields are faults too. Raises 400 when it is not JSON, no object, or over the limit.
     """
-    found, total = list(faults), len(faults)
+    errors: list[Any] = []
     try:
         body = _validator(model).validate_json(raw)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
         _refuse_whole_body(model, errors)
         errors = [entry for entry in errors if "strict" not in entry["loc"]]
-        total += len(errors)
-        found += [_fault(entry) for entry in errors[:MAX_LISTED]]
-        body = _validator(model, forgiving=True).validate_json(raw) if strict or ESCAPED_NUL in raw else {}
+        body = _validator(model, forgiving=True).validate_json(raw)
     items: list[Item] = body.get(model.plural) or []
     unknown = _take_unknown(model, body, items)
-    checks = [_nul_faults(model, items) if ESCAPED_NUL in raw else [], unknown.faults() if strict else []]
-    for more in checks:
+    found = [*faults, *(_fault(entry) for entry in errors[:MAX_LISTED])]
+    total = len(faults) + len(errors)
+    for more in (_nul_faults(model, items) if ESCAPED_NUL in raw else [], unknown.faults() if strict else []):
         total += len(more)
         found += more[:MAX_LISTED]
-    if found:
-        raise Unprocessable(sorted(found, key=_position), total)
-    return Batch(items, sorted(unknown.names))
+    return Batch(items, sorted(unknown.names), sorted(found, key=_position), total)
 
 
 def _position(fault: Fault) -> int:

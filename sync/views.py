@@ -1,28 +1,57 @@
-"""The four sync endpoints: `POST /api/v1/sync/{projects,components,assemblies,pieces}` (contract, "Sync")."""
+"""The four sync endpoints, `POST /api/v1/sync/{projects,components,assemblies,pieces}`, and their receipts,
+`GET /api/v1/sync/runs` (contract, "Sync")."""
 
-from typing import ClassVar
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
 from django.utils import timezone
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from pieces.deletion import Actor
-from pieces.models import Assembly, Component, Entity, Piece, Project
+from pieces.models import LEVELS, Assembly, Component, Entity, Piece, Project
 from ractory.api.body import read_json_body
-from ractory.api.errors import Fault, shown
+from ractory.api.errors import shown
 from ractory.api.middleware import current_request_id
+from ractory.api.paging import Key, PageQuery
+from ractory.api.query import Flag, Moment, Query, Text
+from ractory.api.rendering import to_json
+from ractory.api.retry import in_transaction
 from sync.engine import Outcome, synchronise
+from sync.idempotency import Answer, Claim, checked_key
+from sync.models import RunStatus, SyncRun
 from sync.planning import Action
-from sync.schemas import Batch, parse
-from tenants.permissions import MaySync
+from sync.receipts import Receipt
+from sync.schemas import Batch, Item, parse
+from tenants.caller import Caller
+from tenants.permissions import MayRead, MaySync
 from tenants.scope import current_scope
 from tenants.views import TenantView, caller_of
 
-BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 MAX_IGNORED_HEADER = 4000  # characters
+
+
+class SyncQuery(Query):
+    """The options of a sync."""
+
+    dry_run = Flag()
+    match = Text()
+
+    def __init__(self, data: Any, model: type[Entity]) -> None:
+        super().__init__(data)
+        self.model = model
+
+    def clean_match(self) -> bool:
+        match = self.cleaned_data["match"]
+        if match is not None and (match != "piece_id" or self.model is not Piece):
+            raise ValidationError("Only pieces can be matched, and by piece_id", "match_unknown")
+        return match is not None
 
 
 class SyncView(TenantView):
@@ -30,57 +59,82 @@ class SyncView(TenantView):
 
     permission_classes = (MaySync,)
     model: ClassVar[type[Entity]]
+    receipt: Receipt
 
-    def post(self, request: Request) -> Response:
+    def perform_authentication(self, request: Request) -> None:
+        super().perform_authentication(request)
+        if isinstance(request.user, Caller):
+            self.receipt = Receipt(self.model, request.user, current_request_id.get())
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """A refusal has a receipt too; whoever is not known gets none."""
+        response = super().handle_exception(exc)
+        if hasattr(self, "receipt"):
+            self.receipt.reject(response.status_code, response.data["detail"])
+            response.headers["X-Sync-Run"] = str(self.receipt.run.guid)
+        return response
+
+    def post(self, request: Request) -> HttpResponse:
         raw = read_json_body(request._request, limit=settings.MAX_BODY_BYTES)
         prefer = preferences(request.headers.get("Prefer", ""))
-        faults: list[Fault] = []
-        dry_run = self._flag(request, "dry_run", faults)
-        match = self._match(request, faults)
-        batch = parse(self.model, raw, strict=prefer.get("handling") == "strict", faults=faults)
-        self._refuse_foreign_companies(batch)
-        outcome = synchronise(
-            self.model,
-            batch.items,
-            actor=Actor(caller_of(request).actor, current_request_id.get()),
-            now=timezone.now(),
-            match_piece_id=match,
-            dry_run=dry_run,
-        )
-        body = self._body(outcome, dry_run=dry_run, with_items=prefer.get("return") == "representation")
-        return Response(body, headers=_headers(batch, prefer))
+        query = SyncQuery(request.query_params, self.model)
+        batch = parse(self.model, raw, strict=prefer.get("handling") == "strict", faults=query.faults())
+        self.receipt.take(batch)
+        self._refuse_foreign_companies(batch.checked())
+        options = query.checked()
+        claim = None if options["dry_run"] else self._claim(request, raw)
+        answer = in_transaction(lambda: self._answer(batch, options, prefer, claim))
+        return HttpResponse(answer.body, content_type="application/json", headers=answer.headers)
 
-    def _flag(self, request: Request, name: str, faults: list[Fault]) -> bool:
-        text = request.query_params.get(name, "false")
-        if text.lower() not in BOOLEANS:
-            faults.append(Fault(("query", name), f"Input should be true or false, got {shown(text)}", "bool_parsing"))
-        return BOOLEANS.get(text.lower(), False)
-
-    def _match(self, request: Request, faults: list[Fault]) -> bool:
-        text = request.query_params.get("match")
-        if text is not None and (text != "piece_id" or self.model is not Piece):
-            msg = f"Only pieces can be matched, and by piece_id, got {shown(text)}"
-            faults.append(Fault(("query", "match"), msg, "match_unknown"))
-        return text == "piece_id"
-
-    def _refuse_foreign_companies(self, batch: Batch) -> None:
+    def _refuse_foreign_companies(self, items: Sequence[Item]) -> None:
         scope = current_scope()
-        for index, item in enumerate(batch.items):
+        for index, item in enumerate(items):
             if not scope.covers(item["company_guid"]):
                 raise PermissionDenied(f"{self.model.plural}[{index}]: company {item['company_guid']} is not yours.")
 
-    @staticmethod
-    def _body(outcome: Outcome, *, dry_run: bool, with_items: bool) -> dict[str, object]:
-        inserted = outcome.counts[Action.INSERTED]
-        body: dict[str, object] = {"inserted": inserted, "updated": len(outcome.actions) - inserted}
-        if dry_run:
-            body["dry_run"] = True
-        if with_items:
-            pairs = zip(outcome.guids, outcome.actions, strict=True)
-            body["items"] = [
-                {"index": index, "guid": guid, "action": action.value} for index, (guid, action) in enumerate(pairs)
-            ]
-        return body
+    def _claim(self, request: Request, raw: bytes) -> Claim | None:
+        key = checked_key(request.headers.get("Idempotency-Key"))
+        if key is None:
+            return None
+        self.receipt.run.idempotency_key = key
+        query = "&".join(sorted(request.META.get("QUERY_STRING", "").split("&")))
+        return Claim(caller_of(request).guid, key, Claim.fingerprint_of(request.path_info, query, raw))
+
+    def _answer(
+        self, batch: Batch, options: Mapping[str, Any], prefer: Mapping[str, str], claim: Claim | None
+    ) -> Answer:
+        """Within a transaction: the kept answer of the first request, or this one's work, receipt and answer."""
+        now, run = timezone.now(), self.receipt.run
+        if claim and (kept := claim.kept_answer(now)):
+            return kept
+        outcome = synchronise(
+            self.model,
+            batch.items,
+            actor=Actor(run.actor, run.request_id),
+            now=now,
+            match_piece_id=options["match"],
+            dry_run=options["dry_run"],
+        )
+        self.receipt.succeed(batch, outcome, dry_run=options["dry_run"])
+        with_items = prefer.get("return") == "representation"
+        body = _body(outcome, dry_run=options["dry_run"], with_items=with_items)
+        answer = Answer(to_json(body), _headers(batch, prefer) | {"X-Sync-Run": str(run.guid)})
+        if claim:
+            claim.keep(answer, company=run.company_guid, now=now)
+        return answer
+
+
+def _body(outcome: Outcome, *, dry_run: bool, with_items: bool) -> dict[str, object]:
+    inserted = outcome.counts[Action.INSERTED]
+    body: dict[str, object] = {"inserted": inserted, "updated": len(outcome.actions) - inserted}
+    if dry_run:
+        body["dry_run"] = True
+    if with_items:
+        pairs = zip(outcome.guids, outcome.actions, strict=True)
+        body["items"] = [
+            {"index": index, "guid": guid, "action": action.value} for index, (guid, action) in enumerate(pairs)
+        ]
+    return body
 
 
 def preferences(header: str) -> dict[str, str]:
@@ -95,7 +149,7 @@ def preferences(header: str) -> dict[str, str]:
     return found
 
 
-def _headers(batch: Batch, prefer: dict[str, str]) -> dict[str, str]:
+def _headers(batch: Batch, prefer: Mapping[str, str]) -> dict[str, str]:
     headers = {}
     if batch.ignored:
         # Percent-encoded: a field's name may hold what a header may not.
@@ -119,3 +173,66 @@ class SyncAssembliesView(SyncView):
 
 class SyncPiecesView(SyncView):
     model = Piece
+
+
+class Choice(Text):
+    """One of a few words; None when absent."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        super().__init__()
+        self.choices = choices
+
+    def to_python(self, value: str | None) -> str | None:
+        if value is not None and value not in self.choices:
+            raise ValidationError(f"Input should be one of {', '.join(self.choices)}", "choice_unknown")
+        return value
+
+
+class RunsQuery(PageQuery):
+    """What the list of receipts can be asked for; newest first, always."""
+
+    entity = Choice([model.plural for model in LEVELS])
+    status = Choice(RunStatus.values)
+    idempotency_key = Text()
+    request_id = Text()
+    since = Moment(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        self.cleaned_data["ordering"] = (Key("guid", SyncRun._meta.get_field("guid"), descending=True),)
+        return super().clean()
+
+
+class RunsView(TenantView):
+    """The receipts of the company, newest first."""
+
+    permission_classes = (MayRead,)
+
+    def check_query(self, request: Request) -> None:
+        self.query = RunsQuery(request.query_params)
+        self.query.checked()
+
+    def get(self, request: Request) -> Response:
+        given, page = self.query.cleaned_data, self.query.page()
+        exact = {name: given[name] for name in ("entity", "status", "idempotency_key", "request_id") if given[name]}
+        since = {"started_at__gte": given["since"]} if given["since"] else {}
+        rows = SyncRun.objects.filter(**exact, **since)
+        found = list(page.of(rows))
+        headers = {"X-Total-Count": str(rows.count())} if page.count else {}
+        if len(found) > page.limit:
+            headers["Link"] = page.next_link(request._request, [found[page.limit - 1].guid])
+        return Response([run.as_wire() for run in found[: page.limit]], headers=headers)
+
+
+class RunView(TenantView):
+    """The receipt of one request, also for a client that lost the answer."""
+
+    permission_classes = (MayRead,)
+
+    def get(self, request: Request, guid: str) -> Response:
+        try:
+            run = SyncRun.objects.filter(guid=uuid.UUID(guid)).first()
+        except ValueError:
+            run = None
+        if run is None:
+            raise NotFound(f"There is no sync run {shown(guid)}.")
+        return Response(run.as_wire())

@@ -89,15 +89,18 @@ def in_utc(value: datetime) -> datetime:
 class Query(forms.Form):
     """The parameters of one endpoint."""
 
-    def checked(self) -> dict[str, Any]:
-        """The values by name. Raises 422 with every fault (contract, "Conventions")."""
-        faults = [
+    def faults(self) -> list[Fault]:
+        """Everything that is wrong with the parameters."""
+        return [
             Fault(
                 ("query", name), f"{error.messages[0].rstrip('.')}, got {shown(self.data.get(name))}", str(error.code)
             )
             for name, errors in self.errors.as_data().items()
             for error in errors
         ]
-        if faults:
+
+    def checked(self) -> dict[str, Any]:
+        """The values by name. Raises 422 with every fault (contract, "Conventions")."""
+        if faults := self.faults():
             raise Unprocessable(faults)
         return self.cleaned_data

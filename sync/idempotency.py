@@ -1,0 +1,95 @@
+"""Exactly once: a request that is sent again under its Idempotency-Key gets its first answer (contract, "Sync").
+
+Claim, data and answer are one transaction: a crash leaves nothing of the three, or all.
+"""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+from django.db import connection
+from rest_framework.exceptions import ParseError
+
+from ractory.api.errors import Conflict, Fault, Unprocessable, shown
+from sync.models import MAX_KEY, IdempotentAnswer
+
+KEPT = timedelta(hours=24)
+
+
+class StillRunning(Conflict):
+    """409 while the first request under a key is at work."""
+
+    default_detail = "The first request under this Idempotency-Key is still running."
+    wait = 1  # seconds; becomes Retry-After
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 200 as it goes over the wire."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A caller's key for one request; `fingerprint` tells that request from another."""
+
+    caller: uuid.UUID
+    key: str
+    fingerprint: bytes
+
+    @staticmethod
+    def fingerprint_of(path: str, query: str, body: bytes) -> bytes:
+        """32 bytes that stand for a request."""
+        return hashlib.sha256(orjson.dumps([path, query]) + body).digest()
+
+    def kept_answer(self, now: datetime) -> Answer | None:
+        """Claims the key until the transaction ends; the first answer, if there is one already.
+
+        Raises 409 while another transaction has claimed it, 422 if the key was another request's.
+        """
+        self._lock()
+        rows = IdempotentAnswer.objects.filter(caller_guid=self.caller, key=self.key)
+        kept = rows.filter(created_at__gt=now - KEPT).first()
+        if kept is None:
+            rows.delete()
+            return None
+        if bytes(kept.fingerprint) != self.fingerprint:
+            msg = f"The Idempotency-Key {shown(self.key)} was used for another request"
+            raise Unprocessable([Fault(("body",), msg, "idempotency_key_reused")])
+        headers = orjson.loads(kept.headers_json) | {"Idempotent-Replayed": "true"}
+        return Answer(bytes(kept.body), headers)
+
+    def _lock(self) -> None:
+        """On PostgreSQL by an advisory lock; on SQLite a writing transaction is alone, and others wait for it."""
+        if connection.vendor != "postgresql":
+            return
+        name = self.caller.bytes + self.key.encode()
+        number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+            row = cursor.fetchone()
+        if not row or not row[0]:
+            raise StillRunning
+
+    def keep(self, answer: Answer, *, company: uuid.UUID | None, now: datetime) -> None:
+        """Keeps the answer with the data that is written in the same transaction."""
+        IdempotentAnswer.objects.create(
+            caller_guid=self.caller,
+            key=self.key,
+            company_guid=company,
+            fingerprint=self.fingerprint,
+            body=answer.body,
+            headers_json=orjson.dumps(answer.headers).decode(),
+            created_at=now,
+        )
+
+
+def checked_key(text: str | None) -> str | None:
+    """The header's value; 400 for one that is empty, too long or not printable."""
+    if text is not None and not (0 < len(text) <= MAX_KEY and text.isprintable()):
+        raise ParseError(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.")
+    return text

@@ -1,0 +1,97 @@
+"""What is kept of each request: its receipt (SyncRun), and the answer under its Idempotency-Key."""
+
+import uuid
+from typing import Any, ClassVar
+
+import orjson
+from django.db import models
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from tenants.models import Company, GuidForeignKey
+from tenants.scope import TenantManager
+
+MAX_KEY = 255  # characters of an Idempotency-Key
+
+
+class RunStatus(models.TextChoices):
+    SUCCEEDED = "succeeded"
+    REJECTED = "rejected"
+
+
+class SyncRun(models.Model):
+    """The receipt of one sync request, a refused one too. Newer runs have greater guids (UUIDv7).
+
+    `inserted` and `updated` are as in the answer; `unchanged`, `restored` and `deleted` are counted in `updated` too.
+    """
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # Of the caller; for a SystemAdmin the one that the batch is for, null if it mixes several.
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    company_guid: uuid.UUID | None
+    entity = models.CharField(max_length=20)  # as in the path: "pieces"
+    status = models.CharField(max_length=10, choices=RunStatus.choices)
+    http_status = models.PositiveSmallIntegerField()
+    received = models.PositiveIntegerField(default=0)  # items; 0 if the body was refused before it was read
+    inserted = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    restored = models.PositiveIntegerField(default=0)
+    deleted = models.PositiveIntegerField(default=0)
+    dry_run = models.BooleanField(default=False)
+    # JSON as text: what a client sent may hold escaped NULs, which PostgreSQL's jsonb refuses.
+    errors_json = models.TextField(default="[]")
+    ignored_json = models.TextField(default="[]")
+    actor = models.CharField(max_length=300)
+    request_id = models.CharField(max_length=128)
+    idempotency_key = models.CharField(max_length=MAX_KEY, null=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    duration_ms = models.PositiveIntegerField(default=0)
+
+    objects: ClassVar[Any] = TenantManager()
+    across_companies: ClassVar[Any] = models.Manager()
+
+    class Meta:
+        indexes = (
+            models.Index(fields=["company", "guid"], name="run_by_company"),
+            models.Index(fields=["company", "request_id"], name="run_by_request_id"),
+            models.Index(
+                fields=["company", "idempotency_key"],
+                name="run_by_idempotency_key",
+                condition=models.Q(idempotency_key__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.entity} {self.started_at:%Y-%m-%d %H:%M:%S} {self.status}"
+
+    def as_wire(self) -> dict[str, Any]:
+        """The receipt (contract, "Sync")."""
+        names = (
+            *("guid", "entity", "status", "http_status", "received", "inserted", "updated", "unchanged", "restored"),
+            *("deleted", "dry_run", "actor", "request_id", "idempotency_key", "started_at", "duration_ms"),
+            "company_guid",
+        )
+        receipt = {name: getattr(self, name) for name in names}
+        return receipt | {
+            "errors": orjson.loads(self.errors_json),
+            "ignored_fields": orjson.loads(self.ignored_json),
+        }
+
+
+class IdempotentAnswer(models.Model):
+    """The first answer to a request under an Idempotency-Key; written with its data, in one transaction."""
+
+    caller_guid = models.UUIDField()
+    key = models.CharField(max_length=MAX_KEY)
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, null=True, related_name="+")
+    fingerprint = models.BinaryField(max_length=32)
+    body = models.BinaryField()
+    headers_json = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["caller_guid", "key"], name="idempotency_key_of_caller"),)
+
+    def __str__(self) -> str:
+        return self.key

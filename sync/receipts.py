@@ -1,0 +1,65 @@
+"""Filling in the receipt of a request while it is served (contract, "Sync": `X-Sync-Run`)."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from django.utils import timezone
+
+from pieces.models import Entity
+from ractory.api.errors import MAX_LISTED
+from ractory.api.retry import in_transaction
+from sync.engine import Outcome
+from sync.models import RunStatus, SyncRun
+from sync.planning import Action
+from sync.schemas import Batch
+from tenants.caller import Caller
+from tenants.scope import current_scope
+
+
+class Receipt:
+    """The SyncRun of one request, from the moment that its caller is known until it is stored."""
+
+    def __init__(self, model: type[Entity], caller: Caller, request_id: str) -> None:
+        self.started = time.perf_counter()
+        self.run = SyncRun(
+            entity=model.plural,
+            company_guid=caller.company,
+            actor=caller.actor,
+            request_id=request_id,
+            started_at=timezone.now(),
+        )
+
+    @property
+    def guid(self) -> uuid.UUID:
+        return self.run.guid
+
+    def take(self, batch: Batch) -> None:
+        """Notes what came in."""
+        self.run.received = len(batch.items)
+        self.run.ignored_json = orjson.dumps(batch.ignored).decode()
+        self.run.company_guid = current_scope().company  # a SystemAdmin may have named one
+
+    def succeed(self, batch: Batch, outcome: Outcome, *, dry_run: bool) -> None:
+        """Stores the receipt with the data, in the caller's transaction."""
+        run, counts = self.run, outcome.counts
+        companies = {item["company_guid"] for item in batch.items}
+        if len(companies) == 1:  # and it exists, or the batch would have been refused
+            run.company_guid = companies.pop()
+        run.inserted, run.updated = counts[Action.INSERTED], len(outcome.actions) - counts[Action.INSERTED]
+        run.unchanged, run.restored = counts[Action.UNCHANGED], counts[Action.RESTORED]
+        run.deleted, run.dry_run = counts[Action.DELETED], dry_run
+        self._store(RunStatus.SUCCEEDED, 200)
+
+    def reject(self, http_status: int, detail: str | Sequence[Any]) -> None:
+        """Stores the receipt of a refusal, whose data has been rolled back, in a transaction of its own."""
+        faults = [{"loc": [], "msg": detail, "type": "refused"}] if isinstance(detail, str) else detail[:MAX_LISTED]
+        self.run.errors_json = orjson.dumps(faults).decode()
+        in_transaction(lambda: self._store(RunStatus.REJECTED, http_status))
+
+    def _store(self, status: RunStatus, http_status: int) -> None:
+        self.run.status, self.run.http_status = status, http_status
+        self.run.duration_ms = round((time.perf_counter() - self.started) * 1000)
+        self.run.save(force_insert=True)
