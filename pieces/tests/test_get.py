@@ -124,17 +124,17 @@ def test_a_system_admin_sees_all_companies_or_the_one_named(
     api.with_user(UserFactory.create(company=None, role=Role.SYSTEM_ADMIN))
     path = path_of(family.piece)
     assert api.get(path).status_code == 200
-    assert api.get(path, {"company_guid": company.guid}).status_code == 200
-    assert api.get(path, {"company_guid": other_company.guid}).status_code == 404
-    assert api.get(path, {"company_guid": uuid.uuid4()}).status_code == 404
+    assert api.get(path, {"company_guid": str(company.guid)}).status_code == 200
+    assert api.get(path, {"company_guid": str(other_company.guid)}).status_code == 404
+    assert api.get(path, {"company_guid": str(uuid.uuid4())}).status_code == 404
 
 
 def test_naming_a_foreign_company_is_a_403(
     reader: Api, company: Company, other_company: Company, family: Family
 ) -> None:
     path = path_of(family.piece)
-    assert reader.get(path, {"company_guid": company.guid}).status_code == 200
-    assert reader.get(path, {"company_guid": other_company.guid}).status_code == 403
+    assert reader.get(path, {"company_guid": str(company.guid)}).status_code == 200
+    assert reader.get(path, {"company_guid": str(other_company.guid)}).status_code == 403
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -52,6 +52,8 @@ class Key:
         field = self.field.target_field if isinstance(self.field, models.ForeignKey) else self.field
         if value is None and self.field.null:
             return None
+        if not isinstance(field, models.IntegerField | models.BooleanField) and not isinstance(value, str):
+            raise TypeError(f"no text for {self.name}")
         parsed = field.to_python(value)
         if parsed is None or (isinstance(parsed, str) and "\0" in parsed):
             raise ValueError(f"no value of {self.name}")
@@ -143,9 +145,10 @@ class Ordering(forms.Field):
             keys.append(Key(plain, self.sortable[plain], name.startswith("-")))
         if len(keys) > MAX_KEYS:
             raise ValidationError(f"Input should name at most {MAX_KEYS} fields", "too_long")
-        if all(key.name != "guid" for key in keys):
-            keys.append(Key("guid", self.sortable["guid"], bool(keys) and keys[-1].descending))
-        return tuple(keys)
+        names = [key.name for key in keys]
+        if "guid" in names:
+            return tuple(keys[: names.index("guid") + 1])  # what comes after a unique field orders nothing
+        return (*keys, Key("guid", self.sortable["guid"], bool(keys) and keys[-1].descending))
 
 
 class PageQuery(Query):
