@@ -24,10 +24,11 @@ MAX_CLASHES = 100
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does it, and in which request: what a Deletion records."""
+    """Who does it, in which request and which sync run: what a Deletion and a changed row record."""
 
     name: str
     request_id: str = ""
+    run: uuid.UUID | None = None
 
     def deletes(self, model: type[Entity], guid: uuid.UUID, company: uuid.UUID, now: datetime) -> Deletion:
         """The record, not yet saved, of the deletion of this entity."""

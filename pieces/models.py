@@ -21,7 +21,7 @@ MAX_PICTURE = 256 * 1024  # bytes, decoded
 DIGEST_SIZE = 16  # bytes
 
 READ_ONLY = frozenset({"created_at", "updated_at", "deleted_at"})
-INTERNAL = frozenset({"deletion_guid", "digest", "picture_digest"})
+INTERNAL = frozenset({"deletion_guid", "created_in", "changed_in", "digest", "picture_digest"})
 
 
 def text(limit: int = SHORT) -> Any:
@@ -113,6 +113,9 @@ class Entity(models.Model):
     deletion_guid: uuid.UUID | None
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    # The sync runs that made and that last changed the row: where its history begins.
+    created_in = models.UUIDField(null=True, editable=False)
+    changed_in = models.UUIDField(null=True, editable=False)
     # Of the content: all that a client sets except the guids and is_active (sync.content).
     digest = stored_digest()
 

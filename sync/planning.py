@@ -76,14 +76,14 @@ class Plan:
     faults: list[Fault] = field(default_factory=list)
 
 
-FIXED = ("company_guid", "created_at")
+FIXED = ("company_guid", "created_at", "created_in")  # once a row is there
 
 
 def row_columns(model: type[Entity]) -> tuple[str, ...]:
     """The columns of a plan's rows."""
     return (
         *FIXED,
-        *("guid", "updated_at", "is_active", "deleted_at", "deletion_guid", "digest"),
+        *("guid", "updated_at", "changed_in", "is_active", "deleted_at", "deletion_guid", "digest"),
         *(f"{kind}_guid" for kind in model.parents),
         *(("picture",) if issubclass(model, Pictured) else ()),
         *content_of(model).names,
@@ -159,7 +159,7 @@ class _Planner:
             picture = (item.get("picture"),) if self.pictured else ()
             row = (*head, digest, *parents, *picture, *values)
             if stored is None:
-                self.plan.inserts.append((company, self.now, *row))
+                self.plan.inserts.append((company, self.now, self.actor.run, *row))
             else:
                 self.plan.updates.append(row)
 
@@ -238,8 +238,8 @@ class _Planner:
         return Action.UPDATED
 
     def _head(self, guid: Guid, stored: Stored | None, active: bool) -> tuple[Any, ...]:
-        """guid, updated_at, is_active, deleted_at, deletion."""
-        start = (guid, self.now, active)
+        """guid, updated_at, changed_in, is_active, deleted_at, deletion."""
+        start = (guid, self.now, self.actor.run, active)
         if active:
             return (*start, None, None)
         if stored is not None and not stored.is_active:

@@ -110,7 +110,7 @@ class SyncView(TenantView):
         outcome = synchronise(
             self.model,
             batch.items,
-            actor=Actor(run.actor, run.request_id),
+            actor=Actor(run.actor, run.request_id, run.guid),
             now=now,
             match_piece_id=options["match"],
             dry_run=options["dry_run"],

@@ -13,7 +13,7 @@ from pieces.models import Component
 from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
 from sync.models import SyncRun
-from sync.tests.batches import Sync, full_piece, piece_item
+from sync.tests.batches import Sync, full_piece, piece_item, row_of
 from tenants.caller import KeyScope, Role
 from tenants.models import Company
 from tenants.tests.factories import UserFactory, issue_key
@@ -61,6 +61,13 @@ def test_a_success_leaves_a_receipt_with_its_counts(sync: Sync, component: Compo
     assert {name: run[name] for name in expected} == expected
     assert run["actor"].startswith("api_key:")
     assert run["started_at"].endswith("Z")
+
+
+def test_a_row_names_the_runs_that_made_and_last_changed_it(sync: Sync, component: Component) -> None:
+    item = full_piece(component)
+    runs = [sync("pieces", item | {"cell": cell})["X-Sync-Run"] for cell in ("a", "b", "b")]
+    row = row_of("piece", item["guid"])
+    assert [str(row.created_in), str(row.changed_in)] == runs[:2]
 
 
 def test_a_refused_batch_leaves_a_receipt_with_its_faults(sync: Sync, component: Component) -> None:
