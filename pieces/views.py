@@ -25,6 +25,7 @@ from pieces.filters import (
     ProjectFilter,
 )
 from pieces.models import Assembly, Component, Entity, Piece, Project
+from pieces.openapi import EntitySchema
 from pieces.reading import check_parents, read_one, read_page, visible
 from ractory.api.errors import shown
 from ractory.api.middleware import current_request_id
@@ -37,6 +38,7 @@ class EntityViewSet(ViewSetMixin, TenantView):
 
     model: ClassVar[type[Entity]]
     filterset_class: ClassVar[type[EntityFilter]]
+    schema = EntitySchema()
     lookup_field = "guid"
     lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import environ
 
+from ractory import __version__
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -107,7 +109,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["ractory.api.rendering.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ractory.api.body.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ractory.api.rendering.AlwaysJson",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "ractory.api.openapi.operations.ApiSchema",
     "EXCEPTION_HANDLER": "ractory.api.envelope.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
@@ -116,11 +118,16 @@ MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=32 * 1024 * 1024)
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Ractory",
+    "VERSION": __version__,
+    "DESCRIPTION": "A factory's production pieces, for many companies, synchronised in bulk. Lengths are whole "
+    "millimetres, angles whole degrees. Every path works with and without a trailing slash.",
     "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
+    "TAGS": [{"name": name} for name in ("sync", "projects", "components", "assemblies", "pieces", "auth", "meta")],
+    "SORT_OPERATIONS": False,  # as in the URL configuration
+    "POSTPROCESSING_HOOKS": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # or it would ask a server of theirs
 }
 
 # --- Site -------------------------------------------------------------------------------------

@@ -6,20 +6,29 @@ from typing import Any
 from django.db import models
 
 from pieces.models import READ_ONLY, Entity, Piece
-from pieces.openapi import EXAMPLE_COMPANY
-from ractory.api.openapi.answers import errors, header, success
-from ractory.api.openapi.operations import ApiSchema, Body, Json, Operation, Part
-from ractory.api.openapi.query import MOMENTS, NO_NUL, query_parameter
+from pieces.openapi import EXAMPLE_COMPANY, LINK, TOTAL, as_read
+from ractory.api.errors import MAX_LISTED
+from ractory.api.openapi.answers import FAULT, errors, header, success
+from ractory.api.openapi.operations import ApiSchema, Body, Json, Operation, Part, path_parameter
+from ractory.api.openapi.query import MOMENTS, NO_NUL, query_parameter, query_parameters
 from ractory.api.query import Flag, Guid
+from sync.models import MAX_KEY, RunStatus, SyncRun
 from sync.planning import Action
 from sync.schemas import INT_MAX, INT_MIN, max_items
 
 IGNORED = header("X-Ignored-Fields", "Unknown fields of the items, percent-encoded.", {"type": "string"})
 APPLIED = header("Preference-Applied", "What of `Prefer` was heeded (RFC 7240).", {"type": "string"})
+REPLAYED = header(
+    "Idempotent-Replayed", "This is the first answer under this `Idempotency-Key`.", {"type": "string", "const": "true"}
+)
+SYNC_RUN_ID = header("X-Sync-Run", "The guid of the receipt.", {"type": "string", "format": "uuid"}, always=True)
+RESULT_HEADERS = (IGNORED, APPLIED, REPLAYED)
 
 # A whole number as a string. Ten digits are taken too, as far as they fit 32 bits.
 NUMERIC = r"^\s*[+-]?0{0,20}[0-9]{1,9}(\.0*)?\s*$"
 BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+# Latin-1, as headers are; spaces around a header's value are no part of it.
+PRINTABLE = r"^[!-~\u00a1-\u00ac\u00ae-\u00ff]([ -~\u00a1-\u00ac\u00ae-\u00ff]*[!-~\u00a1-\u00ac\u00ae-\u00ff])?$"
 TRUTHS = ("true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", "0")
 # Unix time: seconds up to 2e10, milliseconds beyond; as a string, too.
 FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
@@ -147,10 +156,58 @@ class SyncSchema(ApiSchema):
             parameters=_parameters(model),
             body=body,
             answers={
-                200: success("All is written.", SYNC_RESULT, IGNORED, APPLIED, examples=ANSWERS),
-                **errors(400, 401, 403, 404, 409, 413, 415, 422),
+                200: success("All is written.", SYNC_RESULT, SYNC_RUN_ID, *RESULT_HEADERS, examples=ANSWERS),
+                **errors(400, 403, 404, 409, 413, 415, 422, prefix="Sync", headers=(SYNC_RUN_ID,)),
+                **errors(401),
             },
         )
+
+
+class RunsSchema(ApiSchema):
+    """`GET /api/v1/sync/runs`."""
+
+    def describe(self) -> Operation:
+        fields = {**self.view.query_class.base_fields, "company_guid": Guid(required=False)}
+        return Operation(
+            id="list_sync_runs",
+            tag="sync",
+            summary="List receipts",
+            description="The sync requests of the company, newest first, refused ones too.",
+            parameters=query_parameters(fields),
+            answers={
+                200: success("The receipts.", {"type": "array", "items": run_part()}, LINK, TOTAL),
+                **errors(400, 401, 403, 404, 422),
+            },
+        )
+
+
+class RunSchema(ApiSchema):
+    """`GET /api/v1/sync/runs/{guid}`."""
+
+    def describe(self) -> Operation:
+        guid = path_parameter("guid", {"type": "string", "format": "uuid"}, "From the header `X-Sync-Run`.")
+        return Operation(
+            id="get_sync_run",
+            tag="sync",
+            summary="Get one receipt",
+            description="What became of one sync request, also for a client that lost the answer.",
+            parameters=[guid, *query_parameters({"company_guid": Guid(required=False)})],
+            answers={200: success("The receipt.", run_part()), **errors(400, 401, 403, 404, 422)},
+        )
+
+
+@cache
+def run_part() -> Part:
+    """The receipt, derived from its model and its wire shape."""
+    columns = {column.attname: column for column in SyncRun._meta.concrete_fields}
+    lists: Json = {
+        "errors": {"type": "array", "items": FAULT, "maxItems": MAX_LISTED},
+        "ignored_fields": {"type": "array", "items": {"type": "string"}},
+        "entity": {"type": "string", "enum": sorted(EXAMPLES)},
+        "status": {"type": "string", "enum": RunStatus.values},
+    }
+    properties = {name: lists.get(name) or as_read(columns[name]) for name in SyncRun().as_wire()}
+    return Part("SyncRun", {"type": "object", "required": list(properties), "properties": properties})
 
 
 ABOUT = """\
@@ -179,11 +236,21 @@ def _parameters(model: type[Entity]) -> list[Json]:
         ),
         "schema": {"type": "string", "examples": ["return=representation, handling=strict"]},
     }
+    once = {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": (
+            "The same request again under the same key within 24 h gets the stored first answer, and nothing is "
+            f"written again. 1 to {MAX_KEY} printable characters."
+        ),
+        "schema": {"type": "string", "maxLength": MAX_KEY, "pattern": PRINTABLE},
+    }
     return [
         query_parameter("dry_run", Flag(), "The full answer, and nothing is written."),
         *([match] if model is Piece else []),
         query_parameter("company_guid", Guid(required=False), own),
         prefer,
+        once,
     ]
 
 

@@ -26,6 +26,7 @@ from ractory.api.retry import in_transaction
 from sync.engine import Outcome, synchronise
 from sync.idempotency import Answer, Claim, checked_key
 from sync.models import RunStatus, SyncRun
+from sync.openapi import RunSchema, RunsSchema, SyncSchema
 from sync.planning import Action
 from sync.receipts import Receipt
 from sync.schemas import Batch, Item, parse
@@ -57,6 +58,7 @@ class SyncQuery(Query):
 class SyncView(TenantView):
     """One batch of one entity, all or nothing; the subclasses name the model."""
 
+    schema = SyncSchema()
     permission_classes = (MaySync,)
     model: ClassVar[type[Entity]]
     receipt: Receipt
@@ -205,10 +207,12 @@ class RunsQuery(PageQuery):
 class RunsView(TenantView):
     """The receipts of the company, newest first."""
 
+    schema = RunsSchema()
     permission_classes = (MayRead,)
+    query_class = RunsQuery
 
     def check_query(self, request: Request) -> None:
-        self.query = RunsQuery(request.query_params)
+        self.query = self.query_class(request.query_params)
         self.query.checked()
 
     def get(self, request: Request) -> Response:
@@ -226,6 +230,7 @@ class RunsView(TenantView):
 class RunView(TenantView):
     """The receipt of one request, also for a client that lost the answer."""
 
+    schema = RunSchema()
     permission_classes = (MayRead,)
 
     def get(self, request: Request, guid: str) -> Response:

@@ -17,6 +17,7 @@ from ractory.api.errors import Fault, Unprocessable, shown
 from tenants.authentication import CHALLENGE, user_of
 from tenants.caller import Caller
 from tenants.models import Company, User
+from tenants.openapi import LoginSchema, MeSchema, RefreshSchema
 from tenants.permissions import IsCaller
 from tenants.scope import Scope, enter
 
@@ -98,6 +99,8 @@ def _tokens(user: User) -> dict[str, Any]:
 class LoginView(_PublicView):
     """Email and password for a pair of tokens."""
 
+    schema = LoginSchema()
+
     def post(self, request: Request) -> Response:
         user = authenticate(request._request, **self.given(request, LoginSerializer))
         if not isinstance(user, User) or not user.is_usable:
@@ -108,6 +111,8 @@ class LoginView(_PublicView):
 class RefreshView(_PublicView):
     """A refresh token for a new pair."""
 
+    schema = RefreshSchema()
+
     def post(self, request: Request) -> Response:
         given = self.given(request, RefreshSerializer)
         return Response(_tokens(user_of(RefreshToken, given["refresh_token"])))
@@ -116,6 +121,7 @@ class RefreshView(_PublicView):
 class MeView(APIView):
     """Whose credentials these are."""
 
+    schema = MeSchema()
     permission_classes = (IsCaller,)
 
     def get(self, request: Request) -> Response:

@@ -7,11 +7,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ractory import __version__
+from ractory.api.openapi.health import HealthSchema, LivenessSchema
 
 
 class LivenessView(APIView):
     """`GET /health`: the process answers. The database is not touched."""
 
+    schema = LivenessSchema()
     authentication_classes = ()
     permission_classes = ()
 
@@ -21,6 +23,8 @@ class LivenessView(APIView):
 
 class HealthView(LivenessView):
     """`GET /api/v1/health`: the process reaches its database, too; 503 if not."""
+
+    schema = HealthSchema()
 
     def get(self, request: Request) -> Response:
         try:

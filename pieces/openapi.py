@@ -1,0 +1,132 @@
+"""How entities look in answers, derived from their models, and how their endpoints describe themselves."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from django.db import models
+
+from pieces.filters import DetailQuery
+from pieces.models import Entity, Piece
+from pieces.reading import columns_of
+from ractory.api.openapi.answers import errors, header, success
+from ractory.api.openapi.operations import ApiSchema, Json, Operation, Part, path_parameter
+from ractory.api.openapi.query import query_parameter, query_parameters
+from ractory.api.paging import MAX_LIMIT
+
+LINK = header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', {"type": "string"})
+TOTAL = header("X-Total-Count", "With `count=true`: the rows on all pages.", {"type": "integer", "minimum": 0})
+EXAMPLE_COMPANY = "abcdef12-3456-7890-abcd-ef1234567890"
+
+
+def nullable(schema: Json, column: "models.Field[Any, Any]") -> Json:
+    return {**schema, "type": [schema["type"], "null"]} if column.null else schema
+
+
+def as_read(column: "models.Field[Any, Any]") -> Json:
+    """The JSON Schema of the column's values in answers."""
+    return nullable(_as_read(column), column)
+
+
+def _as_read(column: "models.Field[Any, Any]") -> Json:
+    if isinstance(column, models.ForeignKey | models.UUIDField):
+        return {"type": "string", "format": "uuid"}
+    if isinstance(column, models.CharField):
+        return {"type": "string", "maxLength": column.max_length}
+    if isinstance(column, models.BooleanField):
+        return {"type": "boolean"}
+    if isinstance(column, models.IntegerField):
+        return {"type": "integer", "format": "int32"}
+    if isinstance(column, models.DateTimeField):
+        return {"type": "string", "format": "date-time", "description": "In UTC, with `Z`."}
+    if isinstance(column, models.BinaryField):
+        return {"type": "string", "contentEncoding": "base64"}
+    raise TypeError(f"{type(column).__name__} has no form in an answer")
+
+
+def counted_below(model: type[Entity]) -> list[str]:
+    """The names of the counts that full objects have (pieces.reading.add_counts)."""
+    levels = (level for level in model.below() if level is Piece or level.parents[-1] == model.kind)
+    return [f"{level.kind.value}_count" for level in levels]
+
+
+@cache
+def entity_part(model: type[Entity], *, full: bool) -> Part:
+    """The short object of lists, e.g. `PieceResponse`, or the full one, `PieceDetail`."""
+    columns = {column.attname: column for column in model.wire_fields()}
+    properties: Json = {name: as_read(columns[name]) for name in columns_of(model, full=full)}
+    if full:
+        properties |= {name: {"type": "integer", "minimum": 0} for name in counted_below(model)}
+    name = f"{model.__name__}{'Detail' if full else 'Response'}"
+    return Part(name, {"type": "object", "required": list(properties), "properties": properties})
+
+
+class EntitySchema(ApiSchema):
+    """List, read, soft-delete and restore the view's entity."""
+
+    def describe(self) -> Operation:
+        describe: dict[str, Callable[[type[Entity]], Operation]] = {
+            "list": self._list,
+            "retrieve": self._retrieve,
+            "destroy": self._destroy,
+            "restore": self._restore,
+        }
+        return describe[self.view.action](self.view.model)
+
+    def _list(self, model: type[Entity]) -> Operation:
+        short, full = ({"type": "array", "items": entity_part(model, full=full)} for full in (False, True))
+        return Operation(
+            id=f"list_{model.plural}",
+            tag=model.plural,
+            summary=f"List {model.plural}",
+            description=(
+                f"At most {MAX_LIMIT} at a time. Follow `Link` to page: whatever others change meanwhile, no row comes "
+                "twice and none is missed. A parent that is not there is a 404; parents that do not fit each other, "
+                "a 400."
+            ),
+            parameters=query_parameters(self.view.filterset_class({}).form.fields),
+            answers={
+                200: success("Short objects, or full ones with `detail=true`.", {"anyOf": [full, short]}, LINK, TOTAL),
+                **errors(400, 401, 403, 404, 422),
+            },
+        )
+
+    def _retrieve(self, model: type[Entity]) -> Operation:
+        return Operation(
+            id=f"get_{model.kind.value}",
+            tag=model.plural,
+            summary=f"Get one {model.kind.value}",
+            parameters=[_guid_of(model), *query_parameters(DetailQuery.base_fields)],
+            answers={
+                200: success("The full object.", entity_part(model, full=True)),
+                **errors(400, 401, 403, 404, 422),
+            },
+        )
+
+    def _destroy(self, model: type[Entity]) -> Operation:
+        return Operation(
+            id=f"delete_{model.kind.value}",
+            tag=model.plural,
+            summary=f"Soft-delete one {model.kind.value}",
+            description="Everything active below it goes along.",
+            parameters=[_guid_of(model), _company()],
+            answers={204: success("It is deleted.", None), **errors(400, 401, 403, 404, 409, 422)},
+        )
+
+    def _restore(self, model: type[Entity]) -> Operation:
+        return Operation(
+            id=f"restore_{model.kind.value}",
+            tag=model.plural,
+            summary=f"Restore one {model.kind.value}",
+            description="It comes back with what that same deletion took; what had been deleted before stays deleted.",
+            parameters=[_guid_of(model), _company()],
+            answers={204: success("It is back.", None), **errors(400, 401, 403, 404, 409, 422)},
+        )
+
+
+def _guid_of(model: type[Entity]) -> Json:
+    return path_parameter("guid", {"type": "string", "format": "uuid"}, f"The {model.kind.value}'s guid.")
+
+
+def _company() -> Json:
+    return query_parameter("company_guid", DetailQuery.base_fields["company_guid"])

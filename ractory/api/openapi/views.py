@@ -1,0 +1,74 @@
+"""The OpenAPI document and a page to browse it, for everyone (contract, "Meta")."""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiYamlRenderer2
+from drf_spectacular.views import SpectacularSwaggerView
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from ractory.api.rendering import JsonRenderer, to_json
+
+WRITERS: dict[str, Callable[[Any], bytes]] = {
+    JsonRenderer.media_type: to_json,
+    OpenApiYamlRenderer2.media_type: OpenApiYamlRenderer2().render,
+}
+
+
+@cache
+def document(media_type: str) -> bytes:
+    """The document. It is the same for everyone, so it is made once."""
+    generator = SchemaGenerator()  # type: ignore[no-untyped-call]
+    return WRITERS[media_type](generator.get_schema(public=True))  # type: ignore[no-untyped-call]
+
+
+class JsonUnlessAsked(DefaultContentNegotiation):
+    """The first renderer, where `Accept` names none of them: no 406."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        available = list(renderers)
+        try:
+            chosen: tuple[BaseRenderer, str] = super().select_renderer(request, available, format_suffix)
+        except NotAcceptable:
+            return available[0], available[0].media_type
+        return chosen
+
+
+class SchemaView(APIView):
+    """`GET /api/schema`: JSON, or YAML if `Accept` asks for it."""
+
+    schema = None
+    authentication_classes = ()
+    permission_classes = ()
+    renderer_classes = (JsonRenderer, OpenApiYamlRenderer2)
+    content_negotiation_class = JsonUnlessAsked
+
+    def get(self, request: Request) -> HttpResponse:
+        media_type = request.accepted_renderer.media_type
+        return HttpResponse(document(media_type), content_type=media_type, headers={"Vary": "Accept"})
+
+
+class DocsView(SpectacularSwaggerView):
+    """`GET /api/docs`: a page that needs nothing but this server."""
+
+    schema = None
+    authentication_classes = ()
+    permission_classes = ()
+    metadata_class = None  # its answer to OPTIONS would be put into the template
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
+        """The page is HTML; an error is JSON, as everywhere."""
+        if getattr(response, "exception", False):
+            request.accepted_renderer, request.accepted_media_type = JsonRenderer(), JsonRenderer.media_type
+        finalized: Response = super().finalize_response(request, response, *args, **kwargs)
+        return finalized
