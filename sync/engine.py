@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
+from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import BinaryField, Value
 from uuid_utils.compat import uuid7
 
 from pieces.bulk import insert_rows, update_rows
@@ -20,13 +22,25 @@ from pieces.deletion import Actor, Clash, carry_below, restore, soft_delete
 from pieces.lookups import PieceKeyIn
 from pieces.models import LEVELS, Entity, Pictured, Piece
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
-from sync.planning import FIXED, Action, Parent, PieceKey, Plan, Snapshot, Stored, make_plan, row_columns
+from sync.planning import (
+    FIXED,
+    Action,
+    Parent,
+    Parents,
+    PieceKey,
+    Plan,
+    Snapshot,
+    Stored,
+    make_plan,
+    parent_columns,
+    parents_after,
+    row_columns,
+)
 from sync.schemas import Item
 from tenants.models import Company
 from tenants.scope import current_scope
 
 MAX_LOOKS = 10  # at a batch whose rows keep changing between looking and locking
-_STORED = ("guid", "company_guid", "is_active", "deleted_at", "deletion_guid", "digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +106,19 @@ def _holders(keys: Iterable[PieceKey]) -> dict[PieceKey, uuid.UUID]:
 
 def _take_snapshot(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID]) -> Snapshot:
     stored = _stored(model, items, guids)
-    new_keys = []
-    if model is Piece:
-        for item, guid in zip(items, guids, strict=True):
-            row = stored.get(guid)
-            if row is None or not row.is_active or (row.parents[0], row.piece_id) != _key(item):
-                new_keys.append(_key(item))
+    loose: list[Parents] = []  # the parents of rows that are new, moved or restored
+    new_keys: list[PieceKey] = []
+    for item, guid in zip(items, guids, strict=True):
+        row = stored.get(guid)
+        parents = parents_after(model, item, row)
+        settled = row is not None and row.is_active and row.parents == parents
+        if not settled:
+            loose.append(parents)
+        if model is Piece and not (settled and row is not None and row.piece_id == item["piece_id"]):
+            new_keys.append(_key(item))
     return Snapshot(
         stored=stored,
-        parents=_parents(model, items, guids, stored),
+        parents=_parents(model, loose) if loose else {},
         holders=_holders(new_keys),
         companies=_companies(items),
     )
@@ -108,46 +126,41 @@ def _take_snapshot(model: type[Entity], items: Sequence[Item], guids: Sequence[u
 
 def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Stored]:
     """The rows of these guids, of whatever company: a guid that another one holds must be told from a new one."""
-    content = content_of(model)
-    said = set(content.names).intersection(*items)
-    missing = tuple(name for name in content.names if name not in said)
-    links = tuple(f"{kind}_guid" for kind in model.parents)
-    piece_id = ("piece_id",) if model is Piece else ()
-    columns = (*_STORED, *links, *piece_id, *missing)
-    first_link, first_missing = len(_STORED), len(columns) - len(missing)
+    content = set(content_of(model).names)
+    missing = tuple(content.difference({"picture_digest"}, set(content).intersection(*items)))
+    nothing = Value(None, output_field=BinaryField())
+    columns: tuple[Any, ...] = (
+        *("guid", "company_guid", "is_active", "deleted_at", "deletion_guid", "digest"),
+        "picture_digest" if "picture_digest" in content else nothing,
+        "piece_id" if model is Piece else nothing,
+        *parent_columns(model),
+        *missing,
+    )
+    end = len(columns) - len(missing)
     rows = model.across_companies.filter(guid__any_of=list(guids)).values_list(*columns)
-    return {
-        row[0]: Stored(
-            company=row[1],
-            is_active=row[2],
-            deleted_at=row[3],
-            deletion=row[4],
-            digest=None if row[5] is None else bytes(row[5]),
-            parents=row[first_link : first_link + len(links)],
-            piece_id=row[first_link + len(links)] if piece_id else None,
-            content=dict(zip(missing, row[first_missing:], strict=True)),
+    nothing_missing: dict[str, Any] = {}
+    return {  # by position: a thousand rows, a dozen values each
+        row[0]: Stored._make(
+            (
+                *row[1:8],
+                row[8:end],
+                dict(zip(missing, row[end:], strict=True)) if missing else nothing_missing,
+            )
         )
         for row in rows
     }
 
 
-def _parents(
-    model: type[Entity],
-    items: Sequence[Item],
-    guids: Sequence[uuid.UUID],
-    stored: dict[uuid.UUID, Stored],
-) -> dict[str, dict[uuid.UUID, Parent]]:
-    """What the items name as parents, and the parents that stored rows keep; one query per level."""
+def _parents(model: type[Entity], named: Sequence[Parents]) -> dict[str, dict[uuid.UUID, Parent]]:
+    """The rows of the parents that are named; one query per level."""
     parents: dict[str, dict[uuid.UUID, Parent]] = {}
-    for position, level in enumerate(LEVELS[: len(model.parents)]):
-        column = f"{level.kind.value}_guid"
-        wanted = {item.get(column) for item in items}
-        wanted |= {row.parents[position] for row in stored.values()}
-        links = [f"{kind}_guid" for kind in level.parents]
-        rows = level.all_objects.filter(guid__any_of=[guid for guid in wanted if guid])
+    for level, guids in zip(LEVELS, zip(*named, strict=True), strict=False):
+        rows = level.all_objects.filter(guid__any_of=list({guid for guid in guids if guid}))
         parents[level.kind.value] = {
             guid: Parent(company, is_active, tuple(above))
-            for guid, company, is_active, *above in rows.values_list("guid", "company_guid", "is_active", *links)
+            for guid, company, is_active, *above in rows.values_list(
+                "guid", "company_guid", "is_active", *parent_columns(level)
+            )
         }
     return parents
 
@@ -170,20 +183,24 @@ def _holds(model: type[Entity], plan: Plan, snapshot: Snapshot) -> bool:
         guids = plan.leaning_on.get(level.kind.value)
         if guids and not _parents_hold(level, guids, snapshot):
             return False
-    links = [f"{kind}_guid" for kind in model.parents]
+    if not plan.changed:
+        return True
     rows = model.all_objects.filter(guid__any_of=plan.changed).select_for_update(no_key=True).order_by("guid")
-    locked = rows.values_list("guid", "digest", "is_active", "deletion_guid", *links) if plan.changed else ()
-    now = {guid: (bytes(digest or b""), *rest) for guid, digest, *rest in locked}
-    then = {guid: snapshot.stored[guid] for guid in plan.changed}
-    return now == {guid: (row.digest or b"", row.is_active, row.deletion, *row.parents) for guid, row in then.items()}
+    locked = rows.values_list("guid", "digest", "is_active", "deletion_guid", *parent_columns(model))
+    stored = snapshot.stored
+    return len(locked) == len(plan.changed) and all(
+        (digest, is_active, deletion, tuple(parents)) == (row.digest, row.is_active, row.deletion, row.parents)
+        for guid, digest, is_active, deletion, *parents in locked
+        for row in (stored[guid],)
+    )
 
 
 def _parents_hold(level: type[Entity], guids: Collection[uuid.UUID], snapshot: Snapshot) -> bool:
-    links = [f"{kind}_guid" for kind in level.parents]
-    rows = level.all_objects.filter(guid__any_of=list(guids)).shared("guid", "company_guid", "is_active", *links)
-    now = {guid: Parent(company, is_active, tuple(above)) for guid, company, is_active, *above in rows}
+    rows = level.all_objects.filter(guid__any_of=list(guids))
+    locked = rows.shared("guid", "company_guid", "is_active", *parent_columns(level))
     known = snapshot.parents[level.kind.value]
-    return now == {guid: known[guid] for guid in guids}
+    now = {guid: Parent(company, is_active, tuple(above)) for guid, company, is_active, *above in locked}
+    return now == {guid: known.get(guid) for guid in guids}
 
 
 def _carry_out(model: type[Entity], plan: Plan, guids: Sequence[uuid.UUID], actor: Actor, now: datetime) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from pieces.content import Content, content_of, digest_of, hashed
 from pieces.deletion import Actor
@@ -19,6 +20,7 @@ from sync.schemas import Item
 
 Guid = uuid.UUID
 PieceKey = tuple[Guid, str]  # project, piece_id
+Parents = tuple[Guid | None, ...]  # from the top
 
 
 class Action(StrEnum):
@@ -29,8 +31,7 @@ class Action(StrEnum):
     DELETED = "deleted"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """What is known of a row that a batch names; `content` only as far as some item leaves it out."""
 
     company: Guid
@@ -38,16 +39,16 @@ class Stored:
     deleted_at: datetime | None
     deletion: Guid | None
     digest: bytes | None
-    parents: tuple[Guid | None, ...]
+    picture_digest: bytes | None
     piece_id: str | None
+    parents: Parents
     content: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
+class Parent(NamedTuple):
     company: Guid
     is_active: bool
-    parents: tuple[Guid, ...]  # its own, from the top
+    parents: Parents  # its own, from the top
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,21 @@ class Snapshot:
     """The rows that a batch touches or rests on, as one moment of the database has them."""
 
     stored: Mapping[Guid, Stored]
-    parents: Mapping[str, Mapping[Guid, Parent]]  # by kind, then guid
+    parents: Mapping[str, Mapping[Guid, Parent]]  # by kind, then guid; for items that are new, moved or restored
     holders: Mapping[PieceKey, Guid]  # the active pieces that have a piece_id which the batch wants
     companies: frozenset[Guid]  # those of the batch that exist
+
+
+def parents_after(model: type[Entity], item: Item, stored: Stored | None) -> Parents:
+    """The parents that an item's row will have: those it names, else those it has, from the top."""
+    if stored is None:
+        return tuple([item.get(column) for column in parent_columns(model)])
+    return tuple([item.get(column, kept) for column, kept in zip(parent_columns(model), stored.parents, strict=True)])
+
+
+@cache
+def parent_columns(model: type[Entity]) -> tuple[str, ...]:
+    return tuple(f"{kind}_guid" for kind in model.parents)
 
 
 @dataclass(slots=True)
@@ -84,7 +97,7 @@ def row_columns(model: type[Entity]) -> tuple[str, ...]:
     return (
         *FIXED,
         *("guid", "updated_at", "changed_in", "is_active", "deleted_at", "deletion_guid", "digest"),
-        *(f"{kind}_guid" for kind in model.parents),
+        *parent_columns(model),
         *(("picture",) if issubclass(model, Pictured) else ()),
         *content_of(model).names,
     )
@@ -109,26 +122,16 @@ def make_plan(
     return planner.plan
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """An item's wish to have a piece_id, after the batch."""
-
-    index: int
-    guid: Guid
-    key: PieceKey
-    keeps: bool  # it has it already
-
-
 class _Planner:
     def __init__(self, model: type[Entity], snapshot: Snapshot, actor: Actor, now: datetime) -> None:
         self.model, self.snapshot, self.actor, self.now = model, snapshot, actor, now
         self.content: Content = content_of(model)
         self.complete = frozenset(self.content.names) - {"picture_digest"}
         self.pictured = issubclass(model, Pictured)
-        self.parent_columns = tuple(f"{kind}_guid" for kind in model.parents)
         self.plan = Plan()
         self.seen: dict[Guid, int] = {}
-        self.claims: list[_Claim] = []
+        self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: index, guid and what they want to be
+        self.newcomers = False  # whether one of them is not what it wants to be yet
 
     def fault(self, index: int, column: str, msg: str, code: str) -> None:
         self.plan.faults.append(Fault(("body", self.model.plural, index, column), msg, code))
@@ -139,29 +142,26 @@ class _Planner:
         if not self._is_identity_free(index, guid, company, stored):
             return
         active = item.get("is_active") is not False
-        parents = tuple(
-            item[column] if column in item else (stored.parents[level] if stored else None)
-            for level, column in enumerate(self.parent_columns)
-        )
-        wrong: set[str] = set()
-        if stored is None or not stored.is_active or parents != stored.parents:  # else they are active, and fit
-            wrong = self._check_parents(index, company, parents)
-        if self.model is Piece and active and "project" not in wrong:
-            key = (item["project_guid"], item["piece_id"])
-            keeps = stored is not None and stored.is_active and key == (stored.parents[0], stored.piece_id)
-            self.claims.append(_Claim(index, guid, key, keeps))
+        parents = parents_after(self.model, item, stored)
+        settled = stored is not None and stored.is_active and parents == stored.parents
+        # A settled row's parents are active and fit: it could not be active below them otherwise.
+        wrong = () if settled else self._check_parents(index, company, parents)
+        if active and self.model is Piece and "project" not in wrong:
+            self.wanted.append((index, guid, (item["project_guid"], item["piece_id"])))
+            if not settled or stored is None or stored.piece_id != item["piece_id"]:
+                self.newcomers = True
         values = self._values(item, stored)
         digest = digest_of(self.content.names, values)
         action = self._act(guid, company, stored, active, same=(digest, parents))
         self.plan.actions.append(action)
-        if action is not Action.UNCHANGED:
-            head = self._head(guid, stored, active)
-            picture = (item.get("picture"),) if self.pictured else ()
-            row = (*head, digest, *parents, *picture, *values)
-            if stored is None:
-                self.plan.inserts.append((company, self.now, self.actor.run, *row))
-            else:
-                self.plan.updates.append(row)
+        if action is Action.UNCHANGED:
+            return
+        head = self._head(guid, stored, active)
+        row = (*head, digest, *parents, *((item.get("picture"),) if self.pictured else ()), *values)
+        if stored is None:
+            self.plan.inserts.append((company, self.now, self.actor.run, *row))
+        else:
+            self.plan.updates.append(row)
 
     def _is_identity_free(self, index: int, guid: Guid, company: Guid, stored: Stored | None) -> bool:
         first = self.seen.setdefault(guid, index)
@@ -175,48 +175,42 @@ class _Planner:
             return True
         return False
 
-    def _check_parents(self, index: int, company: Guid, parents: tuple[Guid | None, ...]) -> set[str]:
+    def _check_parents(self, index: int, company: Guid, parents: Parents) -> set[str]:
         """Faults for parents that are missing, deleted or of another parent; returns their kinds.
 
         Whether one fits the parents above it is only asked while those are right.
         """
         wrong: set[str] = set()
-        for kind, column, guid in zip(self.model.parents, self.parent_columns, parents, strict=True):
+        for kind, guid in zip(self.model.parents, parents, strict=True):
             if guid is None:
                 continue
             parent = self.snapshot.parents[kind].get(guid)
+            fault = None
             if parent is None or parent.company != company:
-                wrong.add(kind)
-                self.fault(index, column, f"There is no {kind} {guid} in company {company}", "parent_not_found")
+                fault = f"There is no {kind} {guid} in company {company}", "parent_not_found"
             elif not parent.is_active:
-                wrong.add(kind)
-                self.fault(index, column, f"The {kind} {guid} is deleted", "parent_deleted")
+                fault = f"The {kind} {guid} is deleted", "parent_deleted"
             elif not wrong and parent.parents != parents[: len(parent.parents)]:
-                wrong.add(kind)
                 above, other = self.model.parents[len(parent.parents) - 1], parent.parents[-1]
-                self.fault(index, column, f"The {kind} {guid} belongs to {above} {other}", "parent_mismatch")
+                fault = f"The {kind} {guid} belongs to {above} {other}", "parent_mismatch"
+            if fault:
+                wrong.add(kind)
+                self.fault(index, f"{kind}_guid", *fault)
             self.plan.leaning_on.setdefault(kind, set()).add(guid)
         return wrong
 
     def _values(self, item: Item, stored: Stored | None) -> tuple[Any, ...]:
         """The content after the batch: what the item says, else what is stored, else the defaults."""
-        if item.keys() >= self.complete and not self.pictured:
-            return self.content.pick(item)
-        source = {**(stored.content if stored else self.content.blank), **item}
-        if item.get("picture") is not None:
-            source["picture_digest"] = hashed(item["picture"])
-        elif "picture" in item:
-            source["picture_digest"] = None
-        return self.content.pick(source)
+        if not item.keys() >= self.complete:
+            item = {**(stored.content if stored else self.content.blank), **item}
+        if self.pictured:
+            picture = item.get("picture")
+            kept = stored.picture_digest if stored and "picture" not in item else None
+            item["picture_digest"] = kept if picture is None else hashed(picture)
+        return self.content.pick(item)
 
     def _act(
-        self,
-        guid: Guid,
-        company: Guid,
-        stored: Stored | None,
-        active: bool,
-        *,
-        same: tuple[bytes, tuple[Guid | None, ...]],
+        self, guid: Guid, company: Guid, stored: Stored | None, active: bool, *, same: tuple[bytes, Parents]
     ) -> Action:
         plan = self.plan
         if stored is None:
@@ -252,17 +246,15 @@ class _Planner:
         A piece that keeps its piece_id has it; of several that want it, the first. What a piece of the batch gives
         up is free, but it must be out of the way while the rows are written one by one.
         """
-        owners: dict[PieceKey, Guid] = {claim.key: claim.guid for claim in self.claims if claim.keeps}
-        final = {claim.guid: claim.key for claim in self.claims}
-        for claim in self.claims:
-            if claim.keeps:
-                continue
-            holder = self.snapshot.holders.get(claim.key)
-            if holder is not None and holder not in self.seen:
-                owners.setdefault(claim.key, holder)
-            owner = owners.setdefault(claim.key, claim.guid)
-            if owner != claim.guid:
-                msg = f"piece_id {shown(claim.key[1])} is taken in project {claim.key[0]} by piece {owner}"
-                self.fault(claim.index, "piece_id", msg, "piece_id_taken")
-            elif holder is not None and holder != claim.guid and holder in final:
+        if not self.newcomers:
+            return
+        final = {guid: key for _, guid, key in self.wanted}
+        holders = self.snapshot.holders
+        owners = {key: holder for key, holder in holders.items() if holder not in self.seen or final.get(holder) == key}
+        for index, guid, key in self.wanted:
+            owner, holder = owners.setdefault(key, guid), holders.get(key)
+            if owner != guid:
+                msg = f"piece_id {shown(key[1])} is taken in project {key[0]} by piece {owner}"
+                self.fault(index, "piece_id", msg, "piece_id_taken")
+            elif holder is not None and holder != guid and holder in final:
                 self.plan.parked.append(holder)
