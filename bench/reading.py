@@ -45,10 +45,10 @@ def main() -> int:
 
 
 def _fill() -> tuple[uuid.UUID, str]:
-    """A project with `PIECES` pieces, all 60 columns filled, in 100 components; and a key to it."""
+    """A project with `PIECES` pieces, all 60 columns filled, in 100 assemblies; and a key to it."""
     from django.db import connection
 
-    from pieces.models import Assembly, Component, Piece
+    from pieces.models import Assembly, Piece
     from pieces.tests.copies import copies
     from pieces.tests.factories import PieceFactory
     from tenants.scope import every_company
@@ -61,22 +61,12 @@ def _fill() -> tuple[uuid.UUID, str]:
     copies(piece.component, 99)
     copies(piece.assembly, 99)
     with every_company():
-        components = list(Component.objects.values_list("guid", flat=True))
         assemblies = list(Assembly.objects.values_list("guid", flat=True))
-    copies(
-        piece,
-        PIECES - 1,
-        barcode="'B' || n",
-        component_guid=_one_of(components),
-        assembly_guid=_one_of(assemblies),
-    )
+    one_of_them = f"('{{{','.join(map(str, assemblies))}}}'::uuid[])[1 + n %% {len(assemblies)}]"
+    copies(piece, PIECES - 1, barcode="'B' || n", assembly_guid=one_of_them)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     return piece.project_guid, issue_key(company)
-
-
-def _one_of(guids: list[uuid.UUID]) -> str:
-    return f"('{{{','.join(map(str, guids))}}}'::uuid[])[1 + n %% {len(guids)}]"
 
 
 # --- Lists ------------------------------------------------------------------------------------
