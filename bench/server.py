@@ -1,0 +1,63 @@
+"""A gunicorn of this checkout on a free port, and the smallest HTTP client that can call it."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+
+class Server:
+    """A running gunicorn."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        self.port, self.pid = port, pid
+
+    def call(self, method: str, path: str, key: str = "", body: bytes | None = None) -> bytes:
+        """The body of a 200; anything else is an AssertionError."""
+        headers = {"X-API-Key": key, "Content-Type": "application/json"}
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)) as connection:
+            connection.request(method, path, body=body, headers=headers)
+            response = connection.getresponse()
+            answer = response.read()
+        assert response.status == 200, answer[:2000]
+        return answer
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers (Linux)."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def memory(self) -> list[float]:
+        """Each worker's resident memory in MiB (Linux)."""
+        sizes = []
+        for pid in self.workers():
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            sizes.append(int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024)
+        return sizes
+
+
+@contextmanager
+def gunicorn(workers: int = 1, **environment: str) -> Iterator[Server]:
+    """A server with this many workers, on the database that DATABASE_URL names."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = int(probe.getsockname()[1])
+    command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"127.0.0.1:{port}"]
+    command += ["--workers", str(workers), "--log-level", "error"]
+    process = subprocess.Popen(command, env=os.environ | environment)
+    server = Server(port, process.pid)
+    try:
+        for _ in range(200):
+            try:
+                server.call("GET", "/health")
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield server
+    finally:
+        process.terminate()
+        process.wait()

@@ -1,0 +1,209 @@
+"""The main job over HTTP beside its floor: typed decode, binary COPY, one upsert, and nothing else.
+
+`python -m bench.sync` measures on a PostgreSQL of its own, with fsync, and on SQLite; both sides of each ratio in
+turn, in one run. `--rows 1000000` fills the table first.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
+os.environ.setdefault("SECRET_KEY", "only-for-a-benchmark-" * 3)
+
+SIZE = 1000
+
+
+class Bodies:
+    """Request bodies of 1000 pieces with every optional scalar field set, in one assembly."""
+
+    def __init__(self) -> None:
+        from pieces.tests.factories import AssemblyFactory
+        from tenants.tests.factories import issue_key
+
+        self.assembly = AssemblyFactory.create()
+        self.key = issue_key(self.assembly.company)
+        self.salt, self.fresh = count(), count()
+
+    def body(self, block: int, salt: int) -> bytes:
+        """Block `block` of pieces, with values that `salt` decides."""
+        import orjson
+
+        from pieces.models import Piece
+        from sync.tests.batches import full_piece, scalar_fields
+
+        texts = [name for name, field in scalar_fields(Piece).items() if field.get_internal_type() == "CharField"]
+        changed = {name: f"{name[:9]} of {salt:07}" for name in texts}
+        first = block * SIZE
+        return orjson.dumps({"pieces": [full_piece(self.assembly, first + n, **changed) for n in range(SIZE)]})
+
+    def changed(self, block: int = 0) -> bytes:
+        return self.body(block, next(self.salt))
+
+    def new(self) -> bytes:
+        return self.body(1000 + next(self.fresh), 0)
+
+
+def in_turn(works: Sequence[tuple[Callable[[bytes], object], Callable[[], bytes]]], rounds: int) -> list[float]:
+    """The median milliseconds of each work on bodies that are made beforehand; one round to warm up."""
+    times: list[list[float]] = [[] for _ in works]
+    for number in range(rounds + 1):
+        for measured, (work, make) in zip(times, works, strict=True):
+            body = make()
+            started = time.perf_counter()
+            work(body)
+            if number:
+                measured.append((time.perf_counter() - started) * 1000)
+    return [median(measured) for measured in times]
+
+
+Line = tuple[str, str, str]  # what, measured, target
+
+
+def on_postgresql(rounds: int) -> Iterator[Line]:
+    from django.db import connection
+
+    from bench.baselines import PostgresFloor, django_upsert, usual_stack
+    from bench.server import gunicorn
+    from tenants.scope import every_company
+
+    bodies = Bodies()
+    connection.ensure_connection()
+    floor = PostgresFloor(connection.connection.info.dsn)
+    with gunicorn(workers=1) as server, every_company():
+
+        def ours(body: bytes) -> object:
+            return server.call("POST", "/api/v1/sync/pieces", bodies.key, body)
+
+        for block in range(3):
+            ours(bodies.changed(block))
+        new, floor_new = in_turn([(ours, bodies.new), (floor, bodies.new)], rounds)
+        yield _line("1000 new", new, "floor", floor_new, 2.0)
+        last = bodies.changed(2)
+        ours(last)
+        works = [(ours, bodies.changed), (floor, lambda: bodies.changed(1)), (ours, lambda: last)]
+        changed, floor_changed, unchanged = in_turn(works, rounds)
+        yield _line("1000 changed", changed, "floor", floor_changed, 2.0)
+        yield _line("1000 unchanged", unchanged, "floor for a change", floor_changed, 0.7)
+        wal = median(_wal(lambda: ours(last)) for _ in range(5))
+        yield "WAL of 1000 unchanged", f"{wal / 1024:.1f} KB", "< 10 KB"
+        upsert, ours_again = in_turn([(django_upsert, lambda: bodies.changed(1)), (ours, bodies.changed)], 5)
+        yield "1000 changed, Django's bulk_create(update_conflicts)", f"{upsert:.0f} ms: {upsert / ours_again:.1f}x", ""
+        started = time.perf_counter()
+        usual_stack(bodies.changed())
+        usual = (time.perf_counter() - started) * 1000
+        yield "1000 changed, the usual stack", f"{usual:.0f} ms: {usual / changed:.0f}x ours", ">= 100x"
+    yield from _many_clients(bodies, rounds)
+    yield from _memory(bodies)
+
+
+def _line(what: str, ours: float, name: str, theirs: float, target: float) -> Line:
+    return what, f"{ours:.1f} ms, {name} {theirs:.1f} ms: {ours / theirs:.2f}x", f"<= {target}x"
+
+
+def _wal(work: Callable[[], object]) -> int:
+    """The bytes of write-ahead log that the work costs."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_wal_insert_lsn()")
+        before = cursor.fetchone()
+        work()
+        cursor.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", before)
+        row: Any = cursor.fetchone()
+    return int(row[0])
+
+
+def _many_clients(bodies: Bodies, rounds: int) -> Iterator[Line]:
+    """Four clients at once with pieces of their own, beside one, on two workers."""
+    from bench.server import gunicorn
+
+    with gunicorn(workers=2) as server:
+
+        def client(block: int, batches: Sequence[bytes]) -> None:
+            for body in batches:
+                server.call("POST", "/api/v1/sync/pieces", bodies.key, body)
+
+        def rate(clients: int) -> float:
+            work = [[bodies.changed(10 + block) for _ in range(4)] for block in range(clients)]
+            threads = [threading.Thread(target=client, args=pair) for pair in enumerate(work)]
+            started = time.perf_counter()
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            return clients * 4 / (time.perf_counter() - started)
+
+        rate(4)
+        pairs = [(rate(4), rate(1)) for _ in range(max(3, rounds // 4))]
+    four, one = median(four for four, _ in pairs), median(one for _, one in pairs)
+    yield "4 clients, 2 workers", f"{four:.1f} batches/s, one client {one:.1f}: {four / one:.2f}x", ">= 1.6x"
+
+
+def _memory(bodies: Bodies) -> Iterator[Line]:
+    from bench.server import gunicorn
+
+    with gunicorn(workers=1) as server:
+        sizes = []
+        for number in range(200):
+            server.call("POST", "/api/v1/sync/pieces", bodies.key, bodies.changed(number % 3))
+            if number in (49, 199):
+                sizes.append(max(server.memory()))
+    yield "a worker's memory after 50 and 200 batches", f"{sizes[0]:.0f} and {sizes[1]:.0f} MiB", "<= 160 MiB"
+
+
+def on_sqlite(rounds: int, path: str) -> Iterator[Line]:
+    from bench.baselines import SqliteFloor
+    from bench.server import gunicorn
+
+    bodies = Bodies()
+    floor = SqliteFloor(path)
+    with gunicorn(workers=1) as server:
+
+        def ours(body: bytes) -> object:
+            return server.call("POST", "/api/v1/sync/pieces", bodies.key, body)
+
+        for block in range(2):
+            ours(bodies.changed(block))
+        changed, bare = in_turn([(ours, bodies.changed), (floor, lambda: bodies.changed(1))], rounds)
+    yield _line("1000 changed on SQLite", changed, "decode + executemany", bare, 3.0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    url = os.environ.get("DATABASE_URL", "")
+    if not url:
+        again = [sys.executable, "-m", "bench.sync", *sys.argv[1:]]
+        with tempfile.TemporaryDirectory() as folder:
+            import subprocess
+
+            environment = os.environ | {"DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3"}
+            sqlite = subprocess.run(again, env=environment, check=False).returncode
+        return sqlite or subprocess.run([sys.executable, "-m", "bench.postgres", *again], check=False).returncode
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    lines = (
+        on_sqlite(options.rounds, url.removeprefix("sqlite:///"))
+        if url.startswith("sqlite")
+        else on_postgresql(options.rounds)
+    )
+    for what, measured, target in lines:
+        print(f"{what:54} {measured:50} {target}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
