@@ -27,7 +27,11 @@ class AnyOf(Lookup):
 
     def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
         column, params = self.process_lhs(compiler, connection)
-        return f"{column} = ANY(%s)", [*params, list(self._values())]
+        values = list(self._values())
+        if values and isinstance(values[0], uuid.UUID):
+            # One string, of which the driver makes a parameter at once; for a list it would call a dumper per value.
+            return f"{column} = ANY(%s::uuid[])", [*params, f"{{{','.join([value.hex for value in values])}}}"]
+        return f"{column} = ANY(%s)", [*params, values]
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
         column, params = self.process_lhs(compiler, connection)

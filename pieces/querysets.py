@@ -3,11 +3,15 @@
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections, models
+from django.db.models.expressions import RawSQL
 
 from tenants.scope import TenantManager
 
 if TYPE_CHECKING:
     from pieces.models import Entity  # noqa: F401  # the models import their managers
+
+# Of a row: the transaction that wrote it. PostgreSQL's own, so it costs neither a column nor a write.
+VERSION = RawSQL("xmin::text::bigint", (), output_field=models.BigIntegerField())  # no input in it
 
 
 class EntityQuerySet(models.QuerySet["Entity"]):
@@ -34,6 +38,18 @@ class EntityQuerySet(models.QuerySet["Entity"]):
             cursor.execute(f"{sql} FOR SHARE", params)
             locked: list[tuple[Any, ...]] = cursor.fetchall()
         return locked
+
+    def locked_versions(self) -> tuple[int, int]:
+        """Locks the rows, in guid order, against change; their number and the sum of their versions (PostgreSQL).
+
+        The sum of the same rows is another one as soon as one of them has been written: versions only grow.
+        """
+        rows = self.order_by("guid").select_for_update(no_key=True).values_list(VERSION)
+        sql, params = rows.query.get_compiler(self.db).as_sql()
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(f"SELECT count(*), coalesce(sum(version), 0) FROM ({sql}) AS locked(version)", params)  # noqa: S608
+            found: tuple[int, int] = cursor.fetchone()
+        return found
 
     def delete(self) -> Any:
         """Refused: rows are only ever soft-deleted (pieces.deletion), or purged by an operator."""

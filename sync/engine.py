@@ -21,6 +21,7 @@ from pieces.content import content_of
 from pieces.deletion import Actor, Clash, carry_below, restore, soft_delete
 from pieces.lookups import PieceKeyIn
 from pieces.models import LEVELS, Entity, Pictured, Piece
+from pieces.querysets import VERSION
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
 from sync.planning import (
     FIXED,
@@ -130,7 +131,9 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
     missing = tuple(content.difference({"picture_digest"}, set(content).intersection(*items)))
     nothing = Value(None, output_field=BinaryField())
     columns: tuple[Any, ...] = (
-        *("guid", "company_guid", "is_active", "deleted_at", "deletion_guid", "digest"),
+        "guid",
+        VERSION if connection.vendor == "postgresql" else nothing,
+        *("company_guid", "is_active", "deleted_at", "deletion_guid", "digest"),
         "picture_digest" if "picture_digest" in content else nothing,
         "piece_id" if model is Piece else nothing,
         *parent_columns(model),
@@ -142,8 +145,8 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
     return {  # by position: a thousand rows, a dozen values each
         row[0]: Stored._make(
             (
-                *row[1:8],
-                row[8:end],
+                *row[1:9],
+                row[9:end],
                 dict(zip(missing, row[end:], strict=True)) if missing else nothing_missing,
             )
         )
@@ -185,14 +188,9 @@ def _holds(model: type[Entity], plan: Plan, snapshot: Snapshot) -> bool:
             return False
     if not plan.changed:
         return True
-    rows = model.all_objects.filter(guid__any_of=plan.changed).select_for_update(no_key=True).order_by("guid")
-    locked = rows.values_list("guid", "digest", "is_active", "deletion_guid", *parent_columns(model))
-    stored = snapshot.stored
-    return len(locked) == len(plan.changed) and all(
-        (digest, is_active, deletion, tuple(parents)) == (row.digest, row.is_active, row.deletion, row.parents)
-        for guid, digest, is_active, deletion, *parents in locked
-        for row in (stored[guid],)
-    )
+    rows = model.all_objects.filter(guid__any_of=plan.changed)
+    seen = len(plan.changed), sum([snapshot.stored[guid].version for guid in plan.changed])
+    return bool(rows.locked_versions() == seen)
 
 
 def _parents_hold(level: type[Entity], guids: Collection[uuid.UUID], snapshot: Snapshot) -> bool:

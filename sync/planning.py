@@ -34,6 +34,7 @@ class Action(StrEnum):
 class Stored(NamedTuple):
     """What is known of a row that a batch names; `content` only as far as some item leaves it out."""
 
+    version: int  # on PostgreSQL: another one as soon as the row has been written
     company: Guid
     is_active: bool
     deleted_at: datetime | None

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from ractory.api.errors import TooLarge
 
 GZIP = 31  # zlib's window bits for the gzip format
-CHUNK = 64 * 1024
+CHUNK = 1024 * 1024
 MAX_GZIP_MEMBERS = 16  # concatenated streams; each costs a copy of what follows it
 
 
