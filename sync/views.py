@@ -65,7 +65,7 @@ class SyncView(TenantView):
 
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)
-        if isinstance(request.user, Caller):
+        if isinstance(request.user, Caller) and request.method == "POST":
             self.receipt = Receipt(self.model, request.user, current_request_id.get())
 
     def handle_exception(self, exc: Exception) -> Response:

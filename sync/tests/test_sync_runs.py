@@ -109,6 +109,12 @@ def test_whoever_is_not_known_leaves_no_receipt(api: Api, db: None) -> None:
     assert SyncRun.across_companies.count() == 0
 
 
+def test_what_is_no_sync_leaves_no_receipt(sync: Sync) -> None:
+    response = sync.api.get("/api/v1/sync/pieces")
+    assert (response.status_code, "X-Sync-Run" in response) == (405, False)
+    assert SyncRun.across_companies.count() == 0
+
+
 def test_a_dry_run_has_a_receipt_and_no_data(sync: Sync, component: Component) -> None:
     run = receipt(sync, sync("pieces", piece_item(component), query="?dry_run=true"))
     assert (run["dry_run"], run["inserted"], run["status"]) == (True, 1, "succeeded")
