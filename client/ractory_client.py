@@ -1,0 +1,512 @@
+"""A reference client for Ractory's sync: pushes streams of any size, each batch exactly once; standard library only.
+
+Copy this one file into your project (Python >= 3.11), or run it:
+
+    RACTORY_KEY=rfk_… python ractory_client.py https://ractory.example pieces pieces.ndjson --journal pieces.journal
+
+It reads one JSON object per line ("-": standard input) and says what was written. Exit code 0: all of it; 1: items were
+refused, each is named; 2: the command, the file or the key is wrong; 3: the server could not be reached for too long,
+run the same command again. From Python:
+
+    with Client("https://ractory.example", key) as client, Journal(Path("pieces.journal")) as journal:
+        for result in push(client, "pieces", items, journal=journal, on_fault="skip"):
+            print(result.outcome, result.inserted, result.updated, result.faults)
+
+How it keeps its promise:
+
+- The stream is cut into batches (1000 pieces, 5000 of the others, at most 16 MiB); one is in memory at a time.
+- Each goes gzipped, under an Idempotency-Key made of the stream's id, the batch's number and a hash of its content.
+  Sent again under it, it gets the server's first answer and is not written twice.
+- A dropped connection, a timeout, 408, 429, 5xx, and 409 with Retry-After are met by waiting (with exponential backoff,
+  jitter, and at least for Retry-After) and sending again, for up to `Retry.patience` seconds; then `GaveUp` is raised.
+- The journal (an SQLite file) notes each batch before it is sent and once it is acknowledged. After a crash, push the
+  same stream with the same journal: what was acknowledged is passed over, the one batch that was under way is sent
+  again under its key. A new delivery has a new journal, and so a new stream id.
+- A refused batch wrote nothing. The server names its faults, so nothing is bisected: each is reported with the item's
+  position in the stream, and the push stops ("stop"), goes on with the next batch ("continue"), or sends the same
+  batch without the items named ("skip"). A refused batch may be mended in place and pushed again with its journal.
+- The server keeps a key for 24 hours. A batch that was under way longer ago than that is first looked for among the
+  server's receipts, and only sent if there is none. Without a journal, beyond 24 hours: items with a `guid` are upserts
+  and safe to repeat whenever, pieces without one are with `match_piece_id=True`, others would be inserted again.
+- 401, 403 and other answers that every batch would get raise `Rejected`.
+"""
+
+import argparse
+import email.utils
+import gzip
+import hashlib
+import http.client
+import json
+import os
+import random
+import sqlite3
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, Literal, Self
+from urllib.parse import quote, urlsplit
+
+Item = Mapping[str, Any]
+OnFault = Literal["stop", "continue", "skip"]
+
+LIMITS = {"projects": 5000, "components": 5000, "assemblies": 5000, "pieces": 1000}
+MAX_BYTES = 16 * 1024 * 1024  # of a batch's JSON; the server takes twice that
+KEY_LIFETIME = 23 * 3600  # seconds; the server's 24 hours, less a margin for clocks
+BATCH_REFUSED = (400, 413, 422)  # these say that the batch is wrong; others that the caller is
+
+
+class ClientError(Exception):
+    """Anything that ends a push; what was acknowledged until then is in the journal."""
+
+
+class Dropped(ClientError):
+    """No whole answer came: what was sent may have been written or not."""
+
+
+class GaveUp(ClientError):
+    """The server did not get a batch done for `Retry.patience` seconds. Push again later, with the journal."""
+
+
+class Rejected(ClientError):
+    """An answer that every batch would get: a wrong key, a missing scope, a wrong address."""
+
+
+class StreamChanged(ClientError):
+    """The stream is not the one that the journal knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds; None without the header (RFC 9110, 10.2.3: a number of seconds, or a date)."""
+        text = self.headers.get("retry-after", "").strip()
+        if text.isdecimal():
+            return float(text)
+        try:
+            moment: float = email.utils.parsedate_to_datetime(text).timestamp()
+        except ValueError:
+            return None
+        return max(0.0, moment - time.time())
+
+    @property
+    def is_transient(self) -> bool:
+        waits = self.status == 409 and self.retry_after is not None
+        return self.status in (408, 429) or self.status >= 500 or waits
+
+    @property
+    def detail(self) -> Any:
+        """The decoded `detail` of an error; its text if a proxy answered something else."""
+        try:
+            return json.loads(self.body)["detail"]
+        except (ValueError, TypeError, KeyError):
+            return self.body[:500].decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What the server found wrong; `position` is the item's in the stream, from 0, None if no item is meant."""
+
+    position: int | None
+    loc: tuple[str | int, ...]
+    message: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of one batch; `already` means that an earlier run got it acknowledged."""
+
+    number: int
+    first: int  # position of its first item in the stream
+    size: int
+    outcome: Literal["acknowledged", "already", "refused"]
+    inserted: int = 0
+    updated: int = 0
+    run: str | None = None  # the receipt: GET /api/v1/sync/runs/{run}
+    replayed: bool = False  # an earlier attempt had been written, its answer lost
+    attempts: int = 0
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Seconds: the first pause, the longest one, and how long one batch is tried."""
+
+    base: float = 0.25
+    longest: float = 30.0
+    patience: float = 900.0
+
+    def pause(self, attempt: int, retry_after: float | None) -> float:
+        backoff = random.uniform(0.5, 1) * min(self.longest, self.base * 2.0 ** min(attempt - 1, 30))  # noqa: S311
+        return backoff if retry_after is None else retry_after + min(backoff, 1.0)
+
+
+class Client:
+    """One caller's connection, kept open from batch to batch if the server does."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float = 60.0,
+        retry: Retry | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Rejected(f"{url} is no http:// or https:// address")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self.connection = kind(parts.hostname, parts.port, timeout=timeout)
+        self.base, self.key = parts.path.rstrip("/"), key
+        self.retry, self.sleep = retry or Retry(), sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.connection.close()
+
+    def attempt(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        """One request and its whole answer, whatever it says; raises Dropped if there is none."""
+        sent = {"X-API-Key": self.key, "Accept": "application/json"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # who refuses a body half-way may have answered
+                self.connection.request(method, self.base + path, body, sent)
+            response = self.connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.connection.close()
+            raise Dropped(f"{type(error).__name__}: {error}") from error
+        if response.will_close:
+            self.connection.close()
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+
+    def post(self, path: str, body: bytes, key: str, **headers: str) -> Answer:
+        """One attempt at a batch, gzipped, under its key."""
+        headers |= {"Content_Type": "application/json", "Content_Encoding": "gzip", "Idempotency_Key": key}
+        return self.attempt("POST", path, gzip.compress(body, 5, mtime=0), **headers)
+
+    def insist(self, attempt: Callable[[], Answer]) -> tuple[Answer, int]:
+        """The first answer that is not transient, and the number of attempts; raises GaveUp."""
+        deadline = time.monotonic() + self.retry.patience
+        number = 1
+        while True:
+            retry_after = None
+            try:
+                answer = attempt()
+            except Dropped as error:
+                reason = str(error)
+            else:
+                if not answer.is_transient:
+                    return answer, number
+                reason, retry_after = f"{answer.status} {answer.detail}", answer.retry_after
+            pause = self.retry.pause(number, retry_after)
+            if time.monotonic() + pause > deadline:
+                raise GaveUp(f"after {number} attempts: {reason}")
+            self.sleep(pause)
+            number += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    number: int
+    path: str
+    positions: tuple[int, ...]  # of its items in the stream
+    items: tuple[bytes, ...]  # each as JSON
+
+    @property
+    def body(self) -> bytes:
+        plural = self.path.partition("?")[0].rpartition("/")[2]
+        return b'{"%s":[%s]}' % (plural.encode(), b",".join(self.items))
+
+    def key(self, stream: str) -> str:
+        content = hashlib.sha256(self.path.encode() + b"\0" + self.body).hexdigest()
+        return f"{stream}/{self.number}/{content[:32]}"
+
+    def without(self, faults: Iterable[Fault]) -> Self:
+        """The batch less the items that the faults name."""
+        wrong = {fault.position for fault in faults}
+        pairs = zip(self.positions, self.items, strict=True)
+        kept = [(position, item) for position, item in pairs if position not in wrong]
+        return replace(self, positions=tuple(position for position, _ in kept), items=tuple(item for _, item in kept))
+
+
+def batches(path: str, items: Iterable[Item], size: int) -> Iterator[Batch]:
+    """The stream in batches of `size` items, or fewer if they are large; one at a time is in memory."""
+    number = first = length = 0
+    held: list[bytes] = []
+    for position, item in enumerate(items):
+        text = json.dumps(item, separators=(",", ":"), allow_nan=False).encode()
+        if held and (len(held) == size or length + len(text) > MAX_BYTES):
+            yield Batch(number, path, tuple(range(first, position)), tuple(held))
+            number, first, length, held = number + 1, position, 0, []
+        held.append(text)
+        length += len(text) + 1
+    if held:
+        yield Batch(number, path, tuple(range(first, first + len(held))), tuple(held))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A batch in the journal; `outcome` is "sent" while it is unknown, `sent_at` the time of the first attempt."""
+
+    key: str
+    sent_at: float
+    outcome: str
+    inserted: int | None
+    updated: int | None
+    run: str | None
+
+
+class Journal:
+    """What was sent and what was acknowledged, on disk before the client goes on."""
+
+    SCHEMA = (
+        "PRAGMA locking_mode = EXCLUSIVE",  # one process at a time
+        "PRAGMA synchronous = FULL",
+        "CREATE TABLE IF NOT EXISTS stream (id TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS batch (number INTEGER PRIMARY KEY, key TEXT NOT NULL, sent_at REAL NOT NULL, "
+        "outcome TEXT NOT NULL, inserted INTEGER, updated INTEGER, run TEXT)",
+    )
+
+    def __init__(self, path: Path) -> None:
+        self.database = sqlite3.connect(path, isolation_level=None, timeout=1)
+        try:
+            for statement in self.SCHEMA:
+                self.database.execute(statement)
+            self.database.execute("INSERT INTO stream SELECT ? WHERE NOT EXISTS (SELECT 1 FROM stream)", [new_stream()])
+        except sqlite3.Error as error:
+            self.database.close()
+            raise StreamChanged(f"{path} is no journal, or another process is using it: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.database.close()
+
+    @property
+    def stream(self) -> str:
+        return str(self.database.execute("SELECT id FROM stream").fetchone()[0])
+
+    def known(self, number: int) -> Sent | None:
+        """What an earlier run noted of a batch."""
+        row = self.database.execute("SELECT * FROM batch WHERE number = ?", [number]).fetchone()
+        return Sent(*row[1:]) if row else None
+
+    def sending(self, number: int, key: str) -> None:
+        self.database.execute(
+            "INSERT INTO batch VALUES (?, ?, ?, 'sent', NULL, NULL, NULL) ON CONFLICT (number) DO UPDATE SET "
+            "key = excluded.key, outcome = 'sent', sent_at = CASE WHEN key = excluded.key AND outcome = 'sent' "
+            "THEN sent_at ELSE excluded.sent_at END",
+            [number, key, time.time()],
+        )
+
+    def settled(self, result: BatchResult) -> None:
+        self.database.execute(
+            "UPDATE batch SET outcome = ?, inserted = ?, updated = ?, run = ? WHERE number = ?",
+            [result.outcome, result.inserted, result.updated, result.run, result.number],
+        )
+
+
+def new_stream() -> str:
+    return uuid.uuid4().hex
+
+
+def push(
+    client: Client,
+    entity: str,
+    items: Iterable[Item],
+    *,
+    journal: Journal | None = None,
+    stream: str | None = None,
+    batch_size: int | None = None,
+    match_piece_id: bool = False,
+    on_fault: OnFault = "stop",
+) -> Iterator[BatchResult]:
+    """Pushes the items, in order, batch by batch; yields what became of each batch as soon as it is known.
+
+    `stream` names the delivery (by default the journal's id, or a new one): the same items under the same name are
+    written once. Raises GaveUp, Rejected and StreamChanged.
+    """
+    stream = stream or (journal.stream if journal else new_stream())
+    if len(stream) > 200 or not (stream.isascii() and stream.isprintable()):
+        raise ValueError("a stream's id has at most 200 printable ASCII characters")
+    path = f"/api/v1/sync/{entity}" + ("?match=piece_id" if match_piece_id else "")
+    for batch in batches(path, items, min(batch_size or LIMITS[entity], LIMITS[entity])):
+        result = _Delivery(client, journal, stream, batch).result(skip=on_fault == "skip")
+        yield result
+        if result.outcome == "refused" and on_fault == "stop":
+            return
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """One batch on its way."""
+
+    client: Client
+    journal: Journal | None
+    stream: str
+    batch: Batch
+    expired: bool = False  # sent so long ago that the server may have forgotten its key
+    attempts: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    def result(self, *, skip: bool) -> BatchResult:
+        if (already := self._already()) is not None:
+            return already
+        if self.journal:
+            self.journal.sending(self.batch.number, self.batch.key(self.stream))
+        result = self._send(skip=skip)
+        if self.journal:
+            self.journal.settled(result)
+        return result
+
+    def _already(self) -> BatchResult | None:
+        """The batch as an earlier run got it acknowledged."""
+        known = self.journal.known(self.batch.number) if self.journal else None
+        if known is None or known.outcome == "refused":
+            return None
+        if known.key != self.batch.key(self.stream):
+            raise StreamChanged(f"batch {self.batch.number} is not what it was when it was sent")
+        self.expired = time.time() - known.sent_at > KEY_LIFETIME
+        if known.outcome == "sent":
+            return None
+        return replace(self._result("already"), inserted=known.inserted or 0, updated=known.updated or 0, run=known.run)
+
+    def _send(self, *, skip: bool) -> BatchResult:
+        batch = self.batch
+        while True:
+            key = batch.key(self.stream)
+            if self.expired and (found := self._receipt(key)) is not None:
+                return found
+            answer, attempts = self.client.insist(lambda: self.client.post(batch.path, batch.body, key))  # noqa: B023
+            self.attempts += attempts
+            if answer.status == 200:
+                return self._acknowledged(answer)
+            if answer.status not in BATCH_REFUSED:
+                raise Rejected(f"{answer.status} {answer.detail}")
+            faults = _faults(answer, batch)
+            rest = batch.without(faults)
+            if not skip or len(rest.items) in (0, len(batch.items)):
+                self.faults += faults
+                return replace(self._result("refused"), run=answer.headers.get("x-sync-run"))
+            self.faults += [fault for fault in faults if fault.position is not None]
+            batch = rest
+
+    def _receipt(self, key: str) -> BatchResult | None:
+        path = f"/api/v1/sync/runs?status=succeeded&limit=1&idempotency_key={quote(key, safe='')}"
+        answer, _ = self.client.insist(lambda: self.client.attempt("GET", path))
+        if answer.status != 200:
+            raise Rejected(f"{answer.status} {answer.detail}")
+        for run in json.loads(answer.body):
+            result = self._result("already")
+            return replace(result, inserted=run["inserted"], updated=run["updated"], run=run["guid"])
+        return None
+
+    def _acknowledged(self, answer: Answer) -> BatchResult:
+        counts = json.loads(answer.body)
+        return replace(
+            self._result("acknowledged"),
+            inserted=counts["inserted"],
+            updated=counts["updated"],
+            run=answer.headers.get("x-sync-run"),
+            replayed=answer.headers.get("idempotent-replayed") == "true",
+        )
+
+    def _result(self, outcome: Literal["acknowledged", "already", "refused"]) -> BatchResult:
+        batch, faults = self.batch, tuple(self.faults)
+        return BatchResult(
+            batch.number, batch.positions[0], len(batch.items), outcome, attempts=self.attempts, faults=faults
+        )
+
+
+def _faults(answer: Answer, batch: Batch) -> list[Fault]:
+    """What the server named, each with its item's position in the stream."""
+    detail = answer.detail
+    if not isinstance(detail, list):
+        return [Fault(None, (), str(detail), str(answer.status))]
+    faults = []
+    for entry in detail:
+        loc = tuple(entry["loc"])
+        index = loc[2] if len(loc) > 2 else None
+        position = batch.positions[index] if isinstance(index, int) else None
+        faults.append(Fault(position, loc, entry["msg"], entry["type"]))
+    return faults
+
+
+def read_lines(file: IO[str]) -> Iterator[Item]:
+    """The JSON objects of a file, one a line; empty lines are passed over."""
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise ClientError(f"line {number} is not JSON: {error}") from error
+
+
+def report(results: Iterable[BatchResult], out: IO[str]) -> bool:
+    """Writes every fault and, even if the push breaks off, the counts; tells whether nothing was refused."""
+    counts: Counter[str] = Counter()
+    try:
+        for result in results:
+            counts[f"batches {result.outcome}"] += 1
+            counts["inserted"] += result.inserted
+            counts["updated"] += result.updated
+            counts["faults"] += len(result.faults)
+            for fault in result.faults:
+                item = f"batch {result.number}" if fault.position is None else f"item {fault.position + 1}"
+                out.write(f"{item}: {'.'.join(map(str, fault.loc[3:]))}: {fault.message} ({fault.type})\n")
+    finally:
+        out.write(", ".join(f"{count} {name}" for name, count in counts.items()) + "\n")
+    return not counts["faults"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Pushes a file of JSON lines to Ractory; the key is in RACTORY_KEY.")
+    parser.add_argument("url")
+    parser.add_argument("entity", choices=LIMITS)
+    parser.add_argument("file", help='one JSON object a line; "-" is standard input')
+    parser.add_argument("--journal", type=Path, required=True, help="a file of its own for each delivery")
+    parser.add_argument("--on-fault", choices=("stop", "continue", "skip"), default="stop")
+    parser.add_argument("--match-piece-id", action="store_true", help="pieces without guid update by piece_id")
+    parser.add_argument("--batch-size", type=int, choices=range(1, 5001), metavar="N")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for an answer")
+    parser.add_argument("--patience", type=float, default=900.0, help="seconds to try one batch")
+    options = parser.parse_args()
+    retry = Retry(patience=options.patience)
+    try:
+        with (
+            sys.stdin if options.file == "-" else open(options.file, encoding="utf-8") as file,
+            Journal(options.journal) as journal,
+            Client(options.url, os.environ.get("RACTORY_KEY", ""), timeout=options.timeout, retry=retry) as client,
+        ):
+            results = push(
+                client,
+                options.entity,
+                read_lines(file),
+                journal=journal,
+                batch_size=options.batch_size,
+                match_piece_id=options.match_piece_id,
+                on_fault=options.on_fault,
+            )
+            return 0 if report(results, sys.stdout) else 1
+    except (ClientError, OSError, ValueError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 3 if isinstance(error, GaveUp) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

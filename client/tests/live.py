@@ -1,0 +1,20 @@
+"""The real server as a process, on the database of the tests that run."""
+
+import os
+from urllib.parse import urlsplit
+
+from django.db import connection
+
+from bench.faults.server import Server, environment
+
+
+def live_server(*, workers: int) -> Server:
+    """For tests with `transactional_db`: what they commit it sees, and the other way round."""
+    return Server(environment(_database_url()), workers=workers, application="ractory.wsgi")
+
+
+def _database_url() -> str:
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
