@@ -1,0 +1,69 @@
+"""The product's WSGI application, which dies where a request's `X-Fault: POINT TARGET` header says.
+
+The points are reached right after a step of a sync; the targets are the `worker` itself, its database `backend`, or the
+worker a moment later (`soon`), in whatever it does then. Only the fault suite serves this; ractory knows nothing of it.
+"""
+
+import functools
+import json
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ractory.wsgi import application as product  # isort: split
+
+from django.db import connection
+
+import sync.engine  # what needs Django set up comes after the application
+import sync.views
+from sync.idempotency import Claim
+
+POINTS: dict[str, tuple[Any, str]] = {
+    "parsed": (sync.views, "parse"),
+    "claimed": (Claim, "kept_answer"),
+    "planned": (sync.engine, "make_plan"),
+    "updated": (sync.engine, "update_rows"),
+    "inserted": (sync.engine, "insert_rows"),
+    "written": (Claim, "keep"),  # the last statement before the commit
+    "committed": (sync.views, "in_transaction"),
+}
+_due = {"point": "", "target": "", "key": ""}  # of the one request that a sync worker serves at a time
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    point, _, target = environ.get("HTTP_X_FAULT", "").partition(" ")
+    _due.update(point=point, target=target, key=environ.get("HTTP_IDEMPOTENCY_KEY", ""))
+    return product(environ, start_response)
+
+
+def _dying(point: str, step: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(step)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        result = step(*args, **options)
+        if _due["point"] == point:
+            _due["point"] = ""
+            _die(point, result)
+        return result
+
+    return wrapped
+
+
+def _die(point: str, result: Any) -> None:
+    answer = result.body.decode() if point == "committed" else None
+    line = json.dumps({**_due, "point": point, "answer": answer}) + "\n"
+    log = os.open(os.environ["FAULT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(log, line.encode())
+    os.close(log)
+    if _due["target"] == "backend":
+        os.kill(connection.connection.info.backend_pid, signal.SIGKILL)
+    elif _due["target"] == "soon":
+        threading.Timer(random.uniform(0, 0.01), os.kill, (os.getpid(), signal.SIGKILL)).start()
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+for name, (owner, attribute) in POINTS.items():
+    setattr(owner, attribute, _dying(name, getattr(owner, attribute)))
