@@ -34,7 +34,7 @@ TRUTHS = ("true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", "0
 FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 UNIX_TIMES: list[Json] = [
     {"type": "number", "minimum": FIRST_MS, "maximum": LAST_MS},
-    {"type": "string", "pattern": r"^[+-]?[0-9]{1,13}(\.[0-9]{1,6})?$"},
+    {"type": "string", "pattern": r"^[+-]?[0-9]{1,13}(\.[0-9]{0,6})?$"},
 ]
 
 SYNC_ITEM = Part(
@@ -112,7 +112,7 @@ def _picture(limit: int) -> Json:
         "type": "string",
         "contentEncoding": "base64",
         "pattern": BASE64,
-        "maxLength": (limit + 2) // 3 * 4,
+        "maxLength": limit // 3 * 4,  # to the last byte or two would take a pattern for them alone
         "description": f"At most {limit} bytes once decoded.",
     }
 

@@ -32,6 +32,8 @@ class TenantView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if request.method not in self.allowed_methods:  # whose query nobody knows
+            self.http_method_not_allowed(request)
         self.check_query(request)
         enter(scope_of(caller_of(request), request.query_params.get("company_guid")))
 

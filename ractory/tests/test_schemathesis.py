@@ -1,0 +1,55 @@
+"""The OpenAPI document is true: schemathesis, with all its checks on, finds nothing on the running server."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+from django.core.servers.basehttp import WSGIRequestHandler
+from pytest_django.live_server_helper import LiveServer
+
+from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
+from ractory.api.openapi.views import document
+from ractory.tests.schemathesis_hooks import COMPANY, DISPOSABLE, ROWS
+from tenants.tests.factories import CompanyFactory, issue_key
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+@pytest.fixture
+def _no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django's test server sends head and body apart: Nagle's algorithm would hold back each body for 40 ms."""
+    monkeypatch.setattr(WSGIRequestHandler, "disable_nagle_algorithm", True)
+
+
+@pytest.fixture
+def key(transactional_db: None) -> str:
+    """A key of the company that the document's examples are of; their rows exist, and some to delete."""
+    company = CompanyFactory.create(guid=uuid.UUID(COMPANY))
+    for rows in (ROWS, DISPOSABLE):
+        project = ProjectFactory.create(guid=uuid.UUID(rows["projects"]), company=company)
+        component = ComponentFactory.create(guid=uuid.UUID(rows["components"]), project=project)
+        assembly = AssemblyFactory.create(guid=uuid.UUID(rows["assemblies"]), component=component)
+        PieceFactory.create(guid=uuid.UUID(rows["pieces"]), assembly=assembly)
+    return issue_key(company)
+
+
+@pytest.mark.usefixtures("_no_delay")
+def test_schemathesis_finds_nothing(live_server: LiveServer, key: str) -> None:
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", "--checks", "all"]
+    ran = subprocess.run(  # noqa: S603  # our own words
+        [*command, f"{live_server.url}/api/schema"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "RACTORY_KEY": key},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    operations = sum(len(methods) for methods in json.loads(document("application/json"))["paths"].values())
+    assert re.search(rf"^ *Tested: {operations}$", ran.stdout, re.MULTILINE), ran.stdout
