@@ -7,7 +7,6 @@ a piece_id, no digest, no receipt, no HTTP.
 
 import sqlite3
 import uuid
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -111,6 +110,7 @@ class PieceSerializer(serializers.ModelSerializer[Piece]):
     class Meta:
         model = Piece
         exclude = ("digest", "picture_digest", "created_in", "changed_in", "picture", "deletion")
+        validators = ()  # with many=True it would take every known piece_id for another row's
 
 
 def usual_stack(body: bytes) -> None:
@@ -137,7 +137,7 @@ def django_upsert(body: bytes) -> None:
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in decoded(body)]
     update = [field.name for field in Piece._meta.concrete_fields if field.name not in ("guid", "created_at")]
     with transaction.atomic():
-        pieces: Sequence[Piece] = [Piece(**row) for row in rows]
+        pieces: Any = [Piece(**row) for row in rows]
         models.QuerySet(Piece).bulk_create(
             pieces, update_conflicts=True, unique_fields=["company", "guid"], update_fields=update
         )

@@ -51,7 +51,10 @@ class Bodies:
         return self.body(1000 + next(self.fresh), 0)
 
 
-def in_turn(works: Sequence[tuple[Callable[[bytes], object], Callable[[], bytes]]], rounds: int) -> list[float]:
+Work = tuple[Callable[[bytes], object], Callable[[], bytes]]
+
+
+def in_turn(works: Sequence[Work], rounds: int) -> list[float]:
     """The median milliseconds of each work on bodies that are made beforehand; one round to warm up."""
     times: list[list[float]] = [[] for _ in works]
     for number in range(rounds + 1):
@@ -88,7 +91,7 @@ def on_postgresql(rounds: int) -> Iterator[Line]:
         yield _line("1000 new", new, "floor", floor_new, 2.0)
         last = bodies.changed(2)
         ours(last)
-        works = [(ours, bodies.changed), (floor, lambda: bodies.changed(1)), (ours, lambda: last)]
+        works: list[Work] = [(ours, bodies.changed), (floor, lambda: bodies.changed(1)), (ours, lambda: last)]
         changed, floor_changed, unchanged = in_turn(works, rounds)
         yield _line("1000 changed", changed, "floor", floor_changed, 2.0)
         yield _line("1000 unchanged", unchanged, "floor for a change", floor_changed, 0.7)

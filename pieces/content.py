@@ -25,6 +25,7 @@ class Content:
     names: tuple[str, ...]
     pick: Callable[[dict[str, Any]], tuple[Any, ...]]  # the values of `names`, out of a dict that has them all
     blank: dict[str, Any]  # what a new row has where nothing was said
+    defaults: tuple[tuple[str, Any], ...]  # those of it that are not null
 
 
 @cache
@@ -36,15 +37,21 @@ def content_of(model: type[Entity]) -> Content:
         del blank["picture"]
         blank["picture_digest"] = None
     names = tuple(sorted(blank))
-    return Content(names, itemgetter(*names), blank)
+    defaults = tuple((name, blank[name]) for name in names if blank[name] is not None)
+    return Content(names, itemgetter(*names), blank, defaults)
 
 
-def digest_of(names: Sequence[str], values: Sequence[Any]) -> bytes:
-    """16 bytes of BLAKE2b over the values that are not null, with their names.
+def digest_of(content: Content, values: Sequence[Any]) -> bytes:
+    """16 bytes of BLAKE2b over the values that are not a new row's, with their names.
 
-    Leaving null out keeps the digests of old rows valid when a model gains an optional field.
+    Leaving the defaults out keeps the digests of old rows valid when a model gains an optional field.
     """
-    said = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    said = {name: value for name, value in zip(content.names, values, strict=True) if value is not None}
+    for name, default in content.defaults:
+        if name not in said:
+            said[name] = None
+        elif said[name] == default:
+            del said[name]
     return hashed(orjson.dumps(said, default=_hex, option=orjson.OPT_UTC_Z))
 
 

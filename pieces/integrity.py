@@ -59,4 +59,4 @@ def _digest_holds(model: type[Entity], row: dict[str, Any]) -> bool:
     picture, known = row.get("picture"), row.get("picture_digest")
     if (None if picture is None else hashed(bytes(picture))) != (None if known is None else bytes(known)):
         return False
-    return digest_of(content.names, content.pick(row)) == bytes(row["digest"])
+    return digest_of(content, content.pick(row)) == bytes(row["digest"])

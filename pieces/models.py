@@ -116,7 +116,7 @@ class Entity(models.Model):
     # The sync runs that made and that last changed the row: where its history begins.
     created_in = models.UUIDField(null=True, editable=False)
     changed_in = models.UUIDField(null=True, editable=False)
-    # Of the content: all that a client sets except the guids and is_active (sync.content).
+    # Of the content: all that a client sets except the guids and is_active (pieces.content).
     digest = stored_digest()
 
     objects: ClassVar[Any] = ActiveManager()
@@ -128,7 +128,7 @@ class Entity(models.Model):
         abstract = True
         default_manager_name = "all_objects"
         constraints: ClassVar[Any] = (
-            # The conflict target of upserts: a guid of another company then trips the primary key instead.
+            # What composite keys refer to, and the order of a company's lists.
             models.UniqueConstraint(fields=["company", "guid"], name="%(class)s_company_guid"),
             models.CheckConstraint(
                 name="%(class)s_active_or_deleted", condition=Q(is_active=Q(deleted_at__isnull=True))

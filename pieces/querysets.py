@@ -11,7 +11,30 @@ if TYPE_CHECKING:
     from pieces.models import Entity  # noqa: F401  # the models import their managers
 
 # Of a row: the transaction that wrote it. PostgreSQL's own, so it costs neither a column nor a write.
-VERSION = RawSQL("xmin::text::bigint", (), output_field=models.BigIntegerField())  # no input in it
+VERSION = RawSQL("xmin::text", (), output_field=models.TextField())  # no input in it
+
+
+TIMESTAMPTZ = 1184  # PostgreSQL's oid of the type
+
+
+def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]") -> list[tuple[Any, ...]]:
+    """The tuples of a `values_list()`, all at once.
+
+    On PostgreSQL straight from the driver. Django would fetch them by the hundred, and load datetimes in Python,
+    which takes longer than all the rest; psycopg's own loader gives the same, the connection's time zone being UTC.
+    """
+    connection = connections[rows.db]
+    if connection.vendor != "postgresql":
+        return list(rows)
+    from psycopg import adapters
+    from psycopg.pq import Format
+
+    sql, params = rows.query.get_compiler(rows.db).as_sql()
+    with connection.cursor() as cursor:
+        cursor.adapters.register_loader("timestamptz", adapters.get_loader(TIMESTAMPTZ, Format.TEXT))
+        cursor.execute(sql, params)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 class EntityQuerySet(models.QuerySet["Entity"]):
@@ -39,17 +62,14 @@ class EntityQuerySet(models.QuerySet["Entity"]):
             locked: list[tuple[Any, ...]] = cursor.fetchall()
         return locked
 
-    def locked_versions(self) -> tuple[int, int]:
-        """Locks the rows, in guid order, against change; their number and the sum of their versions (PostgreSQL).
-
-        The sum of the same rows is another one as soon as one of them has been written: versions only grow.
-        """
+    def locked_versions(self) -> str:
+        """Locks the rows, in guid order, against change; their versions in this order, as one string (PostgreSQL)."""
         rows = self.order_by("guid").select_for_update(no_key=True).values_list(VERSION)
         sql, params = rows.query.get_compiler(self.db).as_sql()
         with connections[self.db].cursor() as cursor:
-            cursor.execute(f"SELECT count(*), coalesce(sum(version), 0) FROM ({sql}) AS locked(version)", params)  # noqa: S608
-            found: tuple[int, int] = cursor.fetchone()
-        return found
+            cursor.execute(f"SELECT string_agg(version, ' ') FROM ({sql}) AS locked(version)", params)  # noqa: S608
+            row = cursor.fetchone()
+        return (row and row[0]) or ""
 
     def delete(self) -> Any:
         """Refused: rows are only ever soft-deleted (pieces.deletion), or purged by an operator."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from django.db import connections
 from django.db.models import Count, QuerySet
 from rest_framework.exceptions import NotFound, ParseError
 
 from pieces.models import LEVELS, Entity, Piece
+from pieces.querysets import fetched
 from ractory.api.paging import Page
 
 Shown = dict[str, Any]
@@ -55,7 +55,7 @@ def read_page(rows: "QuerySet[Any]", page: Page, *, full: bool) -> Listed:
     model: type[Entity] = rows.model
     columns = columns_of(model, full=full)
     extra = tuple(key.name for key in page.keys if key.name not in columns)
-    found = _fetch(page.of(rows).values_list(*columns, *extra))
+    found = fetched(page.of(rows).values_list(*columns, *extra))
     items = [dict(zip(columns, row, strict=False)) for row in found[: page.limit]]  # without the extra ones
     last = None
     if len(found) > page.limit:
@@ -64,27 +64,6 @@ def read_page(rows: "QuerySet[Any]", page: Page, *, full: bool) -> Listed:
     if full:
         add_counts(model, items)
     return Listed(items, last)
-
-
-def _fetch(rows: "QuerySet[Any]") -> list[tuple[Any, ...]]:
-    """The tuples of a `values_list()`, for JSON.
-
-    On PostgreSQL guids come as text, and datetimes past Django's own loader, which is in Python and takes longer
-    than all the rest of a list; psycopg's gives the same, since the connection's time zone is UTC.
-    """
-    connection = connections[rows.db]
-    if connection.vendor != "postgresql":
-        return list(rows)
-    from psycopg import adapters
-    from psycopg.pq import Format
-
-    sql, params = rows.query.get_compiler(rows.db).as_sql()
-    with connection.cursor() as cursor:
-        for name, oid in (("timestamptz", TIMESTAMPTZ), ("uuid", TEXT)):
-            cursor.adapters.register_loader(name, adapters.get_loader(oid, Format.TEXT))
-        cursor.execute(sql, params)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-    return found
 
 
 def read_one(model: type[Entity], guid: uuid.UUID, *, include_inactive: bool) -> Shown:

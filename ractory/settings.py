@@ -1,21 +1,44 @@
 """Settings, from the environment (contract, "Running"). docs/operations.md lists every variable."""
 
+import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from ractory import __version__
+
+T = TypeVar("T")
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 
-DEBUG = env.bool("DEBUG", default=False)
+
+def checked(name: str, read: Callable[[str], T]) -> T:
+    """The variable's value by `read`; what is wrong with it is said in one line (manage.py)."""
+    try:
+        return read(name)
+    except (KeyError, ValueError) as error:
+        raise ImproperlyConfigured(f"{name}={os.environ.get(name, '')!r} is not understood") from error
+
+
+def boolean(name: str) -> bool:
+    return {"true": True, "1": True, "": False, "false": False, "0": False}[env.str(name, default="").lower()]
+
+
+def words(*default: str) -> Callable[[str], list[str]]:
+    return lambda name: [word.strip() for word in env.list(name, default=default) if word.strip()]
+
+
+DEBUG = checked("DEBUG", boolean)
 # With DEBUG a throw-away key will do; without, a missing key must stop the start.
 SECRET_KEY = env.str("SECRET_KEY", default="only-for-debugging-" * 3) if DEBUG else env.str("SECRET_KEY")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ALLOWED_HOSTS = checked("ALLOWED_HOSTS", words("localhost", "127.0.0.1"))
+CSRF_TRUSTED_ORIGINS = checked("CSRF_TRUSTED_ORIGINS", words())
 
 INSTALLED_APPS = [
     "unfold",
@@ -40,7 +63,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "ractory.api.middleware.TrailingSlashMiddleware",
-    "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -69,7 +91,10 @@ TEMPLATES = [
 
 # --- Database ---------------------------------------------------------------------------------
 
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+DATABASE = checked("DATABASE_URL", lambda name: env.db(name, default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))
+if "ENGINE" not in DATABASE:
+    raise ImproperlyConfigured("DATABASE_URL is neither sqlite:///… nor postgres://…")
+DATABASES = {"default": DATABASE}
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -77,7 +102,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # with "database is locked"; WAL: readers do not wait for it.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 30,
+        "timeout": 10,  # seconds; well below the 30 after which gunicorn gives a worker up
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;",
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -114,7 +139,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 # Bytes of a request's body, as sent and as unpacked. 1000 full pieces are 2 MB without pictures.
-MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=32 * 1024 * 1024)
+MAX_BODY_BYTES = checked("MAX_BODY_BYTES", lambda name: env.int(name, default=32 * 1024 * 1024))
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Ractory",
@@ -130,6 +155,22 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # or it would ask a server of theirs
 }
 
+# --- Log --------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "ractory.api.middleware.RequestIdFilter"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        # A refusal is the client's affair and has its receipt; what is ours, a 500, comes with its traceback.
+        "django.request": {"level": "ERROR"},
+    },
+}
+
 # --- Site -------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
@@ -140,9 +181,10 @@ STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic to forget, so no STATIC_ROOT to collect into
 
 # TLS ends at the proxy in front. With BEHIND_TLS=true the site insists on it.
-BEHIND_TLS = env.bool("BEHIND_TLS", default=False)
+BEHIND_TLS = checked("BEHIND_TLS", boolean)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 if BEHIND_TLS:
+    SECURE_REDIRECT_EXEMPT = [r"^health$", r"^api/v1/health$"]  # probes come without a proxy
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True

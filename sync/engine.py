@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from django.db import connection, transaction
@@ -21,7 +21,7 @@ from pieces.content import content_of
 from pieces.deletion import Actor, Clash, carry_below, restore, soft_delete
 from pieces.lookups import PieceKeyIn
 from pieces.models import LEVELS, Entity, Pictured, Piece
-from pieces.querysets import VERSION
+from pieces.querysets import VERSION, fetched
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
 from sync.planning import (
     FIXED,
@@ -32,6 +32,7 @@ from sync.planning import (
     Plan,
     Snapshot,
     Stored,
+    is_settled,
     make_plan,
     parent_columns,
     parents_after,
@@ -112,10 +113,11 @@ def _take_snapshot(model: type[Entity], items: Sequence[Item], guids: Sequence[u
     for item, guid in zip(items, guids, strict=True):
         row = stored.get(guid)
         parents = parents_after(model, item, row)
-        settled = row is not None and row.is_active and row.parents == parents
+        active = item.get("is_active") is not False
+        settled = is_settled(row, parents, active=active)
         if not settled:
             loose.append(parents)
-        if model is Piece and not (settled and row is not None and row.piece_id == item["piece_id"]):
+        if model is Piece and active and not (settled and row and row.piece_id == item["piece_id"]):
             new_keys.append(_key(item))
     return Snapshot(
         stored=stored,
@@ -150,7 +152,7 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
                 dict(zip(missing, row[end:], strict=True)) if missing else nothing_missing,
             )
         )
-        for row in rows
+        for row in fetched(rows)
     }
 
 
@@ -189,8 +191,8 @@ def _holds(model: type[Entity], plan: Plan, snapshot: Snapshot) -> bool:
     if not plan.changed:
         return True
     rows = model.all_objects.filter(guid__any_of=plan.changed)
-    seen = len(plan.changed), sum([snapshot.stored[guid].version for guid in plan.changed])
-    return bool(rows.locked_versions() == seen)
+    in_order = sorted(plan.changed, key=attrgetter("int"))
+    return bool(rows.locked_versions() == " ".join([snapshot.stored[guid].version for guid in in_order]))
 
 
 def _parents_hold(level: type[Entity], guids: Collection[uuid.UUID], snapshot: Snapshot) -> bool:

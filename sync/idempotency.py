@@ -42,9 +42,9 @@ class Claim:
     fingerprint: bytes
 
     @staticmethod
-    def fingerprint_of(path: str, query: str, body: bytes) -> bytes:
+    def fingerprint_of(path: str, options: str, body: bytes) -> bytes:
         """32 bytes that stand for a request."""
-        return hashlib.sha256(orjson.dumps([path, query]) + body).digest()
+        return hashlib.sha256(orjson.dumps([path, options]) + body).digest()
 
     def kept_answer(self, now: datetime) -> Answer | None:
         """Claims the key until the transaction ends; the first answer, if there is one already.

@@ -34,7 +34,7 @@ class Action(StrEnum):
 class Stored(NamedTuple):
     """What is known of a row that a batch names; `content` only as far as some item leaves it out."""
 
-    version: int  # on PostgreSQL: another one as soon as the row has been written
+    version: str  # on PostgreSQL: another one as soon as the row has been written
     company: Guid
     is_active: bool
     deleted_at: datetime | None
@@ -67,6 +67,11 @@ def parents_after(model: type[Entity], item: Item, stored: Stored | None) -> Par
     if stored is None:
         return tuple([item.get(column) for column in parent_columns(model)])
     return tuple([item.get(column, kept) for column, kept in zip(parent_columns(model), stored.parents, strict=True)])
+
+
+def is_settled(stored: Stored | None, parents: Parents, *, active: bool) -> bool:
+    """Whether a row stays where it is, and does not come back to life there."""
+    return stored is not None and parents == stored.parents and (stored.is_active or not active)
 
 
 @cache
@@ -144,15 +149,15 @@ class _Planner:
             return
         active = item.get("is_active") is not False
         parents = parents_after(self.model, item, stored)
-        settled = stored is not None and stored.is_active and parents == stored.parents
-        # A settled row's parents are active and fit: it could not be active below them otherwise.
+        # A row that stays below its parents as it is, active or deleted, proves them fit for that.
+        settled = is_settled(stored, parents, active=active)
         wrong = () if settled else self._check_parents(index, company, parents)
         if active and self.model is Piece and "project" not in wrong:
             self.wanted.append((index, guid, (item["project_guid"], item["piece_id"])))
-            if not settled or stored is None or stored.piece_id != item["piece_id"]:
+            if not settled or not stored or stored.piece_id != item["piece_id"]:
                 self.newcomers = True
         values = self._values(item, stored)
-        digest = digest_of(self.content.names, values)
+        digest = digest_of(self.content, values)
         action = self._act(guid, company, stored, active, same=(digest, parents))
         self.plan.actions.append(action)
         if action is Action.UNCHANGED:

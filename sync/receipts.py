@@ -1,15 +1,17 @@
 """Filling in the receipt of a request while it is served (contract, "Sync": `X-Sync-Run`)."""
 
+import logging
 import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from django.db import DatabaseError
 from django.utils import timezone
 
 from pieces.models import Entity
-from ractory.api.errors import MAX_LISTED
+from ractory.api.errors import MAX_LISTED, ConflictRetry
 from ractory.api.retry import in_transaction
 from sync.engine import Outcome
 from sync.models import RunStatus, SyncRun
@@ -17,6 +19,8 @@ from sync.planning import Action
 from sync.schemas import Batch
 from tenants.caller import Caller
 from tenants.scope import current_scope
+
+logger = logging.getLogger(__name__)
 
 
 class Receipt:
@@ -53,11 +57,19 @@ class Receipt:
         run.deleted, run.dry_run = counts[Action.DELETED], dry_run
         self._store(RunStatus.SUCCEEDED, 200)
 
-    def reject(self, http_status: int, detail: str | Sequence[Any]) -> None:
-        """Stores the receipt of a refusal, whose data has been rolled back, in a transaction of its own."""
+    def reject(self, http_status: int, detail: str | Sequence[Any]) -> bool:
+        """Stores the receipt of a refusal, whose data has been rolled back, in a transaction of its own.
+
+        False if that can't be done, because the database is away or busy: the refusal stands all the same.
+        """
         faults = [{"loc": [], "msg": detail, "type": "refused"}] if isinstance(detail, str) else detail[:MAX_LISTED]
         self.run.errors_json = orjson.dumps(faults).decode()
-        in_transaction(lambda: self._store(RunStatus.REJECTED, http_status))
+        try:
+            in_transaction(lambda: self._store(RunStatus.REJECTED, http_status))
+        except (ConflictRetry, DatabaseError) as error:
+            logger.error("No receipt for a sync that was answered %s", http_status, exc_info=error)
+            return False
+        return True
 
     def _store(self, status: RunStatus, http_status: int) -> None:
         self.run.status, self.run.http_status = status, http_status

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from pieces.deletion import Actor
 from pieces.models import LEVELS, Assembly, Component, Entity, Piece, Project
-from ractory.api.body import read_json_body
+from ractory.api.body import discard_body, read_json_body
 from ractory.api.errors import shown
 from ractory.api.middleware import current_request_id
 from ractory.api.paging import Key, PageQuery
@@ -71,8 +71,8 @@ class SyncView(TenantView):
     def handle_exception(self, exc: Exception) -> Response:
         """A refusal has a receipt too; whoever is not known gets none."""
         response = super().handle_exception(exc)
-        if hasattr(self, "receipt"):
-            self.receipt.reject(response.status_code, response.data["detail"])
+        discard_body(self.request._request, limit=settings.MAX_BODY_BYTES)
+        if hasattr(self, "receipt") and self.receipt.reject(response.status_code, response.data["detail"]):
             response.headers["X-Sync-Run"] = str(self.receipt.run.guid)
         return response
 
@@ -84,7 +84,7 @@ class SyncView(TenantView):
         self.receipt.take(batch)
         self._refuse_foreign_companies(batch.checked())
         options = query.checked()
-        claim = None if options["dry_run"] else self._claim(request, raw)
+        claim = None if options["dry_run"] else self._claim(request, raw, match=options["match"])
         answer = in_transaction(lambda: self._answer(batch, options, prefer, claim))
         return HttpResponse(answer.body, content_type="application/json", headers=answer.headers)
 
@@ -94,13 +94,13 @@ class SyncView(TenantView):
             if not scope.covers(item["company_guid"]):
                 raise PermissionDenied(f"{self.model.plural}[{index}]: company {item['company_guid']} is not yours.")
 
-    def _claim(self, request: Request, raw: bytes) -> Claim | None:
+    def _claim(self, request: Request, raw: bytes, *, match: bool) -> Claim | None:
         key = checked_key(request.headers.get("Idempotency-Key"))
         if key is None:
             return None
         self.receipt.run.idempotency_key = key
-        query = "&".join(sorted(request.META.get("QUERY_STRING", "").split("&")))
-        return Claim(caller_of(request).guid, key, Claim.fingerprint_of(request.path_info, query, raw))
+        options = f"{match} {current_scope().company}"
+        return Claim(caller_of(request).guid, key, Claim.fingerprint_of(request.path_info, options, raw))
 
     def _answer(
         self, batch: Batch, options: Mapping[str, Any], prefer: Mapping[str, str], claim: Claim | None

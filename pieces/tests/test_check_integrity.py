@@ -33,7 +33,7 @@ def piece(db: None) -> Piece:
     piece: Piece = PieceFactory.create()
     content = content_of(Piece)
     row = Piece.across_companies.filter(guid=piece.guid)
-    row.update(digest=digest_of(content.names, content.pick(row.values()[0])))
+    row.update(digest=digest_of(content, content.pick(row.values()[0])))
     return piece
 
 

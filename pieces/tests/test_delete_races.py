@@ -89,8 +89,9 @@ def test_a_delete_and_syncs_below_leave_no_active_row_below_a_deleted_one(key: s
             body = {"pieces": [piece_of(family, name)]}
             return int(Api().with_key(key).post("/api/v1/sync/pieces", body).status_code)
 
-        def delete(together: Barrier = together) -> int:
+        def delete(together: Barrier = together, number: int = number) -> int:
             together.wait()
+            time.sleep(number * 0.007)  # from "before any sync" to "after all of them"
             return int(Api().with_key(key).delete(path_of(family[kind])).status_code)
 
         with threads() as start:

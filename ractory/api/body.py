@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from typing import IO, Any
 
 import orjson
@@ -50,34 +51,49 @@ def _require_json(request: HttpRequest) -> None:
         raise UnsupportedMediaType(sent, detail=f'Unsupported content type "{sent}": send application/json in UTF-8.')
 
 
+def discard_body(request: HttpRequest, *, limit: int) -> None:
+    """Reads what is left of a refused body, up to `limit` bytes.
+
+    Many clients write a whole request before they read; closed on too early, they see a broken connection instead
+    of the answer. One that says `Expect: 100-continue` asks first, and gets the answer without a body.
+    """
+    if "Expect" in request.headers:
+        return
+    try:
+        for _ in _chunks(_stream(request), limit):
+            pass
+    except ParseError:
+        pass
+
+
 def _read(request: HttpRequest, limit: int) -> bytes:
     length = request.headers.get("Content-Length", "")
-    if length.isdecimal():
-        if int(length[:20]) > limit:  # more digits than that are no number of bytes, and slow to convert
-            raise TooLarge(f"The body is larger than {limit} bytes.")
-        return _read_all(request, limit)
-    if request.META.get("wsgi.input_terminated"):  # chunked: Django itself would see an empty body
-        return _read_all(request.META["wsgi.input"], limit)
-    return b""
-
-
-def _read_all(stream: IO[bytes] | HttpRequest, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    left = limit
-    for chunk in _chunks(stream):
-        left -= len(chunk)
-        if left < 0:
-            raise TooLarge(f"The body is larger than {limit} bytes.")
-        chunks.append(chunk)
+    # More digits than that are no number of bytes, and slow to convert.
+    too_large = length.isdecimal() and int(length[:20]) > limit
+    chunks = [] if too_large else list(_chunks(_stream(request), limit + 1))
+    if too_large or sum(map(len, chunks)) > limit:
+        raise TooLarge(f"The body is larger than {limit} bytes.")
     return b"".join(chunks)
 
 
-def _chunks(stream: IO[bytes] | HttpRequest) -> Iterator[bytes]:
-    try:
-        while chunk := stream.read(CHUNK):
-            yield chunk
-    except Exception as error:  # each WSGI server has classes of its own for a bad chunk or a lost connection
-        raise ParseError("The body broke off or is malformed.") from error
+def _stream(request: HttpRequest) -> IO[bytes] | HttpRequest:
+    """What the body is read from: of known length, or chunked, which Django itself would take for an empty one."""
+    if request.headers.get("Content-Length", "").isdecimal():
+        return request
+    return request.META["wsgi.input"] if request.META.get("wsgi.input_terminated") else BytesIO()
+
+
+def _chunks(stream: IO[bytes] | HttpRequest, limit: int) -> Iterator[bytes]:
+    """At most `limit` bytes; 400 if the body breaks off."""
+    while limit > 0:
+        try:
+            chunk = stream.read(min(CHUNK, limit))
+        except Exception as error:  # OSError, or whatever the server makes of a malformed chunk
+            raise ParseError("The body broke off.") from error
+        if not chunk:
+            return
+        limit -= len(chunk)
+        yield chunk
 
 
 def _gunzip(raw: bytes, limit: int) -> bytes:

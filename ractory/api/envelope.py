@@ -3,20 +3,27 @@
 `{"detail": "…"}` for everything but 422, whose detail is a list of faults.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
-from ractory.api.errors import Fault, Unprocessable, listed
+from ractory.api.errors import Fault, Unavailable, Unprocessable, listed
+
+logger = logging.getLogger(__name__)
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's handler, with this API's envelope; None (an unknown exception) becomes Django's 500."""
+    if isinstance(exc, InterfaceError | OperationalError):
+        logger.error("The database does not answer", exc_info=exc)
+        exc = Unavailable()
     if isinstance(exc, Unprocessable):
         return Response({"detail": exc.faults}, status=exc.status_code)
     if isinstance(exc, ValidationError):

@@ -38,6 +38,14 @@ class TooLarge(APIException):
     default_detail = "The request's body is too large."
 
 
+class Unavailable(APIException):
+    """503: the database does not answer."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "The database does not answer. Send the request again later."
+    wait = 5  # seconds; becomes Retry-After
+
+
 class Conflict(APIException):
     status_code = status.HTTP_409_CONFLICT
     default_detail = "The request conflicts with the present state."

@@ -1,5 +1,6 @@
 """What every request passes through: an id of its own, and paths that need no trailing slash."""
 
+import logging
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -15,7 +16,10 @@ current_request_id: ContextVar[str] = ContextVar("current_request_id", default="
 
 
 class RequestIdMiddleware:
-    """Answers every request with `X-Request-ID`: the client's own, if it sent a sane one, else a new UUIDv7."""
+    """Answers every request with `X-Request-ID`: the client's own, if it sent a sane one, else a new UUIDv7.
+
+    And with its length, as Django's CommonMiddleware would, which refuses probes that name the host by its address.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -29,7 +33,17 @@ class RequestIdMiddleware:
         finally:
             current_request_id.reset(token)
         response.headers["X-Request-ID"] = request_id
+        if not response.streaming and "Content-Length" not in response.headers:
+            response.headers["Content-Length"] = str(len(response.content))
         return response
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives each line of the log the id of the request that it is about."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = current_request_id.get() or "-"
+        return True
 
 
 class TrailingSlashMiddleware:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import DatabaseError, IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from ractory.api.errors import ConflictRetry
 
@@ -18,23 +18,18 @@ T = TypeVar("T")
 def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
     """Runs `work` in a transaction of its own and returns its result.
 
-    A deadlock, a serialization failure, a locked SQLite file, or a unique value that someone else has just taken
-    is met by running `work` again, after a short random wait: what it finds then, it can name. After six attempts
-    the answer is 409.
+    A deadlock, a serialization failure, or a unique value that someone else has just taken is met by running
+    `work` again, after a short random wait: what it finds then, it can name. After six attempts the answer is 409,
+    as it is for a SQLite file that stays locked: there the driver has done the waiting.
     """
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
                 return work()
         except (OperationalError, IntegrityError) as error:
-            if not _lost_a_race(error):
+            if "database is locked" in str(error):
+                break
+            if getattr(error.__cause__, "sqlstate", None) not in (DEADLOCK, SERIALIZATION, UNIQUE):
                 raise
             sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # jitter, not a secret
     raise ConflictRetry
-
-
-def _lost_a_race(error: DatabaseError) -> bool:
-    state = getattr(error.__cause__, "sqlstate", None)
-    if state is None:
-        return isinstance(error, OperationalError) and "locked" in str(error)
-    return state in (DEADLOCK, SERIALIZATION, UNIQUE)

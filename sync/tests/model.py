@@ -60,21 +60,26 @@ class World:
             if guid in guids[:index] or guid in self.foreign:
                 found.add((index, "guid"))
                 continue
-            bad = self.bad_parents(kind, item, self.rows.get(guid))
+            bad = [] if self.stays_deleted(kind, item, self.rows.get(guid)) else self.bad_parents(kind, item, guid)
             found |= {(index, f"{parent}_guid") for parent in bad}
             if kind == "piece" and item.get("is_active") is not False and "project" not in bad:
                 usable.append((index, guid, (item["project_guid"], item["piece_id"])))
         return found | self.taken_piece_ids(usable, set(guids))
 
-    def bad_parents(self, kind: str, item: dict[str, Any], row: Row | None) -> list[str]:
-        bad: list[str] = []
+    def stays_deleted(self, kind: str, item: dict[str, Any], row: Row | None) -> bool:
+        """A deleted row that an item leaves deleted, and where it is: its parents may be deleted, too."""
+        if row is None or row.active or item.get("is_active") is not False:
+            return False
+        return all(item.get(f"{name}_guid", row.parents[name]) == row.parents[name] for name in PARENTS[kind])
+
+    def bad_parents(self, kind: str, item: dict[str, Any], guid: Guid) -> list[str]:
+        row, bad = self.rows.get(guid), list[str]()
         chain: dict[str, Guid | None] = {}
         for parent in PARENTS[kind]:
-            guid = item.get(f"{parent}_guid", row.parents[parent] if row else None)
-            chain[parent] = guid
-            if guid is None:
+            chain[parent] = named = item.get(f"{parent}_guid", row.parents[parent] if row else None)
+            if named is None:
                 continue
-            above = self.rows.get(guid)
+            above = self.rows.get(named)
             missing = above is None or above.kind != parent or not above.active
             if missing or (not bad and above and any(above.parents[name] != chain[name] for name in above.parents)):
                 bad.append(parent)

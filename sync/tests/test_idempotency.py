@@ -58,6 +58,11 @@ def test_another_request_under_the_key_is_422(sync: Sync, component: Component, 
     assert all_rows() == before
 
 
+def test_an_option_that_says_nothing_new_is_the_same_request(sync: Sync, component: Component) -> None:
+    sync("pieces", full_piece(component), **KEY)
+    assert "Idempotent-Replayed" in sync("pieces", full_piece(component), query="?dry_run=false", **KEY)
+
+
 def test_a_key_is_its_callers_own(sync: Sync, component: Component, company: Company) -> None:
     sync("pieces", full_piece(component), **KEY)
     colleague = Sync(Api().with_key(issue_key(company)))

@@ -79,6 +79,20 @@ def test_a_second_identical_deletion_is_unchanged(sync: Sync, component: Compone
     assert (row.cell, row.deletion_guid) == ("1", before["piece"][0]["deletion_guid"])
 
 
+def test_what_is_below_a_deleted_parent_may_be_deleted_from_the_top_down(
+    sync: Sync, component: Component, piece: Piece
+) -> None:
+    delete_component(sync, component)
+    item = piece_item(component, guid=piece.guid, piece_id=piece.piece_id, assembly_guid=piece.assembly_guid)
+    gone = item | {"is_active": False}
+    assert actions(sync("pieces", gone, **REPRESENTATION)) == ["updated"]  # the factory's row has no digest yet
+    assert actions(sync("pieces", gone, **REPRESENTATION)) == ["unchanged"]
+    assert faults(sync("pieces", item)) == [("pieces", 0, "component_guid"), ("pieces", 0, "assembly_guid")]
+    elsewhere = ComponentFactory.create(project=component.project)
+    moved = gone | {"component_guid": elsewhere.guid}
+    assert faults(sync("pieces", moved)) == [("pieces", 0, "assembly_guid")]
+
+
 def test_syncing_a_deleted_guid_restores_it_with_what_its_deletion_took(
     sync: Sync, component: Component, assembly: Assembly, piece: Piece
 ) -> None:

@@ -3,10 +3,12 @@
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from pieces.models import LEVELS_BY_KIND, Component, Piece
 from pieces.tests.factories import ComponentFactory, PieceFactory, ProjectFactory
@@ -110,6 +112,30 @@ def test_partial_updates_of_one_piece_lose_nothing() -> None:
         assert [response.status_code for response in at_once(*calls)] == [200] * len(names)
         row = row_of("piece", piece.guid)
         assert [getattr(row, name) for name in names] == [str(number)] * len(names)
+
+
+def test_a_rows_version_changes_whichever_order_transactions_write_in() -> None:
+    """Ids of transactions are given in another order than that of their writes: nothing may be made up of them."""
+    component = ComponentFactory.create()
+    first, second = (PieceFactory.create(component=component) for _ in range(2))
+
+    def versions() -> str:
+        with every_company(), transaction.atomic():
+            return str(Piece.all_objects.filter(guid__in=[first.guid, second.guid]).locked_versions())
+
+    with ExitStack() as stack:
+        dsn = connection.get_connection_params()
+        dsn = {name: dsn[name] for name in ("dbname", "user", "password", "host", "port") if name in dsn}
+        writers = [stack.enter_context(psycopg.connect(**dsn)) for _ in range(4)]
+        for writer in writers:
+            writer.execute("SELECT pg_current_xact_id()")
+        seen = set()
+        for one, other in ((1, 2), (0, 3)):  # the ids of either pair add up to the same
+            for writer, piece in ((writers[one], first), (writers[other], second)):
+                writer.execute("UPDATE pieces_piece SET cell = 'x' WHERE guid = %s", [piece.guid])
+                writer.commit()
+            seen.add(versions())
+    assert len(seen) == 2
 
 
 def test_a_piece_put_below_a_component_that_is_being_deleted_or_moved_ends_up_consistent() -> None:
