@@ -5,6 +5,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from pieces.views import AssemblyViewSet, ComponentViewSet, PieceViewSet, ProjectViewSet
+from ractory.api.envelope import unknown
 from ractory.api.health import HealthView, LivenessView
 from ractory.api.openapi.views import DocsView, SchemaView
 from sync.views import RunsView, RunView, SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
@@ -36,4 +37,5 @@ urlpatterns = [
     path("api/v1/sync/runs", RunsView.as_view(), name="sync-runs"),
     path("api/v1/sync/runs/<str:guid>", RunView.as_view(), name="sync-run"),
     path("api/v1/", include(entities.urls)),
+    path("api/<path:unknown>", unknown),
 ]

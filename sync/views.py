@@ -79,8 +79,10 @@ class SyncView(TenantView):
     def post(self, request: Request) -> HttpResponse:
         raw = read_json_body(request._request, limit=settings.MAX_BODY_BYTES)
         prefer = preferences(request.headers.get("Prefer", ""))
+        strict = prefer.get("handling") == "strict"
         query = SyncQuery(request.query_params, self.model)
-        batch = parse(self.model, raw, strict=prefer.get("handling") == "strict", faults=query.faults())
+        faults = [*query.faults(), *(query.unknown(known="company_guid") if strict else ())]
+        batch = parse(self.model, raw, strict=strict, faults=faults)
         self.receipt.take(batch)
         self._refuse_foreign_companies(batch.checked())
         options = query.checked()

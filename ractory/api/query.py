@@ -99,6 +99,11 @@ class Query(forms.Form):
             for error in errors
         ]
 
+    def unknown(self, *, known: str) -> list[Fault]:
+        """Parameters of other names: with a typing error an option would be passed over in silence."""
+        names = self.data.keys() - self.fields.keys() - {known}
+        return [Fault(("query", name), f"Unknown parameter {shown(name)}", "extra_forbidden") for name in sorted(names)]
+
     def checked(self) -> dict[str, Any]:
         """The values by name. Raises 422 with every fault (contract, "Conventions")."""
         if faults := self.faults():

@@ -166,6 +166,13 @@ def test_strict_handling_refuses_unknown_fields_beside_all_other_faults(sync: Sy
     assert faults(response) == [("pieces", 0, "bar_rest"), ("pieces", 0, "colour"), ("pieces", 1, "size")]
 
 
+def test_strict_handling_refuses_a_parameter_with_a_typing_error(sync: Sync, component: Component) -> None:
+    query = f"?dryrun=true&company_guid={component.company_guid}"
+    response = sync("pieces", piece_item(component), query=query, prefer="handling=strict")
+    assert faults(response) == [("dryrun",)]
+    assert sync("pieces", piece_item(component), query="?utm=x").status_code == 200
+
+
 def test_match_by_piece_id_updates_the_active_piece_of_the_project(sync: Sync, component: Component) -> None:
     there = full_piece(component, 1)
     sync("pieces", there)

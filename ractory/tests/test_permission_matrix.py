@@ -1,0 +1,242 @@
+"""Who may do what: every endpoint of the URL configuration x method x caller x whose row (contract, the table).
+
+An endpoint or a method without a row in `ENDPOINTS` fails. The admin is not an API: it has tests of its own.
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from pieces.deletion import Actor, delete_one
+from pieces.models import LEVELS, Component, Entity, Piece, Project
+from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
+from ractory.api.rendering import to_json
+from ractory.api.tests.client import Api
+from sync.models import SyncRun
+from tenants.models import Company
+from tenants.scope import every_company
+from tenants.tests.factories import PASSWORD, CompanyFactory, UserFactory, issue_key
+
+NOT_THE_API = ("admin/", "api/<path:unknown>")
+NOBODY, SYSTEM_ADMIN = "nobody", "SystemAdmin"
+
+# The contract's table, by hand: not derived from tenants.caller, which it tests.
+MAY: dict[str, set[str]] = {
+    NOBODY: set(),
+    SYSTEM_ADMIN: {"call", "read", "delete", "sync"},
+    "CompanyAdmin": {"call", "read", "delete", "sync"},
+    "Integration": {"call", "read", "delete", "sync"},
+    "ProjectManager": {"call", "read", "delete"},
+    "Operator": {"call", "read"},
+    "sync:write": {"call", "read", "delete", "sync"},
+    "sync:read": {"call", "read"},
+    "sync:read sync:write": {"call", "read", "delete", "sync"},
+}
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What each method of a path needs (None: nothing) and answers; `otherwise`, what comes before a 405."""
+
+    methods: dict[str, tuple[str | None, int]]
+    otherwise: str | None = None
+
+
+OPEN = Endpoint({"GET": (None, 200)})
+LOGIN = Endpoint({"POST": (None, 200)})
+LIST = Endpoint({"GET": ("read", 200)}, "read")
+ONE = Endpoint({"GET": ("read", 200), "DELETE": ("delete", 204)}, "read")
+RESTORE = Endpoint({"POST": ("delete", 204)}, "read")
+SYNC = Endpoint({"POST": ("sync", 200)}, "sync")
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "health": OPEN,
+    "api/schema": OPEN,
+    "api/docs": OPEN,
+    "api/v1/health": OPEN,
+    "api/v1/auth/login": LOGIN,
+    "api/v1/auth/refresh": LOGIN,
+    "api/v1/auth/me": Endpoint({"GET": ("call", 200)}, "call"),
+    "api/v1/sync/runs": LIST,
+    "api/v1/sync/runs/<str:guid>": Endpoint({"GET": ("read", 200)}, "read"),
+    **{f"api/v1/sync/{plural}": SYNC for plural in ("projects", "components", "assemblies", "pieces")},
+    **{f"api/v1/{plural}": LIST for plural in ("projects", "components", "assemblies", "pieces")},
+    **{f"api/v1/{plural}/<str:guid>": ONE for plural in ("projects", "components", "assemblies", "pieces")},
+    **{f"api/v1/{plural}/<str:guid>/restore": RESTORE for plural in ("projects", "components", "assemblies", "pieces")},
+}
+OPERATIONS = [(route, method) for route, endpoint in ENDPOINTS.items() for method in endpoint.methods]
+
+
+def routes(patterns: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every path of the URL configuration with its view, but those that are not the API."""
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if route.startswith(NOT_THE_API):
+            continue
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        elif isinstance(pattern, URLPattern):
+            yield route, pattern.callback
+
+
+VIEWS = dict(routes(get_resolver().url_patterns))
+
+
+def test_every_endpoint_has_a_row() -> None:
+    assert set(VIEWS) == set(ENDPOINTS)
+
+
+@pytest.mark.parametrize("route", ENDPOINTS)
+def test_every_method_has_a_row(route: str) -> None:
+    view = VIEWS[route]
+    handlers = getattr(view, "actions", None) or {name for name in METHODS if hasattr(view.cls, name.lower())}
+    assert {name.upper() for name in handlers} - {"HEAD"} == set(ENDPOINTS[route].methods)
+
+
+# --- The world ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class World:
+    """Two companies, what each has, and someone of the first who calls."""
+
+    api: Api
+    own: Company
+    foreign: Company
+    parents: dict[uuid.UUID, Piece] = field(default_factory=dict)
+
+    def piece_of(self, company: Company) -> Piece:
+        """A piece, whose parents the company's other rows are given."""
+        if company.guid not in self.parents:
+            self.parents[company.guid] = PieceFactory.create(company=company)
+        return self.parents[company.guid]
+
+    def path(self, route: str, method: str, company: Company) -> str:
+        """The route's path; with a guid in it, to a new row of the company's that the method can act on."""
+        if "<str:guid>" not in route:
+            return f"/{route}"
+        return "/" + route.replace("<str:guid>", str(self._new_row(route, company)))
+
+    def _new_row(self, route: str, company: Company) -> uuid.UUID:
+        plural = route.split("/")[2]
+        if plural == "sync":
+            run = {"entity": "pieces", "status": "succeeded", "http_status": 200, "company": company}
+            return uuid.UUID(str(SyncRun.across_companies.create(**run).guid))
+        model = next(level for level in LEVELS if level.plural == plural)
+        made = make(model, self.piece_of(company))
+        if route.endswith("/restore"):
+            with every_company():
+                delete_one(model, made.guid, actor=Actor("test"), now=timezone.now())
+        return made.guid
+
+    def body(self, route: str, company: Company) -> Any:
+        """What the route's POST needs: credentials, or a batch with one new item of the company's."""
+        name = route.rpartition("/")[2]
+        if name == "login":
+            return {"email": UserFactory.create(company=company).email, "password": PASSWORD}
+        if name == "refresh":
+            return {"refresh_token": str(RefreshToken.for_user(UserFactory.create(company=company)))}
+        above = self.piece_of(company)
+        parents = {"project_guid": above.project_guid, "component_guid": above.component_guid}
+        return {name: [{"code": "new", "piece_id": str(uuid.uuid4()), "company_guid": company.guid, **parents}]}
+
+
+def make(model: type[Entity], above: Piece) -> Entity:
+    if model is Project:
+        return ProjectFactory.create(company=above.company)
+    if model is Component:
+        return ComponentFactory.create(project=above.project)
+    if model is Piece:
+        return PieceFactory.create(assembly=above.assembly)
+    return AssemblyFactory.create(component=above.component)
+
+
+@pytest.fixture(params=MAY)
+def caller(request: pytest.FixtureRequest) -> str:
+    who: str = request.param
+    return who
+
+
+@pytest.fixture
+def world(api: Api, caller: str, company: Company) -> World:
+    if ":" in caller:
+        api.with_key(issue_key(company, *caller.split()))
+    elif caller != NOBODY:
+        api.with_user(UserFactory.create(role=caller, company=company))
+    return World(api, company, CompanyFactory.create())
+
+
+# --- The matrix ---------------------------------------------------------------------------------
+
+
+def expected(caller: str, route: str, method: str, row: str, named: str | None) -> int:
+    """The status for a row of the "own" or the "foreign" company, with `?company_guid=` naming one of them or none."""
+    needed, status = ENDPOINTS[route].methods[method]
+    if needed is None:
+        return status
+    if needed not in MAY[caller]:
+        return 401 if caller == NOBODY else 403
+    if needed == "call":
+        return status
+    if caller != SYSTEM_ADMIN and named == "foreign":
+        return 403
+    seen = {named} if named else {"own", "foreign"} if caller == SYSTEM_ADMIN else {"own"}
+    if row in seen or ENDPOINTS[route] is LIST:
+        return status
+    return 403 if needed == "sync" else 404
+
+
+@pytest.mark.parametrize(("route", "method"), OPERATIONS)
+def test_who_may_do_what(world: World, caller: str, route: str, method: str) -> None:
+    companies = {"own": world.own, "foreign": world.foreign}
+    for row, company in companies.items():
+        for named in (None, *companies):
+            query = f"?company_guid={companies[named].guid}" if named else ""
+            path = world.path(route, method, company) + query
+            body = world.body(route, company) if method == "POST" and "<" not in route else None
+            answer = world.api.generic(method, path, to_json(body).decode() if body else "", "application/json")
+            assert answer.status_code == expected(caller, route, method, row, named), (row, named, answer.content)
+            check_envelope(answer)
+
+
+@pytest.mark.parametrize("route", ENDPOINTS)
+def test_a_method_that_an_endpoint_does_not_have_is_a_405(world: World, caller: str, route: str) -> None:
+    """Whatever its query is; for those who may not use the endpoint at all, the 401 and the 403 come first."""
+    endpoint = ENDPOINTS[route]
+    path = world.path(route, "GET", world.own) + "?limit=none&include_inactive=maybe&dry_run=maybe"
+    barred = endpoint.otherwise is not None and endpoint.otherwise not in MAY[caller]
+    for method in set(METHODS) - set(endpoint.methods):
+        answer = world.api.generic(method, path, "{}", "application/json")
+        assert answer.status_code == ((401 if caller == NOBODY else 403) if barred else 405), method
+        assert ("Allow" in answer.headers) or answer.status_code != 405
+        check_envelope(answer)
+
+
+@pytest.mark.parametrize("route", [route for route, endpoint in ENDPOINTS.items() if endpoint is LIST])
+def test_a_list_has_the_rows_of_those_companies_only(world: World, caller: str, route: str) -> None:
+    for company in (world.own, world.foreign):
+        world.path(f"{route}/<str:guid>", "GET", company)
+    both = {str(world.own.guid), str(world.foreign.guid)}
+    listed = world.api.get(f"/{route}").json()
+    if caller == NOBODY:
+        assert set(listed) == {"detail"}
+        return
+    seen = {item["company_guid"] for item in listed}
+    assert seen == (both if caller == SYSTEM_ADMIN else {str(world.own.guid)})
+    if caller == SYSTEM_ADMIN:
+        listed = world.api.get(f"/{route}?company_guid={world.foreign.guid}").json()
+        assert {item["company_guid"] for item in listed} == {str(world.foreign.guid)}
+
+
+def check_envelope(answer: Any) -> None:
+    assert "X-Request-ID" in answer.headers
+    assert ("WWW-Authenticate" in answer.headers) == (answer.status_code == 401)
+    if answer.status_code >= 400:
+        assert isinstance(answer.json()["detail"], str)

@@ -1,0 +1,44 @@
+from argparse import ArgumentTypeError
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from sync.idempotency import KEPT
+from sync.models import IdempotentAnswer, SyncRun
+from tenants.management.commands._printing import PrintingCommand
+
+SLICE = 10_000  # rows a statement, so that none of them takes long
+
+
+def days(text: str) -> timedelta:
+    number = text.removesuffix("d")
+    if not number.isascii() or not number.isdecimal() or len(number) > 6:
+        raise ArgumentTypeError(f"not a number of days: {text!r}; write 90d")
+    return timedelta(days=int(number))
+
+
+class Command(PrintingCommand):
+    help = "Removes old receipts of syncs, and answers kept for an Idempotency-Key for more than 24 hours."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--older-than", type=days, default=timedelta(days=90), metavar="DAYS", help="90d")
+        parser.add_argument("--dry-run", action="store_true", help="count only")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        now = timezone.now()
+        old = {
+            "runs": SyncRun.across_companies.filter(started_at__lt=now - options["older_than"]),
+            "idempotency_keys": IdempotentAnswer.objects.filter(created_at__lt=now - KEPT),
+        }
+        counts = {name: rows.count() if options["dry_run"] else self._purge(rows) for name, rows in old.items()}
+        self.answer(options, counts, *(["Nothing was removed: --dry-run."] if options["dry_run"] else []))
+
+    @staticmethod
+    def _purge(rows: Any) -> int:
+        removed = 0
+        while taken := list(rows.values_list("pk", flat=True)[:SLICE]):
+            removed += rows.model._base_manager.filter(pk__in=taken).delete()[0]
+        return removed

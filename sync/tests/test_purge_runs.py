@@ -1,0 +1,46 @@
+"""`manage.py purge_runs`: old receipts and old kept answers go, young ones stay."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from pieces.models import Component, Piece
+from sync.models import IdempotentAnswer, SyncRun
+from sync.tests.batches import Sync, piece_item
+
+
+@pytest.fixture(autouse=True)
+def runs(sync: Sync, component: Component) -> None:
+    """Three receipts of 1, 50 and 100 days, each with an answer kept as long, and three pieces."""
+    for days in (1, 50, 100):
+        run = sync("pieces", piece_item(component, piece_id=str(days)), idempotency_key=str(days))["X-Sync-Run"]
+        then = timezone.now() - timedelta(days=days) + timedelta(minutes=1)
+        SyncRun.across_companies.filter(guid=run).update(started_at=then)
+        IdempotentAnswer.objects.filter(key=str(days)).update(created_at=then)
+
+
+def purge(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    call_command("purge_runs", "--json", *arguments)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_what_is_old_goes_and_the_data_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    assert purge(capsys) == {"runs": 1, "idempotency_keys": 2}
+    assert (SyncRun.across_companies.count(), IdempotentAnswer.objects.get().key) == (2, "1")
+    assert purge(capsys, "--older-than", "49d") == {"runs": 1, "idempotency_keys": 0}
+    assert Piece.across_companies.count() == 3
+
+
+def test_a_dry_run_only_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert purge(capsys, "--dry-run", "--older-than", "2") == {"runs": 2, "idempotency_keys": 2}
+    assert (SyncRun.across_companies.count(), IdempotentAnswer.objects.count()) == (3, 3)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "1w", "9999999"])
+def test_a_bad_age_is_one_clear_line(text: str) -> None:
+    with pytest.raises(CommandError, match="not a number of days"):
+        call_command("purge_runs", f"--older-than={text}")
