@@ -20,14 +20,14 @@ How it keeps its promise:
 - A dropped connection, a timeout, 408, 429, 5xx, and 409 with Retry-After are met by waiting (with exponential backoff,
   jitter, and at least for Retry-After) and sending again, for up to `Retry.patience` seconds; then `GaveUp` is raised.
 - The journal (an SQLite file) notes each batch before it is sent and once it is acknowledged. After a crash, push the
-  same stream with the same journal: what was acknowledged is passed over, the one batch that was under way is sent
-  again under its key. A new delivery has a new journal, and so a new stream id.
+  same stream with the same journal: what was acknowledged is passed over; the one batch that was under way is looked
+  for among the server's receipts, and sent again under its key if there is none. So neither a new API key (keys of
+  batches are its own) nor the 24 hours that the server keeps them can double it. A new delivery has a new journal.
 - A refused batch wrote nothing. The server names its faults, so nothing is bisected: each is reported with the item's
   position in the stream, and the push stops ("stop"), goes on with the next batch ("continue"), or sends the same
   batch without the items named ("skip"). A refused batch may be mended in place and pushed again with its journal.
-- The server keeps a key for 24 hours. A batch that was under way longer ago than that is first looked for among the
-  server's receipts, and only sent if there is none. Without a journal, beyond 24 hours: items with a `guid` are upserts
-  and safe to repeat whenever, pieces without one are with `match_piece_id=True`, others would be inserted again.
+- Without a journal, beyond 24 hours: items with a `guid` are upserts and safe to repeat whenever, pieces without one
+  are with `match_piece_id=True` (`?match=piece_id`), others would be inserted again.
 - 401, 403 and other answers that every batch would get raise `Rejected`.
 """
 
@@ -56,7 +56,6 @@ OnFault = Literal["stop", "continue", "skip"]
 
 LIMITS = {"projects": 5000, "components": 5000, "assemblies": 5000, "pieces": 1000}
 MAX_BYTES = 16 * 1024 * 1024  # of a batch's JSON; the server takes twice that
-KEY_LIFETIME = 23 * 3600  # seconds; the server's 24 hours, less a margin for clocks
 BATCH_REFUSED = (400, 413, 422)  # these say that the batch is wrong; others that the caller is
 
 
@@ -260,10 +259,9 @@ def batches(path: str, items: Iterable[Item], size: int) -> Iterator[Batch]:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A batch in the journal; `outcome` is "sent" while it is unknown, `sent_at` the time of the first attempt."""
+    """A batch in the journal; `outcome` is "sent" while it is unknown."""
 
     key: str
-    sent_at: float
     outcome: str
     inserted: int | None
     updated: int | None
@@ -277,8 +275,8 @@ class Journal:
         "PRAGMA locking_mode = EXCLUSIVE",  # one process at a time
         "PRAGMA synchronous = FULL",
         "CREATE TABLE IF NOT EXISTS stream (id TEXT NOT NULL)",
-        "CREATE TABLE IF NOT EXISTS batch (number INTEGER PRIMARY KEY, key TEXT NOT NULL, sent_at REAL NOT NULL, "
-        "outcome TEXT NOT NULL, inserted INTEGER, updated INTEGER, run TEXT)",
+        "CREATE TABLE IF NOT EXISTS batch (number INTEGER PRIMARY KEY, key TEXT NOT NULL, outcome TEXT NOT NULL, "
+        " inserted INTEGER, updated INTEGER, run TEXT)",
     )
 
     def __init__(self, path: Path) -> None:
@@ -308,10 +306,7 @@ class Journal:
 
     def sending(self, number: int, key: str) -> None:
         self.database.execute(
-            "INSERT INTO batch VALUES (?, ?, ?, 'sent', NULL, NULL, NULL) ON CONFLICT (number) DO UPDATE SET "
-            "key = excluded.key, outcome = 'sent', sent_at = CASE WHEN key = excluded.key AND outcome = 'sent' "
-            "THEN sent_at ELSE excluded.sent_at END",
-            [number, key, time.time()],
+            "INSERT OR REPLACE INTO batch (number, key, outcome) VALUES (?, ?, 'sent')", [number, key]
         )
 
     def settled(self, result: BatchResult) -> None:
@@ -360,7 +355,7 @@ class _Delivery:
     journal: Journal | None
     stream: str
     batch: Batch
-    expired: bool = False  # sent so long ago that the server may have forgotten its key
+    is_repeat: bool = False  # an earlier run sent it, and did not hear what became of it
     attempts: int = 0
     faults: list[Fault] = field(default_factory=list)
 
@@ -380,9 +375,10 @@ class _Delivery:
         if known is None or known.outcome == "refused":
             return None
         if known.key != self.batch.key(self.stream):
-            raise StreamChanged(f"batch {self.batch.number} is not what it was when it was sent")
-        self.expired = time.time() - known.sent_at > KEY_LIFETIME
-        if known.outcome == "sent":
+            msg = f"batch {self.batch.number} is not what it was when it was sent: a new delivery needs a new journal"
+            raise StreamChanged(msg)
+        self.is_repeat = known.outcome == "sent"
+        if self.is_repeat:
             return None
         return replace(self._result("already"), inserted=known.inserted or 0, updated=known.updated or 0, run=known.run)
 
@@ -390,7 +386,7 @@ class _Delivery:
         batch = self.batch
         while True:
             key = batch.key(self.stream)
-            if self.expired and (found := self._receipt(key)) is not None:
+            if self.is_repeat and (found := self._receipt(key)) is not None:
                 return found
             answer, attempts = self.client.insist(lambda: self.client.post(batch.path, batch.body, key))  # noqa: B023
             self.attempts += attempts

@@ -163,15 +163,23 @@ def test_skip_leaves_out_a_batch_in_which_nothing_is_right_or_nothing_named(stub
 
 def test_a_journal_lets_a_second_run_pass_over_what_was_acknowledged(stub: Stub, tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    stub.script = [Reply(body=b'{"inserted": 2, "updated": 1}', headers={"X-Sync-Run": "run"}), Reply(401, b"{}")]
+    first = Reply(body=b'{"inserted": 2, "updated": 1}', headers={"X-Sync-Run": "run"})
+    stub.script = [first, Reply(401, b"{}"), Reply(body=b"[]")]
     with Journal(path) as journal, pytest.raises(Rejected):
         pushed(stub, journal=journal)
     with Journal(path) as journal:
         results = pushed(stub, journal=journal)
     assert [result.outcome for result in results] == ["already", "acknowledged", "acknowledged"]
     assert (results[0].inserted, results[0].updated, results[0].run) == (2, 1, "run")
-    assert stub.keys[1] == stub.keys[2]
-    assert len(stub.requests) == 4
+    paths = [path for path, _, _ in stub.requests]
+    assert [path.partition("?")[0].rpartition("/")[2] for path in paths] == [
+        "pieces",
+        "pieces",
+        "runs",
+        "pieces",
+        "pieces",
+    ]
+    assert stub.requests[1][1]["Idempotency-Key"] == stub.requests[3][1]["Idempotency-Key"]
 
 
 def test_a_refused_batch_may_be_mended_and_pushed_again(stub: Stub, tmp_path: Path) -> None:
@@ -208,10 +216,9 @@ def test_what_is_no_journal_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("found", [True, False])
-def test_a_batch_under_way_for_longer_than_keys_live_is_looked_for_among_the_receipts(
-    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: bool
+def test_a_batch_that_an_earlier_run_left_under_way_is_looked_for_among_the_receipts(
+    stub: Stub, tmp_path: Path, found: bool
 ) -> None:
-    monkeypatch.setattr(ractory_client, "KEY_LIFETIME", -1)
     with Journal(tmp_path / "journal") as journal, stub.client(patience=0) as client:
         stub.script = [Reply(503, b"")]
         with pytest.raises(GaveUp):
