@@ -13,22 +13,29 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 Row = Sequence[Any]
 STAGED = '"staged"'
+PLAIN = ("INSERT INTO", "")
 
 
-def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Inserts `rows`; IntegrityError if one of them is there already, or breaks another constraint."""
+def insert_rows(
+    model: type[models.Model], columns: Sequence[str], rows: Sequence[Row], *, conflict: tuple[str, str] = PLAIN
+) -> None:
+    """Inserts `rows`; IntegrityError if one of them is there already, or breaks another constraint.
+
+    `conflict` is SQL that says otherwise: how the statement begins, and how it ends.
+    """
     if not rows:
         return
     connection = connections[router.db_for_write(model)]
     quote = connection.ops.quote_name
-    into = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
+    verb, on_conflict = conflict
+    into = f"{verb} {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
     if connection.vendor == "postgresql":
         with _staged(connection, model, columns, rows), connection.cursor() as cursor:
             # In the order of the key, so that two writers of the same rows wait in one order.
             key = quote(_field(model, "pk").attname)
-            cursor.execute(f"{into} SELECT * FROM {STAGED} ORDER BY {key}")  # noqa: S608
+            cursor.execute(f"{into} SELECT * FROM {STAGED} ORDER BY {key} {on_conflict}")  # noqa: S608
     else:
-        _executemany(connection, f"{into} VALUES ({_marks(columns)})", model, columns, rows)
+        _executemany(connection, f"{into} VALUES ({_marks(columns)}) {on_conflict}", model, columns, rows)
 
 
 def update_rows(
@@ -37,14 +44,14 @@ def update_rows(
     rows: Sequence[Row],
     *,
     unless_same: Mapping[str, str] | None = None,
-) -> None:
-    """Sets `columns`, the first of which is the primary key, in the rows that are there; others are passed over.
+) -> int:
+    """Sets `columns`, the first of which is the primary key, in the rows that are there; returns their number.
 
     `unless_same` maps a large column to the column of its digest: where the digest stays, the value stays, and the
     row need not bring it along.
     """
     if not rows:
-        return
+        return 0
     connection = connections[router.db_for_write(model)]
     quote = connection.ops.quote_name
     table = quote(model._meta.db_table)
@@ -60,9 +67,9 @@ def update_rows(
     if connection.vendor == "postgresql":
         with _staged(connection, model, columns, rows), connection.cursor() as cursor:
             cursor.execute(f"{update} {STAGED} {where}")
-    else:
-        row = f"(SELECT {', '.join(f'%s AS {quote(column)}' for column in columns)}) AS {STAGED}"
-        _executemany(connection, f"{update} {row} {where}", model, columns, rows)
+            return int(cursor.rowcount)
+    row = f"(SELECT {', '.join(f'%s AS {quote(column)}' for column in columns)}) AS {STAGED}"
+    return _executemany(connection, f"{update} {row} {where}", model, columns, rows)
 
 
 @contextmanager
@@ -94,11 +101,12 @@ def _executemany(
     model: type[models.Model],
     columns: Sequence[str],
     rows: Sequence[Row],
-) -> None:
+) -> int:
     fields = [_field(model, name) for name in columns]
     adapters = [(index, adapter) for index, field in enumerate(fields) if (adapter := _adapter(connection, field))]
     with connection.cursor() as cursor:
         cursor.executemany(sql, [_adapted(row, adapters) for row in rows])
+        return int(cursor.rowcount)
 
 
 def _field(model: type[models.Model], name: str) -> "models.Field[Any, Any]":

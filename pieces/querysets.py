@@ -1,14 +1,13 @@
 """The querysets and managers of the four entities: soft deletion, and which rows a scope may see."""
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Self
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models.expressions import RawSQL
 
+from pieces.bulk import insert_rows, update_rows
 from tenants.scope import TenantManager
-
-if TYPE_CHECKING:
-    from pieces.models import Entity  # noqa: F401  # the models import their managers
 
 # Of a row: the transaction that wrote it. PostgreSQL's own, so it costs neither a column nor a write.
 VERSION = RawSQL("xmin::text", (), output_field=models.TextField())  # no input in it
@@ -37,7 +36,74 @@ def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]") -> list[tuple[Any, ..
     return found
 
 
-class EntityQuerySet(models.QuerySet["Entity"]):
+class BulkQuerySet(models.QuerySet[Any]):
+    """Django's `bulk_create` and `bulk_update`, with their signatures and results, by a fixed number of statements.
+
+    Objects that carry expressions in place of values are left to Django.
+    """
+
+    def bulk_create(
+        self,
+        objs: Iterable[Any],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[Any]:
+        objects, fields = list(objs), [field for field in self.model._meta.concrete_fields if not field.generated]
+        for obj in objects:
+            obj._prepare_related_fields_for_save(operation_name="bulk_create")
+        rows = [tuple([field.pre_save(obj, add=True) for field in fields]) for obj in objects]
+        options = (ignore_conflicts, update_conflicts, update_fields, unique_fields)
+        if not objects or _has_expressions(rows):
+            return super().bulk_create(objects, batch_size, *options)
+        super().bulk_create([], batch_size)  # checks the size
+        conflict = self._conflict_sql(fields, *options)
+        with transaction.atomic(using=self.db):
+            insert_rows(self.model, [str(field.column) for field in fields], rows, conflict=conflict)
+        for obj in objects:
+            obj._state.adding, obj._state.db = False, self.db
+        return objects
+
+    def _conflict_sql(
+        self,
+        fields: "Sequence[models.Field[Any, Any]]",
+        ignore: bool,
+        update: bool,
+        update_names: Collection[str] | None,
+        unique_names: Collection[str] | None,
+    ) -> tuple[str, str]:
+        """How Django's backend would begin and end its INSERT; its own checks of the options included."""
+        meta: Any = self.model._meta
+        unique = [meta.pk if name == "pk" else meta.get_field(name) for name in unique_names or ()]
+        updated = [meta.get_field(name) for name in update_names or ()]
+        django: Any = self
+        chosen = django._check_bulk_create_options(ignore, update, updated, unique)
+        columns = ([field.column for field in group] for group in (updated, unique))
+        ops = connections[self.db].ops
+        return ops.insert_statement(on_conflict=chosen), ops.on_conflict_suffix_sql(fields, chosen, *columns)
+
+    def bulk_update(self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None) -> int:
+        objects, names = list(objs), list(fields)
+        super().bulk_update([], names, batch_size)  # checks the names
+        columns = [self.model._meta.pk, *(self.model._meta.get_field(name) for name in names)]
+        rows = [tuple([getattr(obj, column.attname) for column in columns]) for obj in objects]
+        if _has_expressions(rows) or not all(row[0] for row in rows):
+            return super().bulk_update(objects, names, batch_size)
+        for obj in objects:
+            obj._prepare_related_fields_for_save(operation_name="bulk_update", fields=columns)
+        with transaction.atomic(using=self.db):  # within the set that this is called on: its scope, its filters
+            mine = set(self.filter(pk__any_of=[row[0] for row in rows]).values_list("pk", flat=True))
+            mine_rows = [row for row in rows if row[0] in mine]
+            return update_rows(self.model, [str(column.column) for column in columns], mine_rows)
+
+
+def _has_expressions(rows: Iterable[Sequence[Any]]) -> bool:
+    return any(hasattr(value, "resolve_expression") for row in rows for value in row)
+
+
+class EntityQuerySet(BulkQuerySet):
     """Sets of rows that may be soft-deleted."""
 
     def active(self) -> Self:

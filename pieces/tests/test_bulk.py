@@ -1,0 +1,174 @@
+"""`bulk_create` and `bulk_update` leave the same rows and return the same as Django's own, on both databases."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.core.exceptions import FieldDoesNotExist
+from django.db import IntegrityError, connection, models, transaction
+from django.db.models import F
+from django.db.models.functions import Upper
+from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pieces.models import MAX_PICTURE, Component, Piece, Project
+from pieces.tests.factories import ComponentFactory, ProjectFactory
+from tenants.scope import company_scope, every_company
+from tenants.tests.factories import CompanyFactory
+
+DJANGO: Any = models.QuerySet  # whose methods are the measure
+# All that PostgreSQL stores: any character but NUL and lone surrogates.
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=255)
+MOMENT = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
+VALUES: dict[str, Any] = {
+    "piece_id": TEXT,
+    "barcode": st.none() | TEXT,
+    "operations": st.none() | st.text(st.sampled_from("aé€😀\t\n\\\"'%"), max_size=4000),
+    "outer_length": st.none() | st.integers(-(2**31), 2**31 - 1),
+    "picture": st.none() | st.binary(max_size=300) | st.just(b"\xff" * MAX_PICTURE),
+    "digest": st.none() | st.binary(max_size=16),
+    "updated_at": MOMENT,
+    "created_in": st.none() | st.uuids(),
+}
+CHANGES = st.fixed_dictionaries(VALUES)
+
+
+def stored(guids: list[uuid.UUID]) -> list[dict[str, Any]]:
+    """The rows in this order, without what tells one from its twin."""
+    with every_company():
+        rows = {row["guid"]: row for row in Piece.all_objects.filter(guid__in=guids).values()}
+    apart = ("guid", "company_guid", "project_guid", "component_guid")
+    return [{name: _plain(value) for name, value in rows[guid].items() if name not in apart} for guid in guids]
+
+
+def _plain(value: Any) -> Any:
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+def new_pieces(component: Component, changes: list[dict[str, Any]]) -> list[Piece]:
+    links = {name: getattr(component, name) for name in ("company_guid", "project_guid")}
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    return [
+        Piece(
+            **{**links, "created_at": moment, **change, "piece_id": f"{number} {change['piece_id']}"[:255]},
+            component_guid=component.guid,
+        )
+        for number, change in enumerate(changes)
+    ]
+
+
+@pytest.mark.django_db
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.tuples(CHANGES, CHANGES), min_size=1, max_size=4),
+    st.sets(st.sampled_from(sorted(VALUES)), min_size=1),
+)
+def test_created_and_updated_rows_are_those_that_django_makes(pairs: list[Any], fields: set[str]) -> None:
+    guids: list[list[uuid.UUID]] = []
+    for rows in (DJANGO(Piece), Piece.all_objects):
+        pieces = new_pieces(ComponentFactory.create(), [before for before, _ in pairs])
+        with every_company():
+            assert rows.bulk_create(pieces) == pieces
+        assert not any(piece._state.adding for piece in pieces)
+        for number, (piece, (_, after)) in enumerate(zip(pieces, pairs, strict=True)):
+            for name in fields:
+                setattr(piece, name, after[name])
+            piece.piece_id = f"{number} {piece.piece_id}"[:255]
+        with every_company():
+            assert rows.bulk_update(pieces, sorted(fields)) == len(pieces)
+        guids.append([piece.guid for piece in pieces])
+    assert stored(guids[1]) == stored(guids[0])
+
+
+@pytest.fixture
+def projects(db: None) -> list[Project]:
+    """Two projects that are stored, with new codes that are not."""
+    stored_projects = ProjectFactory.create_batch(2, company=CompanyFactory.create())
+    for number, project in enumerate(stored_projects):
+        project.code = f"new {number}"
+    return stored_projects
+
+
+def codes() -> list[str]:
+    with every_company():
+        return list(Project.all_objects.order_by("guid").values_list("code", flat=True))
+
+
+UPSERT = {"update_conflicts": True, "update_fields": ["code"], "unique_fields": ["company", "guid"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome"),
+    [
+        ({}, IntegrityError),
+        ({"ignore_conflicts": True}, "kept"),
+        (UPSERT, "changed"),
+        (UPSERT | {"unique_fields": ["pk"]}, "changed"),
+        ({"ignore_conflicts": True, "update_conflicts": True}, ValueError),
+        ({"update_conflicts": True}, ValueError),
+        (UPSERT | {"update_fields": ["guid"]}, ValueError),
+        ({"batch_size": 0}, ValueError),
+    ],
+)
+def test_the_options_of_bulk_create_do_what_they_do_in_django(
+    projects: list[Project], options: dict[str, Any], outcome: Any
+) -> None:
+    before = codes()
+    for rows in (DJANGO(Project), Project.all_objects):
+        with every_company(), transaction.atomic():
+            if isinstance(outcome, str):
+                assert rows.bulk_create(projects, **options) == projects
+            else:
+                with pytest.raises(outcome), transaction.atomic():
+                    rows.bulk_create(projects, **options)
+        assert codes() == (["new 0", "new 1"] if outcome == "changed" else before)
+
+
+@pytest.mark.parametrize(
+    ("fields", "batch_size"), [([], None), (["guid"], None), (["nothing"], None), (["code"], 0), (["code"], -1)]
+)
+def test_bad_options_of_bulk_update_are_the_errors_that_they_are_in_django(
+    projects: list[Project], fields: list[str], batch_size: int | None
+) -> None:
+    errors = []
+    for rows in (DJANGO(Project), Project.all_objects):
+        with every_company(), pytest.raises((ValueError, FieldDoesNotExist)) as raised:
+            rows.bulk_update(projects, fields, batch_size)
+        errors.append((raised.type, str(raised.value)))
+    assert errors[0] == errors[1]
+
+
+def test_expressions_are_left_to_django(projects: list[Project]) -> None:
+    for project in projects:
+        project.code = Upper(F("code"))
+    with every_company():
+        assert Project.all_objects.bulk_update(projects, ["code"]) == 2
+    assert all(code == code.upper() for code in codes())
+
+
+def test_empty_lists_do_nothing(db: None) -> None:
+    with every_company():
+        assert Project.all_objects.bulk_create([]) == []
+        assert Project.all_objects.bulk_update([], ["code"]) == 0
+
+
+def test_rows_outside_the_set_stay_as_they_are(projects: list[Project]) -> None:
+    before = codes()
+    with company_scope(CompanyFactory.create().guid):
+        assert Project.all_objects.bulk_update(projects, ["code"]) == 0
+    assert codes() == before
+    with every_company():
+        assert Project.all_objects.filter(guid=projects[0].guid).bulk_update(projects, ["code"]) == 1
+
+
+def test_the_number_of_queries_does_not_depend_on_the_rows(db: None) -> None:
+    def queries(size: int) -> int:
+        pieces = new_pieces(ComponentFactory.create(), [{"piece_id": "x"}] * size)
+        with every_company(), CaptureQueriesContext(connection) as captured:
+            Piece.all_objects.bulk_create(pieces)
+            Piece.all_objects.bulk_update(pieces, ["barcode", "cell", "updated_at"])
+        return len(captured)
+
+    assert queries(1) == queries(1000)
