@@ -158,7 +158,7 @@ class SyncSchema(ApiSchema):
             answers={
                 200: success("All is written.", SYNC_RESULT, SYNC_RUN_ID, *RESULT_HEADERS, examples=ANSWERS),
                 **errors(400, 403, 404, 409, 413, 415, 422, prefix="Sync", headers=(SYNC_RUN_ID,)),
-                **errors(401),
+                **errors(401, 503),
             },
         )
 
@@ -176,7 +176,7 @@ class RunsSchema(ApiSchema):
             parameters=query_parameters(fields),
             answers={
                 200: success("The receipts.", {"type": "array", "items": run_part()}, LINK, TOTAL),
-                **errors(400, 401, 403, 404, 422),
+                **errors(400, 401, 403, 404, 422, 503),
             },
         )
 
@@ -192,7 +192,7 @@ class RunSchema(ApiSchema):
             summary="Get one receipt",
             description="What became of one sync request, also for a client that lost the answer.",
             parameters=[guid, *query_parameters({"company_guid": Guid(required=False)})],
-            answers={200: success("The receipt.", run_part()), **errors(400, 401, 403, 404, 422)},
+            answers={200: success("The receipt.", run_part()), **errors(400, 401, 403, 404, 422, 503)},
         )
 
 
@@ -231,8 +231,8 @@ def _parameters(model: type[Entity]) -> list[Json]:
         "name": "Prefer",
         "in": "header",
         "description": (
-            "`return=representation` adds `items` to the answer; `handling=strict` makes unknown fields a 422 "
-            "(RFC 7240). Others are ignored."
+            "`return=representation` adds `items` to the answer; `handling=strict` makes unknown fields and "
+            "parameters a 422 (RFC 7240). Others are ignored."
         ),
         "schema": {"type": "string", "examples": ["return=representation, handling=strict"]},
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ractory.api.errors import MAX_LISTED
+from ractory.api.errors import MAX_LISTED, Unavailable
 from ractory.api.openapi.operations import HEADER, RESPONSE, Answer, Json, Part
 
 
@@ -94,6 +94,7 @@ ERRORS: Mapping[int, tuple[str, Answer]] = {
         example='Unsupported content type "text/plain": send application/json in UTF-8.',
     ),
     422: ("Unprocessable", _UNPROCESSABLE),
+    503: _error("NoDatabase", "The database does not answer.", RETRY_AFTER, example=str(Unavailable.default_detail)),
 }
 
 
