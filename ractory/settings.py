@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 from ractory import __version__
 
@@ -41,7 +43,11 @@ ALLOWED_HOSTS = checked("ALLOWED_HOSTS", words("localhost", "127.0.0.1"))
 CSRF_TRUSTED_ORIGINS = checked("CSRF_TRUSTED_ORIGINS", words())
 
 INSTALLED_APPS = [
+    "tenants",  # ours first: their templates go before those of the packages
+    "pieces",
+    "sync",
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -53,9 +59,6 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "tenants",
-    "pieces",
-    "sync",
 ]
 
 MIDDLEWARE = [
@@ -188,3 +191,57 @@ if BEHIND_TLS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+
+# --- The staff's admin ------------------------------------------------------------------------
+
+
+def page(title: str, icon: str, model: str, **extra: object) -> dict[str, object]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist"), **extra}
+
+
+UNFOLD = {
+    "SITE_TITLE": "Ractory",
+    "SITE_HEADER": "Ractory",
+    "SITE_SYMBOL": "window",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "GLOBAL_CALLBACK": "tenants.admin.staff.frame",
+    "DASHBOARD_CALLBACK": "sync.admin.home.dashboard",
+    "STYLES": [lambda request: static("tenants/staff.css")],
+    "SCRIPTS": [lambda request: static("tenants/staff.js")],
+    "COLORS": {
+        "primary": {
+            "50": "#eff6ff", "100": "#dbeafe", "200": "#bfdbfe", "300": "#93c5fd", "400": "#60a5fa", "500": "#3b82f6",
+            "600": "#1d4ed8", "700": "#1e40af", "800": "#1e3a8a", "900": "#172554", "950": "#0f172a",
+        }
+    },
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": "Factory",
+                "items": [
+                    {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")},
+                    page("Projects", "folder", "pieces_project"),
+                    page("Components", "window", "pieces_component"),
+                    page("Assemblies", "select_all", "pieces_assembly"),
+                    page("Pieces", "straighten", "pieces_piece"),
+                    page("Trash", "delete", "pieces_deletion"),
+                ],
+            },
+            {
+                "title": "Connections",
+                "items": [
+                    page("Sync runs", "sync", "sync_syncrun"),
+                    page("API keys", "key", "tenants_apikey"),
+                ],
+            },
+            {
+                "title": "People",
+                "items": [
+                    page("Users", "group", "tenants_user"),
+                    page("Companies", "factory", "tenants_company", permission="tenants.admin.staff.is_system_admin"),
+                ],
+            },
+        ],
+    },
+}

@@ -5,7 +5,7 @@ fault (contract, "Sync": "What one item means").
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -136,6 +136,7 @@ class _Planner:
         self.pictured = issubclass(model, Pictured)
         self.plan = Plan()
         self.seen: dict[Guid, int] = {}
+        self.fitting: set[tuple[Guid, Parents]] = set()  # parents that are known to be right; many items share theirs
         self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: index, guid and what they want to be
         self.newcomers = False  # whether one of them is not what it wants to be yet
 
@@ -151,7 +152,9 @@ class _Planner:
         parents = parents_after(self.model, item, stored)
         # A row that stays below its parents as it is, active or deleted, proves them fit for that.
         settled = is_settled(stored, parents, active=active)
-        wrong = () if settled else self._check_parents(index, company, parents)
+        wrong: Collection[str] = ()
+        if not settled and (company, parents) not in self.fitting:
+            wrong = self._check_parents(index, company, parents)
         if active and self.model is Piece and "project" not in wrong:
             self.wanted.append((index, guid, (item["project_guid"], item["piece_id"])))
             if not settled or not stored or stored.piece_id != item["piece_id"]:
@@ -203,6 +206,8 @@ class _Planner:
                 wrong.add(kind)
                 self.fault(index, f"{kind}_guid", *fault)
             self.plan.leaning_on.setdefault(kind, set()).add(guid)
+        if not wrong:
+            self.fitting.add((company, parents))
         return wrong
 
     def _values(self, item: Item, stored: Stored | None) -> tuple[Any, ...]:

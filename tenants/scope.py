@@ -90,7 +90,12 @@ class ScopeMiddleware:
             return self.get_response(request)
 
 
+STAFF_COMPANY = "staff_company"  # in the session: the guid of the company that a SystemAdmin has picked
+
+
 def _staff_scope(request: HttpRequest) -> Scope | None:
-    if request.path.startswith("/admin/") and getattr(request.user, "is_staff", False):
-        return Scope(request.user.as_caller().company)  # type: ignore[union-attr]  # only our users are staff
-    return None
+    if not (request.path_info.startswith("/admin/") and getattr(request.user, "is_staff", False)):
+        return None
+    own: uuid.UUID | None = request.user.as_caller().company  # type: ignore[union-attr]  # only our users are staff
+    picked = request.session.get(STAFF_COMPANY) if own is None else None
+    return Scope(uuid.UUID(picked) if picked else own)
