@@ -30,12 +30,6 @@ BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 # Latin-1, as headers are; spaces around a header's value are no part of it.
 PRINTABLE = r"^[!-~\u00a1-\u00ac\u00ae-\u00ff]([ -~\u00a1-\u00ac\u00ae-\u00ff]*[!-~\u00a1-\u00ac\u00ae-\u00ff])?$"
 TRUTHS = ("true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", "0")
-# Unix time: seconds up to 2e10, milliseconds beyond; as a string, too.
-FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
-UNIX_TIMES: list[Json] = [
-    {"type": "number", "minimum": FIRST_MS, "maximum": LAST_MS},
-    {"type": "string", "pattern": r"^[+-]?[0-9]{1,13}(\.[0-9]{0,6})?$"},
-]
 
 SYNC_ITEM = Part(
     "SyncItem",
@@ -95,7 +89,7 @@ def _as_sent(column: "models.Field[Any, Any]") -> list[Json]:
         whole = {"type": "integer", "format": "int32", "minimum": INT_MIN, "maximum": INT_MAX}
         return [whole, {"type": "string", "pattern": NUMERIC}]
     if isinstance(column, models.DateTimeField):
-        return [*MOMENTS, *UNIX_TIMES]
+        return MOMENTS
     if isinstance(column, models.BinaryField):
         return [_picture(column.max_length or 0)]
     raise TypeError(f"{type(column).__name__} has no form in a sync")

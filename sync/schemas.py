@@ -25,6 +25,7 @@ MAX_ITEMS = {Kind.PIECE: 1000}
 MAX_ITEMS_OTHERS = 5000
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 NUMERIC = re.compile(r"\s*[+-]?[0-9]{1,40}(\.0*)?\s*")
+NUMBER = re.compile(r"\s*[+-]?[0-9.]+\s*")
 ESCAPED_NUL = b"\\u0000"
 MAX_UNKNOWN = 1000
 
@@ -188,7 +189,8 @@ def _value(column: "models.Field[Any, Any]") -> CoreSchema:
         lenient = cs.no_info_plain_validator_function(_integer)
         return cs.union_schema([(exact, "strict"), (lenient, "lenient")], mode="left_to_right")
     if isinstance(column, models.DateTimeField):
-        return cs.no_info_after_validator_function(_utc, cs.datetime_schema())
+        iso = cs.chain_schema([cs.str_schema(), cs.no_info_plain_validator_function(_no_number), cs.datetime_schema()])
+        return cs.no_info_after_validator_function(_utc, iso)
     if isinstance(column, models.BinaryField):
         limit = column.max_length or 0
         longest = (limit + 2) // 3 * 4
@@ -209,6 +211,13 @@ def _integer(value: Any) -> int:
     if not INT_MIN <= value <= INT_MAX:
         raise PydanticCustomError("int_range", "Input should fit 32 bits (-2147483648 to 2147483647)")
     return value
+
+
+def _no_number(text: str) -> str:
+    """pydantic would take "20260501" for seconds since 1970."""
+    if NUMBER.fullmatch(text):
+        raise PydanticCustomError("datetime_parsing", "Input should be a date and time in ISO 8601")
+    return text
 
 
 def _utc(value: datetime) -> datetime:

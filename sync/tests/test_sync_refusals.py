@@ -174,7 +174,9 @@ def test_no_number_is_too_large_for_a_clear_answer(api: Api, key: str, component
     assert api.with_key(key).post_raw(PIECES, body).status_code in (400, 422)
 
 
-@pytest.mark.parametrize("due", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "soon", 1e300, [], True])
+@pytest.mark.parametrize(
+    "due", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "soon", 1e300, [], True, 0, "20260501", "1e9"]
+)
 def test_no_date_is_too_far_for_a_clear_answer(sync: Sync, company: Company, due: Any) -> None:
     item = {"code": "P", "company_guid": company.guid, "due_date": due}
     assert faults(sync("projects", item)) == [("projects", 0, "due_date")]
