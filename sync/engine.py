@@ -32,10 +32,9 @@ from sync.planning import (
     Plan,
     Snapshot,
     Stored,
-    is_settled,
     make_plan,
     parent_columns,
-    parents_after,
+    place,
     row_columns,
 )
 from sync.schemas import Item
@@ -76,7 +75,7 @@ def synchronise(
         for _ in range(MAX_LOOKS):
             guids = _guids(items, match_piece_id)
             snapshot = _take_snapshot(model, items, guids)
-            plan = make_plan(model, items, guids, snapshot, actor=actor, now=now)
+            plan = make_plan(model, snapshot, actor=actor, now=now)
             if plan.faults:
                 raise Unprocessable(plan.faults)
             if _holds(model, plan, snapshot):
@@ -108,19 +107,17 @@ def _holders(keys: Iterable[PieceKey]) -> dict[PieceKey, uuid.UUID]:
 
 def _take_snapshot(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID]) -> Snapshot:
     stored = _stored(model, items, guids)
-    loose: list[Parents] = []  # the parents of rows that are new, moved or restored
+    placed = [place(model, item, guid, stored.get(guid)) for item, guid in zip(items, guids, strict=True)]
+    loose = {each.parents for each in placed if not each.settled}
     new_keys: list[PieceKey] = []
-    for item, guid in zip(items, guids, strict=True):
-        row = stored.get(guid)
-        parents = parents_after(model, item, row)
-        active = item.get("is_active") is not False
-        settled = is_settled(row, parents, active=active)
-        if not settled:
-            loose.append(parents)
-        if model is Piece and active and not (settled and row and row.piece_id == item["piece_id"]):
-            new_keys.append(_key(item))
+    if model is Piece:
+        new_keys = [
+            _key(each.item)
+            for each in placed
+            if each.active and not (each.settled and each.stored and each.stored.piece_id == each.item["piece_id"])
+        ]
     return Snapshot(
-        stored=stored,
+        items=placed,
         parents=_parents(model, loose) if loose else {},
         holders=_holders(new_keys),
         companies=_companies(items),
@@ -156,7 +153,7 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
     }
 
 
-def _parents(model: type[Entity], named: Sequence[Parents]) -> dict[str, dict[uuid.UUID, Parent]]:
+def _parents(model: type[Entity], named: Collection[Parents]) -> dict[str, dict[uuid.UUID, Parent]]:
     """The rows of the parents that are named; one query per level."""
     parents: dict[str, dict[uuid.UUID, Parent]] = {}
     for level, guids in zip(LEVELS, zip(*named, strict=True), strict=False):
@@ -192,7 +189,7 @@ def _holds(model: type[Entity], plan: Plan, snapshot: Snapshot) -> bool:
         return True
     rows = model.all_objects.filter(guid__any_of=plan.changed)
     in_order = sorted(plan.changed, key=attrgetter("int"))
-    return bool(rows.locked_versions() == " ".join([snapshot.stored[guid].version for guid in in_order]))
+    return bool(rows.locked_versions() == " ".join([plan.changed[guid] for guid in in_order]))
 
 
 def _parents_hold(level: type[Entity], guids: Collection[uuid.UUID], snapshot: Snapshot) -> bool:

@@ -52,26 +52,36 @@ class Parent(NamedTuple):
     parents: Parents  # its own, from the top
 
 
+class Placed(NamedTuple):
+    """An item with its row, if there is one, and the parents that it will have."""
+
+    item: Item
+    guid: Guid
+    stored: Stored | None
+    parents: Parents
+    active: bool
+    settled: bool  # it stays where it is, and does not come back to life there
+
+
+def place(model: type[Entity], item: Item, guid: Guid, stored: Stored | None) -> Placed:
+    """The parents are those that the item names, else those that the row has."""
+    active = item.get("is_active") is not False
+    columns = parent_columns(model)
+    if stored is None:
+        return Placed(item, guid, None, tuple([item.get(column) for column in columns]), active, False)
+    parents = tuple([item.get(column, kept) for column, kept in zip(columns, stored.parents, strict=True)])
+    settled = parents == stored.parents and (stored.is_active or not active)
+    return Placed(item, guid, stored, parents, active, settled)
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The rows that a batch touches or rests on, as one moment of the database has them."""
+    """A batch, and the rows that it touches or rests on, as one moment of the database has them."""
 
-    stored: Mapping[Guid, Stored]
-    parents: Mapping[str, Mapping[Guid, Parent]]  # by kind, then guid; for items that are new, moved or restored
+    items: Sequence[Placed]
+    parents: Mapping[str, Mapping[Guid, Parent]]  # by kind, then guid; of items that are not settled
     holders: Mapping[PieceKey, Guid]  # the active pieces that have a piece_id which the batch wants
     companies: frozenset[Guid]  # those of the batch that exist
-
-
-def parents_after(model: type[Entity], item: Item, stored: Stored | None) -> Parents:
-    """The parents that an item's row will have: those it names, else those it has, from the top."""
-    if stored is None:
-        return tuple([item.get(column) for column in parent_columns(model)])
-    return tuple([item.get(column, kept) for column, kept in zip(parent_columns(model), stored.parents, strict=True)])
-
-
-def is_settled(stored: Stored | None, parents: Parents, *, active: bool) -> bool:
-    """Whether a row stays where it is, and does not come back to life there."""
-    return stored is not None and parents == stored.parents and (stored.is_active or not active)
 
 
 @cache
@@ -90,7 +100,7 @@ class Plan:
     restored: dict[Guid, Guid] = field(default_factory=dict)  # guid -> the deletion to undo
     moved: list[Guid] = field(default_factory=list)
     parked: list[Guid] = field(default_factory=list)  # pieces whose piece_id goes to another piece of the batch
-    changed: list[Guid] = field(default_factory=list)  # rows that must still be as in the snapshot
+    changed: dict[Guid, str] = field(default_factory=dict)  # rows that must still have these versions
     leaning_on: dict[str, set[Guid]] = field(default_factory=dict)  # parents, by kind, that must stay as they are
     faults: list[Fault] = field(default_factory=list)
 
@@ -109,19 +119,11 @@ def row_columns(model: type[Entity]) -> tuple[str, ...]:
     )
 
 
-def make_plan(
-    model: type[Entity],
-    items: Sequence[Item],
-    guids: Sequence[Guid],
-    snapshot: Snapshot,
-    *,
-    actor: Actor,
-    now: datetime,
-) -> Plan:
-    """The plan for `items`, whose guids (given, matched or generated) are `guids`."""
+def make_plan(model: type[Entity], snapshot: Snapshot, *, actor: Actor, now: datetime) -> Plan:
+    """The plan for the items of the snapshot."""
     planner = _Planner(model, snapshot, actor, now)
-    for index, (item, guid) in enumerate(zip(items, guids, strict=True)):
-        planner.add(index, item, guid)
+    for index, placed in enumerate(snapshot.items):
+        planner.add(index, placed)
     if model is Piece:
         planner.settle_piece_ids()
     planner.plan.faults.sort(key=lambda fault: fault.loc[2])
@@ -143,15 +145,12 @@ class _Planner:
     def fault(self, index: int, column: str, msg: str, code: str) -> None:
         self.plan.faults.append(Fault(("body", self.model.plural, index, column), msg, code))
 
-    def add(self, index: int, item: Item, guid: Guid) -> None:
-        stored = self.snapshot.stored.get(guid)
+    def add(self, index: int, placed: Placed) -> None:
+        item, guid, stored, parents, active, settled = placed
         company: Guid = item["company_guid"]
         if not self._is_identity_free(index, guid, company, stored):
             return
-        active = item.get("is_active") is not False
-        parents = parents_after(self.model, item, stored)
         # A row that stays below its parents as it is, active or deleted, proves them fit for that.
-        settled = is_settled(stored, parents, active=active)
         wrong: Collection[str] = ()
         if not settled and (company, parents) not in self.fitting:
             wrong = self._check_parents(index, company, parents)
@@ -161,7 +160,7 @@ class _Planner:
                 self.newcomers = True
         values = self._values(item, stored)
         digest = digest_of(self.content, values)
-        action = self._act(guid, company, stored, active, same=(digest, parents))
+        action = self._act(placed, company, digest)
         self.plan.actions.append(action)
         if action is Action.UNCHANGED:
             return
@@ -220,24 +219,22 @@ class _Planner:
             item["picture_digest"] = kept if picture is None else hashed(picture)
         return self.content.pick(item)
 
-    def _act(
-        self, guid: Guid, company: Guid, stored: Stored | None, active: bool, *, same: tuple[bytes, Parents]
-    ) -> Action:
-        plan = self.plan
+    def _act(self, placed: Placed, company: Guid, digest: bytes) -> Action:
+        plan, stored, guid = self.plan, placed.stored, placed.guid
         if stored is None:
-            if not active:
+            if not placed.active:
                 plan.deletions.append(self.actor.deletes(self.model, guid, company, self.now))
             return Action.INSERTED
-        if active == stored.is_active and same == (stored.digest, stored.parents):
+        if placed.settled and placed.active == stored.is_active and digest == stored.digest:
             return Action.UNCHANGED
-        plan.changed.append(guid)
-        if same[1] != stored.parents:
+        plan.changed[guid] = stored.version
+        if not placed.settled and placed.parents != stored.parents:
             plan.moved.append(guid)
-        if active and not stored.is_active:
+        if placed.active and not stored.is_active:
             if stored.deletion:
                 plan.restored[guid] = stored.deletion
             return Action.RESTORED
-        if stored.is_active and not active:
+        if stored.is_active and not placed.active:
             plan.deletions.append(self.actor.deletes(self.model, guid, company, self.now))
             return Action.DELETED
         return Action.UPDATED
