@@ -83,7 +83,8 @@ def _staged(
     with connection.cursor() as cursor:
         source = f"SELECT {names} FROM {quote(model._meta.db_table)} WITH NO DATA"  # noqa: S608
         cursor.execute(f"CREATE TEMP TABLE {STAGED} ON COMMIT DROP AS {source}")
-        with cursor.copy(f"COPY {STAGED} FROM STDIN (FORMAT BINARY)") as copy:
+        copying = cursor.copy(f"COPY {STAGED} FROM STDIN (FORMAT BINARY)")
+        with connection.wrap_database_errors, copying as copy:  # Django's cursor does not wrap what COPY raises
             copy.set_types(types)
             for row in rows:
                 copy.write_row(row)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import FieldDoesNotExist
-from django.db import IntegrityError, connection, models, transaction
+from django.db import DataError, IntegrityError, connection, models, transaction
 from django.db.models import F
 from django.db.models.functions import Upper
 from django.test.utils import CaptureQueriesContext
@@ -172,3 +172,12 @@ def test_the_number_of_queries_does_not_depend_on_the_rows(db: None) -> None:
         return len(captured)
 
     assert queries(1) == queries(1000)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+def test_what_goes_wrong_while_rows_are_copied_is_an_error_of_django() -> None:
+    """Or a connection that is lost in that very moment would be a 500 instead of a 503."""
+    piece = new_pieces(ComponentFactory.create(), [{"piece_id": "NUL \0"}])
+    with company_scope(piece[0].company_guid), transaction.atomic(), pytest.raises(DataError):
+        Piece.objects.bulk_create(piece)
