@@ -71,6 +71,8 @@ def _overflow(siege: Siege, mount: Path) -> None:
         siege.figures.complain("the disk did not fill up", f"{MAX_BATCHES} batches fitted")
         return
     siege.figures.count(f"disk full: answered {answer.status}")
+    if answer.status != 503:
+        siege.figures.complain("a full disk is no 503", f"{answer.status} {answer.body!r}")
     _expect(siege, batch, 0)
     filler.unlink()
     answer, _ = client.insist(lambda: client.post(batch.path, batch.body, batch.key))

@@ -112,6 +112,8 @@ class Writer(threading.Thread):
             self.figures.count("replayed" if "idempotent-replayed" in answer.headers else "answered by the first")
             answers.append(answer.body)
         elif answer is None or answer.status >= 500:
+            if answer is not None and answer.status != 503:
+                self.figures.complain("a 5xx that is no 503", f"{batch.key}: {answer.status} {answer.body!r}")
             self.figures.count("unknown: no answer" if answer is None else f"unknown: {answer.status}")
             found = self._check_presence(batch, {batch.before, batch.whole})
             if not batch.contested and not batch.refused:

@@ -52,16 +52,19 @@ def _dying(point: str, step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _die(point: str, result: Any) -> None:
+    if _due["target"] == "backend":
+        try:
+            os.kill(connection.connection.info.backend_pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has died with another one
+            return
     answer = result.body.decode() if point == "committed" else None
     line = json.dumps({**_due, "point": point, "answer": answer}) + "\n"
     log = os.open(os.environ["FAULT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(log, line.encode())
     os.close(log)
-    if _due["target"] == "backend":
-        os.kill(connection.connection.info.backend_pid, signal.SIGKILL)
-    elif _due["target"] == "soon":
+    if _due["target"] == "soon":
         threading.Timer(random.uniform(0, 0.01), os.kill, (os.getpid(), signal.SIGKILL)).start()
-    else:
+    elif _due["target"] == "worker":
         os.kill(os.getpid(), signal.SIGKILL)
 
 
