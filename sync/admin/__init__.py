@@ -1,0 +1,12 @@
+"""The staff's pages about how data came in: runs, charts, changes by hand; and the home page, which knows everything.
+
+Registers what rests on the receipts: the four levels with their history, and the keys with their last sync.
+"""
+
+from django.contrib import admin
+
+from sync.admin import entities, keys, runs
+
+admin.site.index_template = "sync/home.html"
+
+__all__ = ("entities", "keys", "runs")

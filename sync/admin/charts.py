@@ -1,0 +1,86 @@
+"""Rows and faults per day, for unfold's charts (Chart.js, which the theme ships)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import orjson
+from django.db.models import Count, F, IntegerField, Q, QuerySet, Sum, Value
+from django.db.models.functions import Length, Replace, TruncDate
+
+from sync.admin.periods import since
+from sync.models import RunStatus, SyncRun
+
+DAYS = 14
+# Each fault of errors_json has this key once, and no text can hold it: a quote inside one is escaped.
+FAULT = '"type":'
+ROWS = {"inserted": "#16a34a", "changed": "var(--color-primary-600)", "unchanged": "#cbd5e1"}
+TROUBLE = {"faults": "#dc2626", "refused": "#f59e0b"}
+OPTIONS = orjson.dumps(
+    {
+        "responsive": True,
+        "maintainAspectRatio": False,
+        "animation": False,
+        "plugins": {"legend": {"align": "end", "position": "top", "labels": {"boxWidth": 10, "boxHeight": 10}}},
+        "scales": {
+            "x": {"stacked": True, "grid": {"display": False}, "ticks": {"maxRotation": 0, "autoSkip": True}},
+            "y": {
+                "stacked": True,
+                "beginAtZero": True,
+                "ticks": {"precision": 0},
+                "border": {"display": False},
+                "grid": {},
+            },
+        },
+    }
+).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    title: str
+    data: str  # JSON
+    total: str  # for who can't see it
+    options: str = OPTIONS
+
+
+def charts_of(now: datetime) -> list[Chart]:
+    """Of the scope's runs in the last 14 days (UTC), in one query over the range of their guids."""
+    first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    by_day = {row["day"]: row for row in _per_day(SyncRun.objects.filter(guid__gte=since(first), dry_run=False))}
+    days = [first.date() + timedelta(days=n) for n in range(DAYS)]
+    return [
+        _chart("Rows per day", ROWS, days, by_day),
+        _chart("Faults and refused syncs per day", TROUBLE, days, by_day),
+    ]
+
+
+def _per_day(runs: "QuerySet[Any]") -> Iterable[dict[str, Any]]:
+    rejected = Q(status=RunStatus.REJECTED)
+    without = Replace(F("errors_json"), Value(FAULT), Value(""))
+    faults = (Length("errors_json") - Length(without)) / Value(len(FAULT), output_field=IntegerField())
+    rows: Iterable[dict[str, Any]] = (
+        runs.order_by()
+        .annotate(day=TruncDate("started_at"))
+        .values("day")
+        .annotate(
+            sum_inserted=Sum("inserted"),
+            sum_changed=Sum(F("updated") - F("unchanged")),
+            sum_unchanged=Sum("unchanged"),
+            sum_refused=Count("guid", filter=rejected),
+            sum_faults=Sum(faults, filter=rejected, default=0),
+        )
+    )
+    return rows
+
+
+def _chart(title: str, series: Mapping[str, str], days: Sequence[date], by_day: Mapping[date, dict[str, Any]]) -> Chart:
+    values = {name: [int(by_day.get(day, {}).get(f"sum_{name}") or 0) for day in days] for name in series}
+    datasets = [
+        {"label": name, "data": values[name], "backgroundColor": colour, "borderRadius": 2}
+        for name, colour in series.items()
+    ]
+    labels = [f"{day:%b} {day.day}" for day in days]
+    total = ", ".join(f"{sum(numbers)} {name}" for name, numbers in values.items())
+    return Chart(title, orjson.dumps({"labels": labels, "datasets": datasets}).decode(), total)

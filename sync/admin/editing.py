@@ -1,0 +1,148 @@
+"""A change by hand: a batch of one item, by the rules of sync, with a receipt in the person's name."""
+
+import base64
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from django import forms
+from django.utils import timezone
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from pieces.admin.grouping import groups_of
+from pieces.admin.page import label_of
+from pieces.deletion import Actor
+from pieces.models import MAX_PICTURE, SHORT, Entity, Pictured
+from ractory.api.errors import Conflict, Unprocessable
+from ractory.api.middleware import current_request_id
+from ractory.api.retry import in_transaction
+from sync.engine import synchronise
+from sync.planning import Action
+from sync.receipts import Receipt
+from sync.schemas import parse
+from tenants.caller import Caller
+
+MOMENT = "%Y-%m-%dT%H:%M"  # of an <input type="datetime-local">
+
+
+def form_of(model: type[Entity]) -> type[forms.Form]:
+    """A form of the fields that people change. It checks no rules of its own: the sync does."""
+    fields = {field.attname: _form_field(field) for group in groups_of(model) for field in group.fields}
+    if issubclass(model, Pictured):
+        fields["picture"] = forms.FileField(required=False, help_text=f"At most {MAX_PICTURE // 1024} KiB.")
+        fields["no_picture"] = forms.BooleanField(
+            required=False, label="Remove the picture", widget=UnfoldBooleanSwitchWidget
+        )
+    fields["seen"] = forms.CharField(widget=forms.HiddenInput)  # updated_at of what the person looked at
+    return type(f"{model.__name__}Form", (forms.Form,), fields)
+
+
+def _form_field(field: Any) -> forms.Field:
+    about: dict[str, Any] = {"label": label_of(field), "required": not field.null}
+    kind = field.get_internal_type()
+    if kind == "BooleanField":
+        choices = (("", "not set"), ("true", "yes"), ("false", "no"))
+        return forms.ChoiceField(**about, choices=choices, widget=UnfoldAdminSelectWidget)
+    if kind == "IntegerField":
+        return forms.CharField(**about, widget=UnfoldAdminIntegerFieldWidget)
+    if kind == "DateTimeField":
+        about["label"] += " (UTC)"
+        return forms.CharField(**about, widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}))
+    long = kind == "CharField" and field.max_length > SHORT
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 3}) if long else UnfoldAdminTextInputWidget()
+    return forms.CharField(**about, strip=False, widget=widget)
+
+
+def initial_of(entity: Entity) -> dict[str, Any]:
+    names = [field.attname for group in groups_of(type(entity)) for field in group.fields]
+    return {name: _as_text(getattr(entity, name)) for name in names} | {"seen": entity.updated_at.isoformat()}
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value.strftime(MOMENT)) if hasattr(value, "strftime") else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What a change by hand did: its run, if anything was changed at all, and each field's old and new value."""
+
+    run: uuid.UUID | None
+    changes: Mapping[str, str]  # label -> "1200 → 1210"
+
+
+def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Caller) -> Edited:
+    """Carries the form's changes out.
+
+    Raises Unprocessable with what the rules of sync object to, and Conflict if the row is not as it was seen any more.
+    """
+    given = {name: _given(form.cleaned_data[name]) for name in form.changed_data if name not in ("seen", "no_picture")}
+    if form.cleaned_data.get("no_picture"):
+        given["picture"] = None
+    if not given:
+        return Edited(None, {})
+    receipt = Receipt(model, caller, current_request_id.get())
+
+    def work() -> Edited:
+        row = model.objects.select_for_update(no_key=True).filter(guid=guid).defer(*_pictures(model)).first()
+        if row is None or row.updated_at.isoformat() != form.cleaned_data["seen"]:
+            raise Conflict("Somebody else, or a sync, has changed it since you opened this page.")
+        batch = parse(model, orjson.dumps({model.plural: [_item(row, given)]}), strict=True)
+        receipt.take(batch)
+        run = receipt.run
+        outcome = synchronise(
+            model, batch.checked(), actor=Actor(run.actor, run.request_id, run.guid), now=timezone.now()
+        )
+        if outcome.actions == [Action.UNCHANGED]:
+            return Edited(None, {})
+        receipt.succeed(batch, outcome, dry_run=False)
+        return Edited(run.guid, {_label(form, name): _change(row, name, value) for name, value in given.items()})
+
+    return in_transaction(work)
+
+
+def _given(value: Any) -> Any:
+    """As an item of a batch has it; an emptied field is null."""
+    if hasattr(value, "read"):
+        return base64.b64encode(value.read()).decode()
+    return value if value != "" else None
+
+
+def _item(row: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The row's identity, its parents and what a batch may not leave out, and over these what is given."""
+    needed = [field.attname for field in row.settable_fields() if not field.null and not field.has_default()]
+    parents = [f"{kind}_guid" for kind in row.parents]
+    kept = {name: getattr(row, name) for name in ("guid", *needed, *parents)}
+    return kept | dict(given)
+
+
+def _pictures(model: type[Entity]) -> tuple[str, ...]:
+    return ("picture",) if issubclass(model, Pictured) else ()
+
+
+def _label(form: forms.Form, name: str) -> str:
+    return str(form.fields[name].label or name.capitalize())
+
+
+def _change(row: Any, name: str, value: Any) -> str:
+    if name == "picture":
+        return "removed" if value is None else "replaced"
+    return f"{_as_text(getattr(row, name)) or '–'} → {_as_text(value) or '–'}"
+
+
+def note_faults(form: forms.Form, refusal: Unprocessable) -> None:
+    """Puts each fault at its field."""
+    for fault in refusal.faults:
+        name = str(fault["loc"][-1])
+        form.add_error(name if name in form.fields else None, fault["msg"])

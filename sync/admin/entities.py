@@ -1,0 +1,138 @@
+"""The admins of the four levels with what sync knows: a history with its runs, and changes by hand."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import orjson
+from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from pieces.admin import entities as plain
+from pieces.admin.grouping import groups_of
+from pieces.admin.history import Event
+from pieces.admin.linking import page_of
+from pieces.admin.page import crumbs_of
+from pieces.models import Assembly, Component, Deletion, Piece, Project
+from ractory.api.errors import Conflict, Unprocessable
+from sync.admin.editing import Edited, edit, form_of, initial_of, note_faults
+from sync.models import SyncRun
+from tenants.admin.staff import caller_of
+
+MAX_EDITS = 50  # by hand, that a history shows
+
+
+class SyncedAdmin(plain.EntityAdmin):
+    """Adds the runs to the history, and a page to change an entity."""
+
+    def urls_of(self, entity: Any) -> dict[str, str]:
+        urls = super().urls_of(entity)
+        if entity.is_active:
+            urls["edit"] = reverse(f"admin:pieces_{entity.kind}_edit", args=[entity.guid])
+        return urls
+
+    def get_urls(self) -> list[URLPattern]:
+        return [self.route("<uuid:guid>/edit/", self.edit, "edit"), *super().get_urls()]
+
+    def edit(self, request: HttpRequest, guid: UUID) -> HttpResponse:
+        """The form; posted, the change, refused at the fields with the words of a sync's 422."""
+        entity = self.entity_or_404(guid)
+        if not entity.is_active:
+            raise Http404
+        form = form_of(self.model)(request.POST or None, request.FILES or None, initial=initial_of(entity))
+        if form.is_valid():
+            try:
+                edited = edit(self.model, guid, form, caller=caller_of(request))
+            except Unprocessable as refusal:
+                note_faults(form, refusal)
+            except Conflict as conflict:
+                form.add_error(None, f"{conflict.detail} Nothing was written: open the page again.")
+            else:
+                self._say(request, entity, edited)
+                return redirect(page_of(entity.kind, guid))
+        groups = [(group.title, [form[field.attname] for field in group.fields]) for group in groups_of(self.model)]
+        pictures = [form[name] for name in ("picture", "no_picture") if name in form.fields]
+        context = {"entity": entity, "form": form, "groups": groups, "pictures": pictures, "crumbs": crumbs_of(entity)}
+        return self.page(request, "sync/edit.html", title=f"Edit {entity}", **context)
+
+    def _say(self, request: HttpRequest, entity: Any, edited: Edited) -> None:
+        if edited.run is None:
+            self.message_user(request, "Nothing was changed.", messages.INFO)
+            return
+        fields = [f"{label}: {change}" for label, change in edited.changes.items()]
+        self.log_change(request, entity, [{"changed": {"fields": fields, "run": str(edited.run)}}])
+        self.message_user(request, f"Saved: {'; '.join(fields)}.", messages.SUCCESS)
+
+    def history(self, entity: Any, deletions: Sequence[Deletion]) -> list[Event]:
+        """Instead of a bare "created": the run that made the row, changes by hand, the run that changed it last."""
+        events = super().history(entity, deletions)[1:]
+        by_hand = list(_by_hand(entity))
+        runs = _runs_of(entity, events)
+        at_hand = {run for run, _ in by_hand}
+        made, changed = runs.get(entity.created_in), runs.get(entity.changed_in)
+        told = [Event(entity.created_at, "created", made.actor if made else None, _in_run(made, entity.created_in))]
+        told += [event for _, event in by_hand]
+        if entity.changed_in not in (None, entity.created_in) and str(entity.changed_in) not in at_hand:
+            at = changed.started_at if changed else entity.updated_at
+            told.append(Event(at, "changed", changed.actor if changed else None, _in_run(changed, entity.changed_in)))
+        return told + [_with_run(event, runs) for event in events]
+
+
+def _runs_of(entity: Any, events: Iterable[Event]) -> dict[Any, SyncRun]:
+    """The runs that an entity's history names, by guid and by request id; one query each."""
+    guids = {guid for guid in (entity.created_in, entity.changed_in) if guid}
+    requests = {event.request_id for event in events if event.request_id}
+    lean = SyncRun.objects.defer("errors_json", "ignored_json")
+    runs: dict[Any, SyncRun] = {run.guid: run for run in lean.filter(guid__in=guids)}
+    of_requests = lean.filter(company=entity.company_guid, request_id__in=requests, deleted__gt=0) if requests else ()
+    return runs | {run.request_id: run for run in of_requests}
+
+
+def _in_run(run: SyncRun | None, guid: UUID | None) -> SafeString:
+    if run is None:
+        return format_html("{}", "in a sync run whose receipt is gone" if guid else "")
+    url = reverse("admin:sync_syncrun_change", args=[run.guid])
+    return format_html('in <a href="{}">a sync of {} {}</a>', url, run.received, run.entity)
+
+
+def _with_run(event: Event, runs: dict[Any, SyncRun]) -> Event:
+    run = runs.get(event.request_id) if event.request_id else None
+    if run is None:
+        return event
+    return Event(event.at, event.what, event.actor, format_html("{} {}", event.text, _in_run(run, run.guid)))
+
+
+def _by_hand(entity: Any) -> Iterable[tuple[str, Event]]:
+    """The changes by hand, with the guids of their runs."""
+    kind = ContentType.objects.get_for_model(entity)
+    entries = LogEntry.objects.filter(content_type=kind, object_id=str(entity.guid)).select_related("user")
+    for entry in entries.order_by("-pk")[:MAX_EDITS]:
+        changed = orjson.loads(entry.change_message)[0]["changed"]
+        text = format_html("by hand: {}", "; ".join(changed["fields"]))
+        yield changed["run"], Event(entry.action_time, "changed", f"user:{cast(Any, entry.user).email}", text)
+
+
+@admin.register(Project)
+class ProjectAdmin(SyncedAdmin, plain.ProjectAdmin):
+    pass
+
+
+@admin.register(Component)
+class ComponentAdmin(SyncedAdmin, plain.ComponentAdmin):
+    pass
+
+
+@admin.register(Assembly)
+class AssemblyAdmin(SyncedAdmin, plain.AssemblyAdmin):
+    pass
+
+
+@admin.register(Piece)
+class PieceAdmin(SyncedAdmin, plain.PieceAdmin):
+    pass

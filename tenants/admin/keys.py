@@ -1,0 +1,223 @@
+"""API keys: made and shown once, rotated, revoked. sync.admin registers the list, with each key's last sync."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.decorators import action
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from tenants.admin.shown import badge, moment
+from tenants.admin.staff import StaffAdmin, of_company
+from tenants.caller import KeyScope
+from tenants.models import ApiKey, Company
+from tenants.scope import current_scope
+
+SCOPES = ((KeyScope.SYNC_READ, "sync:read – read everything"), (KeyScope.SYNC_WRITE, "sync:write – read and write"))
+OVERLAPS = {"0": "at once", "1": "in an hour", "24": "in a day", "168": "in a week"}  # hours
+ON_FORM = ("description", "scopes", "last_day")
+
+
+class ExpiryForm(forms.Form):
+    """When a key ends."""
+
+    last_day = forms.DateField(
+        label="Last day (UTC)",
+        required=False,
+        help_text="Empty: until it is revoked.",
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}),
+    )
+
+    def clean_last_day(self) -> date | None:
+        day: date | None = self.cleaned_data["last_day"]
+        if day and day < timezone.now().date():
+            raise forms.ValidationError("This day is over.")
+        return day
+
+    @property
+    def expires_at(self) -> datetime | None:
+        day: date | None = self.cleaned_data["last_day"]
+        return datetime.combine(day + timedelta(days=1), time(), UTC) if day else None
+
+
+class NewKeyForm(ExpiryForm):
+    description = forms.CharField(
+        label="What is it for?", max_length=255, widget=UnfoldAdminTextInputWidget(attrs={"autofocus": True})
+    )
+    scopes = forms.MultipleChoiceField(
+        label="It may", choices=SCOPES, initial=list(KeyScope.values), widget=UnfoldAdminCheckboxSelectMultipleWidget
+    )
+    company = forms.ModelChoiceField(queryset=Company.objects.none(), widget=UnfoldAdminSelectWidget)
+    field_order = ("company", "description", "scopes", "last_day")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if current_scope().company:
+            del self.fields["company"]
+        else:
+            self.fields["company"].queryset = Company.objects.order_by("name")  # type: ignore[attr-defined]
+
+    @property
+    def chosen_company(self) -> Company:
+        own = current_scope().company
+        company: Company = Company.objects.get(guid=own) if own else self.cleaned_data["company"]
+        return company
+
+
+class RotateForm(ExpiryForm):
+    overlap = forms.ChoiceField(
+        label="The old key ends", choices=list(OVERLAPS.items()), initial="0", widget=UnfoldAdminRadioSelectWidget
+    )
+    field_order = ("overlap", "last_day")
+
+
+def rotate_key(old: ApiKey, *, overlap: timedelta, expires_at: datetime | None, now: datetime) -> tuple[ApiKey, str]:
+    """A new key with the scopes of `old`, and its text; `old` is revoked, or expires after the overlap."""
+    new, text = ApiKey.issue(
+        company=old.company, scopes=old.scopes.split(), description=old.description, expires_at=expires_at
+    )
+    if overlap:
+        old.expires_at = min(old.expires_at or now + overlap, now + overlap)
+    else:
+        old.revoked_at = now
+    old.save(update_fields=["expires_at", "revoked_at"])
+    return new, text
+
+
+class ApiKeyAdmin(StaffAdmin):
+    list_display = ("name", "scopes", "state", "expires", "last_use", "created")
+    list_display_links = ("name",)
+    ordering = ("-guid",)
+    search_fields = ("description",)
+    search_help_text = "Part of a description"
+    fields = ("description", "guid", "company", "scopes", "state", "expires", "last_use", "created")
+    readonly_fields = fields[1:]
+    actions_detail = ("rotate", "revoke")
+
+    # --- what is seen ---
+
+    @admin.display(description="Key")
+    def name(self, key: ApiKey) -> str:
+        return str(key)
+
+    @admin.display(description="State")
+    def state(self, key: ApiKey) -> SafeString:
+        if key.revoked_at:
+            return badge("revoked", "off")
+        return badge("active", "good") if key.is_usable(timezone.now()) else badge("expired", "off")
+
+    @admin.display(description="Expires")
+    def expires(self, key: ApiKey) -> str:
+        return "never" if key.expires_at is None and not key.revoked_at else moment(key.revoked_at or key.expires_at)
+
+    @admin.display(description="Created")
+    def created(self, key: ApiKey) -> str:
+        return moment(key.created_at)
+
+    @admin.display(description="Last use")
+    def last_use(self, key: ApiKey) -> str:
+        return moment(getattr(key, "last_used_at", None))
+
+    def last_uses(self, keys: Sequence[ApiKey]) -> dict[str, datetime]:
+        """When each of these keys, by actor, was last used."""
+        raise NotImplementedError
+
+    def note_last_uses(self, keys: Sequence[ApiKey]) -> None:
+        uses = self.last_uses(keys)
+        for key in keys:
+            key.last_used_at = uses.get(key.as_caller().actor)  # type: ignore[attr-defined]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        listed = super().get_changelist_instance(request)
+        self.note_last_uses(listed.result_list)
+        return listed
+
+    # --- what may be done ---
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[ApiKey]":
+        return of_company(super().get_queryset(request)).select_related("company")
+
+    def get_list_display(self, request: HttpRequest) -> Iterable[str]:
+        return self.list_display if current_scope().company else ("name", "company", *self.list_display[1:])
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ApiKey | None:
+        key: ApiKey | None = super().get_object(request, object_id, from_field)
+        if key is not None:
+            self.note_last_uses([key])
+        return key
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or obj.revoked_at is None
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        form = NewKeyForm(request.POST or None)
+        if not form.is_valid():
+            return self.page(request, "tenants/key_form.html", title="New API key", form=form, button="Create key")
+        with transaction.atomic():
+            key, text = ApiKey.issue(
+                company=form.chosen_company,
+                scopes=form.cleaned_data["scopes"],
+                description=form.cleaned_data["description"],
+                expires_at=form.expires_at,
+            )
+            self.log_addition(request, key, "Created.")
+        return self.issued(request, key, text)
+
+    @action(description="Rotate", url_path="rotate", icon="autorenew")  # type: ignore[untyped-decorator]
+    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        with transaction.atomic():
+            key = self.usable_key(request, object_id)
+            last_day = key.expires_at and (key.expires_at - timedelta(microseconds=1)).date()
+            form = RotateForm(request.POST or None, initial={"last_day": last_day})
+            if not form.is_valid():
+                title = f"Rotate {key}"
+                return self.page(request, "tenants/key_form.html", title=title, form=form, key=key, button="Rotate key")
+            overlap = timedelta(hours=int(form.cleaned_data["overlap"]))
+            new, text = rotate_key(key, overlap=overlap, expires_at=form.expires_at, now=timezone.now())
+            self.log_change(request, key, f"Rotated: {new.guid} takes its place.")
+            self.log_addition(request, new, f"Created in place of {key.guid}.")
+        return self.issued(request, new, text, old=key)
+
+    @action(description="Revoke", url_path="revoke", icon="block")  # type: ignore[untyped-decorator]
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        with transaction.atomic():
+            key = self.usable_key(request, object_id)
+            if request.method != "POST":
+                return self.page(request, "tenants/key_revoke.html", title=f"Revoke {key}?", key=key)
+            key.revoked_at = timezone.now()
+            key.save(update_fields=["revoked_at"])
+            self.log_change(request, key, "Revoked.")
+        self.message_user(request, f"{key} is revoked: it gets 401 from now on.", messages.SUCCESS)
+        return redirect("admin:tenants_apikey_changelist")
+
+    def usable_key(self, request: HttpRequest, object_id: str) -> ApiKey:
+        """The key, locked; 404 if it is not this company's, or revoked."""
+        key = self.get_object(request, object_id)
+        locked = key and ApiKey.objects.select_for_update(of=("self",)).select_related("company").get(guid=key.guid)
+        if locked is None or locked.revoked_at:
+            raise Http404
+        return locked
+
+    def issued(self, request: HttpRequest, key: ApiKey, text: str, old: ApiKey | None = None) -> HttpResponse:
+        """The one page that shows a key. It is the answer to the POST: the key is nowhere kept for a second look."""
+        url = request.build_absolute_uri("/api/v1/projects?limit=5")
+        curl = f"curl -sS '{url}' -H 'X-API-Key: {text}'"
+        return self.page(
+            request, "tenants/key_issued.html", title="Your new API key", key=key, text=text, curl=curl, old=old
+        )

@@ -1,0 +1,97 @@
+"""What every staff list and page shares: it never counts all rows, nothing is deleted for good, and who is asking."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.functional import cached_property
+from unfold.admin import ModelAdmin
+from unfold.paginator import InfinitePaginator as UnfoldPaginator
+
+from tenants.caller import Caller
+from tenants.models import Company, User
+from tenants.scope import current_scope
+
+MAX_PAGES = 100  # further on, an offset would cost what a count does; a filter gets there sooner
+
+
+class InfinitePaginator(UnfoldPaginator):  # type: ignore[misc]  # unfold carries no types
+    """Previous and next, without COUNT(*), up to a last page. The name is the one that unfold's templates look for."""
+
+    template_name = "tenants/pages.html"
+
+    @cached_property
+    def count(self) -> int:
+        return int(self.per_page) * MAX_PAGES
+
+
+def user_of(request: HttpRequest) -> User:
+    """The staff member; for views that admin_view() guards."""
+    return cast(User, request.user)
+
+
+def caller_of(request: HttpRequest) -> Caller:
+    return user_of(request).as_caller()
+
+
+def is_system_admin(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
+
+
+class StaffAdmin(ModelAdmin):  # type: ignore[misc]
+    """Read-only unless a subclass says otherwise; never a deletion for good."""
+
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_disable_select_all = True
+    list_filter_submit = True
+    sortable_by = ()
+    show_add_link = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only the filters that a list offers: anything else in an address could be a search without an index."""
+        return lookup in {getattr(one, "parameter_name", None) for one in self.get_list_filter(request)}
+
+    def page(self, request: HttpRequest, template: str, *, title: str, **context: Any) -> TemplateResponse:
+        """A page of our own in the admin's frame."""
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, template, {**self.admin_site.each_context(request), "title": title, **context})
+
+    def route(self, route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
+        """The address of a view for staff only, `admin:<app>_<model>_<name>`."""
+        name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+        made: URLPattern = path(route, self.admin_site.admin_view(view), name=name)
+        return made
+
+
+def of_company(rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
+    """Of users or keys, which no manager scopes: those of the scope's company."""
+    company = current_scope().company
+    return rows if company is None else rows.filter(company=company)
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """For every page's header: whose data these are and, for a SystemAdmin, whose they could be (UNFOLD settings)."""
+    if not getattr(request.user, "is_staff", False):
+        return {}
+    company = current_scope().company
+    if not is_system_admin(request):
+        return {"staff_company": user_of(request).company}
+    companies = list(Company.objects.order_by("name")[:500])
+    return {
+        "staff_company": next((one for one in companies if one.guid == company), None),
+        "staff_companies": companies,
+    }

@@ -1,0 +1,90 @@
+"""Users: a CompanyAdmin manages those of the own company, a SystemAdmin everyone; nobody grants more than they have."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.forms import AdminPasswordChangeForm, UserCreationForm
+
+from tenants.admin.shown import badge, moment
+from tenants.admin.staff import StaffAdmin, is_system_admin, of_company
+from tenants.caller import Role
+from tenants.models import User
+from tenants.scope import current_scope
+
+admin.site.unregister(Group)  # roles take their place; a group would be everyone's
+
+
+def roles_for(request: HttpRequest) -> list[tuple[str, str]]:
+    """The roles that this staff member may grant."""
+    return [role for role in Role.choices if is_system_admin(request) or role[0] != Role.SYSTEM_ADMIN]
+
+
+class NewUserForm(UserCreationForm):  # type: ignore[misc]  # unfold carries no types
+    class Meta:
+        model = User
+        fields = ("email", "role", "company")
+
+    def clean(self) -> dict[str, Any]:
+        """Before the constraints are checked: without a choice of company it is the scope's."""
+        cleaned: dict[str, Any] = super().clean()
+        if "company" not in self.fields:
+            self.instance.company_guid = current_scope().company
+        return cleaned
+
+
+@admin.register(User)
+class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  # unfold carries no types
+    add_form = NewUserForm
+    form = forms.ModelForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("email", "role", "company", "state", "last_seen")
+    list_select_related = ("company",)
+    list_filter = ()
+    filter_horizontal = ()
+    search_fields = ("email",)
+    search_help_text = "Part of an email address"
+    ordering = ("email",)
+    readonly_fields = ("company", "email", "last_seen", "created_at")
+
+    @admin.display(description="State")
+    def state(self, user: User) -> SafeString:
+        return badge("active", "good") if user.is_usable else badge("switched off", "off")
+
+    @admin.display(description="Last login")
+    def last_seen(self, user: User) -> str:
+        return moment(user.last_login)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
+        """A CompanyAdmin sees no SystemAdmin, even one of the own company: a password of theirs opens every company."""
+        rows = of_company(super().get_queryset(request))
+        return rows if is_system_admin(request) else rows.exclude(role=Role.SYSTEM_ADMIN)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None:
+            return ((None, {"fields": ("email", "company", "role", "is_active", "last_seen", "created_at")}),)
+        company = () if current_scope().company else ("company",)
+        return ((None, {"fields": ("email", "role", *company, "password1", "password2")}),)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return ()
+        # Nobody locks themselves out.
+        own = ("role", "is_active") if obj == request.user else ()
+        return (*self.readonly_fields, *own)
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "role":
+            kwargs["choices"] = roles_for(request)
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
