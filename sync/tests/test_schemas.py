@@ -1,0 +1,141 @@
+"""The two ways through sync.schemas agree: what the quick decoder takes, the validator takes for the same items."""
+
+import json
+import uuid
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from rest_framework.exceptions import ParseError
+
+from pieces.models import LEVELS, Entity, Piece
+from sync import schemas
+from sync.schemas import Batch, Item, max_items, parse
+from sync.tests.batches import scalar_fields
+
+GUID = "423e4567-e89b-12d3-a456-426614174004"
+
+
+def validated(model: type[Entity], raw: bytes) -> Batch | None:
+    """The batch by the validator alone; None if it refuses the whole body."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schemas, "_decoded", lambda model, raw: None)
+        try:
+            return parse(model, raw, strict=True)
+        except ParseError:
+            return None
+
+
+def assert_agreed(model: type[Entity], raw: bytes) -> bool:
+    """Whether the decoder took the body; if so, just as the validator does."""
+    decoded = schemas._decoded(model, raw)
+    if decoded is None:
+        return False
+    batch = validated(model, raw)
+    assert batch is not None, raw
+    assert (batch.faults, batch.ignored, batch.items) == ([], [], decoded)
+    return True
+
+
+def required(model: type[Entity]) -> dict[str, Any]:
+    columns = [column for column in model.settable_fields() if not (column.null or column.has_default())]
+    return {column.attname: GUID if column.attname.endswith("_guid") else "1" for column in columns}
+
+
+def full(model: type[Entity]) -> Item:
+    values = {
+        name: {"IntegerField": 12, "BooleanField": True}.get(column.get_internal_type(), "text")
+        for name, column in scalar_fields(model).items()
+        if column.get_internal_type() != "DateTimeField"
+    }
+    return {"guid": GUID, "is_active": False, **required(model), **values}
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.sampled_from([2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 0, -0.0, 1.0, 1.5, 1e10]),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5),
+    st.sampled_from(["x" * 255, "x" * 256, "ü" * 255, "😀" * 255, "😀" * 256, "x" * 4000, "x" * 4001, "1200", "true"]),
+    st.sampled_from([GUID, GUID.upper(), GUID.replace("-", ""), f"{{{GUID}}}", f"urn:uuid:{GUID}", GUID[:-1]]),
+    st.lists(st.integers(), max_size=1),
+    st.dictionaries(st.text(max_size=2), st.integers(), max_size=1),
+)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> tuple[type[Entity], bytes]:
+    model = draw(st.sampled_from(LEVELS))
+    names = [*(column.attname for column in model.settable_fields()), "created_at", "colour", ""]
+    items = []
+    for _ in range(draw(st.integers(0, 3))):
+        item = full(model) if draw(st.booleans()) else required(model)
+        item |= {name: draw(ODD) for name in draw(st.lists(st.sampled_from(names), max_size=3))}
+        for name in draw(st.lists(st.sampled_from(names), max_size=1)):
+            item.pop(name, None)
+        items.append(item)
+    body = {model.plural: items} | draw(st.sampled_from([{}, {}, {}, {"more": 1}]))
+    return model, json.dumps(body, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(bodies())
+def test_what_the_decoder_takes_the_validator_takes_alike(made: tuple[type[Entity], bytes]) -> None:
+    assert_agreed(*made)
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_they_agree_on_mutated_bytes_too(data: st.DataObject) -> None:
+    raw = bytearray(orjson.dumps({"pieces": [required(Piece) | {"barcode": "é\\u0041", "bar_rest": 5}]}))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        new = data.draw(st.sampled_from(b'"\\{}[],:0e-.\xff\x00\n') | st.none())
+        raw[at : at + data.draw(st.integers(0, 2))] = b"" if new is None else bytes([new])
+    assert_agreed(Piece, bytes(raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"pieces": [], "pieces": []}',
+        b'{"pieces": [{"piece_id": "\xff"}]}',
+        b'{"pieces": [{"piece_id": "\xed\xa0\x80"}]}',
+        b'{"pieces": [{"piece_id": "\\ud800"}]}',
+        b'{"pieces": [{"piece_id": "a\nb"}]}',
+        b'\xef\xbb\xbf{"pieces": []}',
+        b'{"pieces": []} x',
+        b'{"pieces": [01]}',
+        b'{"pieces": ' + b"[" * 100_000,
+        b'{"pieces": [NaN]}',
+        b"",
+        b"null",
+        b"[]",
+    ],
+)
+def test_they_agree_on_odd_json(raw: bytes) -> None:
+    assert_agreed(Piece, raw)
+
+
+@example(twice=("a", "b"))
+@given(st.tuples(st.text(max_size=3), st.text(max_size=3)))
+def test_of_a_key_that_stands_twice_both_take_the_last(twice: tuple[str, str]) -> None:
+    item = orjson.dumps(required(Piece))[:-1] + b"".join(b',"cell":' + orjson.dumps(text) for text in twice) + b"}"
+    assert_agreed(Piece, b'{"pieces":[' + item + b"]}")
+
+
+@pytest.mark.parametrize("model", LEVELS)
+def test_the_decoder_takes_the_common_bodies(model: type[Entity]) -> None:
+    for item in (full(model), required(model), required(model) | {"guid": None, "is_active": None}):
+        assert assert_agreed(model, orjson.dumps({model.plural: [item] * 3}))
+    assert assert_agreed(model, orjson.dumps({model.plural: []}))
+    assert schemas._decoded(model, orjson.dumps({model.plural: [required(model)] * (max_items(model) + 1)})) is None
+
+
+def test_guids_come_out_as_uuids() -> None:
+    [item] = parse(Piece, orjson.dumps({"pieces": [required(Piece)]}), strict=False).items
+    assert item["project_guid"] == uuid.UUID(GUID)
