@@ -98,13 +98,8 @@ def _decoded(model: type[Entity], raw: bytes) -> list[Item] | None:
         return None
     if len(decoded) > max_items(model):
         return None
-    items = [msgspec.structs.asdict(item) for item in decoded]
-    return [
-        {name: value for name, value in item.items() if value is not msgspec.UNSET}
-        if msgspec.UNSET in item.values()
-        else item
-        for item in items
-    ]
+    items: list[Item] = msgspec.to_builtins(decoded, builtin_types=(uuid.UUID,))  # without what is UNSET
+    return items
 
 
 @cache
