@@ -10,7 +10,7 @@ SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_ur
 # Looking at models needs no database of anyone's.
 NO_DATABASE = DATABASE_URL=sqlite://:memory:
 
-.PHONY: help install lint test test-sqlite test-postgresql torture demo
+.PHONY: help install lint test test-sqlite test-postgresql test-browser screenshots torture demo
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -40,6 +40,13 @@ test-sqlite: $(INSTALLED)
 # DATABASE_URL names another PostgreSQL than the one of the wheel.
 test-postgresql: $(INSTALLED)
 	$(BIN)/python -m bench.postgres --no-fsync $(BIN)/python -m pytest --quiet $(ARGS)
+
+# Chromium is Debian's, so that installing it needs root: these are no part of `make test`.
+test-browser: $(INSTALLED)  ## the staff's pages in Chromium (apt-get install chromium chromium-driver)
+	env -u DATABASE_URL $(BIN)/python -m pytest --quiet -o python_files='walk_*.py' $(ARGS) ractory/tests/browser
+
+screenshots: $(INSTALLED)  ## the pictures of docs/staff.md, anew
+	env -u DATABASE_URL $(BIN)/python -m pytest --quiet -o python_files='shoot_*.py' ractory/tests/browser
 
 # TORTURE_KILLS, TORTURE_BATCHES, TORTURE_SECONDS, TORTURE_OVERLAP, TORTURE_SEED: see bench/torture.py.
 torture: $(INSTALLED)  ## kill server and database 500 times under load; 10 to 25 minutes

@@ -207,6 +207,9 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "GLOBAL_CALLBACK": "tenants.admin.staff.frame",
     "DASHBOARD_CALLBACK": "sync.admin.home.dashboard",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("tenants/icon.svg")},
+    ],
     "STYLES": [lambda request: static("tenants/staff.css")],
     "SCRIPTS": [lambda request: static("tenants/staff.js")],
     "COLORS": {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import BooleanField, Case, QuerySet, Value, When
+from django.db.models import BooleanField, Case, Value, When
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
@@ -15,6 +15,7 @@ from pieces.reading import add_counts
 from tenants.admin.shown import NOTHING, moment
 
 MAX_CHILDREN = 100
+MEASURES = {"length", "width", "height", "tolerance", "rest"}
 COLUMNS: dict[type[Entity], tuple[str, ...]] = {
     Component: ("code", "designation", "quantity"),
     Assembly: ("trolley_cell", "trolley", "cell_number"),
@@ -47,15 +48,14 @@ class Children:
     is_cut: bool
 
 
-def with_parents(model: type[Entity]) -> "QuerySet[Any]":
+def with_parents(model: type[Entity]) -> Any:
     """Whole rows with their parents, but without pictures: `has_picture` says whether there is one."""
-    rows: QuerySet[Any] = model.all_objects.select_related("company", "deletion", *model.parents)
+    rows = model.all_objects.select_related("company", "deletion", *model.parents)
     if not issubclass(model, Pictured):
         return rows
     has = Case(When(picture__isnull=False, then=Value(True)), default=Value(False), output_field=BooleanField())
     unseen = ["picture", *(f"{name}__picture" for name in model.parents if name != "project")]
-    rows = rows.defer(*unseen).annotate(has_picture=has)
-    return rows
+    return rows.defer(*unseen).annotate(has_picture=has)
 
 
 def crumbs_of(entity: Entity) -> list[tuple[str, str]]:
@@ -68,7 +68,9 @@ def crumbs_of(entity: Entity) -> list[tuple[str, str]]:
 def facts_of(entity: Entity) -> list[Facts]:
     facts = []
     for group in groups_of(type(entity)):
-        values = [(label_of(field), shown_value(getattr(entity, field.attname))) for field in group.fields]
+        values = [
+            (label_of(field), shown_value(getattr(entity, field.attname), unit_of(field))) for field in group.fields
+        ]
         unset = [label for label, value in values if value is None]
         facts.append(Facts(group.title, [pair for pair in values if pair[1] is not None], unset))
     return facts
@@ -78,13 +80,21 @@ def label_of(field: Any) -> str:
     return capfirst(str(field.verbose_name))
 
 
-def shown_value(value: Any) -> SafeString | str | None:
+def unit_of(field: Any) -> str:
+    """Lengths are whole millimetres, angles whole degrees (contract, "Words")."""
+    if field.get_internal_type() != "IntegerField":
+        return ""
+    parts = set(field.attname.split("_"))
+    return "°" if "angle" in parts else " mm" if parts & MEASURES else ""
+
+
+def shown_value(value: Any, unit: str = "") -> SafeString | str | None:
     """None for nothing; an empty text, which is not the same, as such."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if hasattr(value, "isoformat"):
         return moment(value)
-    return "(empty)" if value == "" else value if value is None else str(value)
+    return "(empty)" if value == "" else value if value is None else f"{value}{unit}"
 
 
 def counts_of(entity: Entity) -> dict[str, int]:

@@ -7,6 +7,7 @@ from django.contrib import admin
 
 from sync.admin import entities, keys, runs
 
+admin.site.index_title = "Home"
 admin.site.index_template = "sync/home.html"
 
 __all__ = ("entities", "keys", "runs")

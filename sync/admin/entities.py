@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from pieces.admin import entities as plain
 from pieces.admin.grouping import groups_of
 from pieces.admin.history import Event
-from pieces.admin.linking import page_of
+from pieces.admin.linking import page_of, said
 from pieces.admin.page import crumbs_of
 from pieces.models import Assembly, Component, Deletion, Piece, Project
 from ractory.api.errors import Conflict, Unprocessable
@@ -98,7 +98,7 @@ def _in_run(run: SyncRun | None, guid: UUID | None) -> SafeString:
     if run is None:
         return format_html("{}", "in a sync run whose receipt is gone" if guid else "")
     url = reverse("admin:sync_syncrun_change", args=[run.guid])
-    return format_html('in <a href="{}">a sync of {} {}</a>', url, run.received, run.entity)
+    return format_html('in <a href="{}">a sync of {}</a>', url, said({run.entity: run.received}))
 
 
 def _with_run(event: Event, runs: dict[Any, SyncRun]) -> Event:

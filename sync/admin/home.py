@@ -6,6 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
+from pieces.admin.linking import said
 from pieces.admin.trash import note_names
 from pieces.models import Deletion, Project
 from sync.admin.periods import since
@@ -28,7 +29,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     note_names(deletions)
     context.update(
         refused=[(run, result_of(run)) for run in refused],
-        runs=[(run, result_of(run)) for run in last],
+        runs=[(run, said({run.entity: run.received}), result_of(run)) for run in last],
         deletions=deletions,
         projects=_projects(),
         days=DAYS,

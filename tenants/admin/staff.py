@@ -50,7 +50,6 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]
     list_disable_select_all = True
     list_filter_submit = True
     sortable_by = ()
-    show_add_link = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -41,6 +41,7 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]  # unfold carries no 
 @admin.register(User)
 class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  # unfold carries no types
     add_form = NewUserForm
+    add_form_template = None
     form = forms.ModelForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("email", "role", "company", "state", "last_seen")
@@ -86,5 +87,5 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "role":
-            kwargs["choices"] = roles_for(request)
+            kwargs["choices"] = [("", "Choose …"), *roles_for(request)]
         return super().formfield_for_choice_field(db_field, request, **kwargs)

@@ -1,0 +1,77 @@
+"""What a person at the desk does: log in, scan, click, read."""
+
+from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+PATIENCE = 15  # seconds
+WIDE, PHONE = (1280, 800), (390, 844)
+
+
+class Desk:
+    def __init__(self, driver: WebDriver, url: str) -> None:
+        self.driver, self.url = driver, url
+
+    def window(self, width: int, height: int) -> None:
+        """This many CSS pixels inside; a window itself can't be as narrow as a phone."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def go(self, path: str) -> None:
+        self.driver.get(self.url + path)
+
+    def log_in(self, email: str, password: str) -> None:
+        self.go("/admin/")
+        self.fill("username", email)
+        self.fill("password", password)
+        self.press("#login-form button[type=submit]")
+
+    def element(self, css: str) -> WebElement:
+        """The first that matches, waited for."""
+        return WebDriverWait(self.driver, PATIENCE).until(
+            lambda driver: driver.find_element(By.CSS_SELECTOR, css), f"{css} is not on {self.driver.current_url}"
+        )
+
+    def fill(self, name: str, text: str) -> None:
+        field = self.element(f"[name={name}]")
+        field.clear()
+        field.send_keys(text)
+
+    def scan(self, text: str) -> None:
+        """As a scanner does: types wherever the focus is, and ends with Enter."""
+        self._leave(lambda: self.driver.switch_to.active_element.send_keys(text, Keys.ENTER))
+
+    def press(self, css: str) -> None:
+        """Clicks what leads to another page, and waits for that."""
+        self._leave(lambda: self.element(css).click())
+
+    def follow(self, text: str) -> None:
+        self._leave(lambda: self.driver.find_element(By.PARTIAL_LINK_TEXT, text).click())
+
+    def _leave(self, act: object) -> None:
+        before = self.driver.find_element(By.TAG_NAME, "html")
+        act()  # type: ignore[operator]
+        WebDriverWait(self.driver, PATIENCE).until(lambda driver: _is_gone(before), "no other page came")
+        WebDriverWait(self.driver, PATIENCE).until(
+            lambda driver: driver.execute_script("return document.readyState") == "complete"
+        )
+
+    def text(self, css: str = "body") -> str:
+        return self.element(css).text
+
+    def faults(self) -> list[str]:
+        """What the page's scripts complained about."""
+        log = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
+
+
+def _is_gone(element: WebElement) -> bool:
+    from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+
+    try:
+        element.is_enabled()
+    except (StaleElementReferenceException, WebDriverException):
+        return True
+    return False

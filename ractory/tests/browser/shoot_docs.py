@@ -1,0 +1,62 @@
+"""Takes the pictures of docs/staff.md: `make screenshots`. Look at them before they are committed."""
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+
+from ractory.tests.browser.desk import PHONE, WIDE, Desk
+from ractory.tests.browser.works import EMAIL, PASSWORD, Works
+
+FOLDER = Path(os.environ.get("SCREENSHOTS", "docs/screenshots"))
+MAX_SIZE = 150_000  # bytes
+
+
+@pytest.fixture(params=[WIDE, PHONE], ids=["wide", "phone"])
+def shooting(desk: Desk, request: pytest.FixtureRequest) -> tuple[Desk, str]:
+    desk.window(*request.param)
+    desk.log_in(EMAIL, PASSWORD)
+    return desk, request.node.callspec.id
+
+
+def shoot(shooting: tuple[Desk, str], name: str) -> None:
+    desk, kind = shooting
+    FOLDER.mkdir(exist_ok=True)
+    desk.driver.execute_script("document.activeElement.blur()")  # no cursor, whose blinking makes pictures differ
+    picture = base64.b64decode(desk.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"])
+    assert len(picture) < MAX_SIZE, name
+    (FOLDER / f"{name}-{kind}.png").write_bytes(picture)
+
+
+def test_shoot_the_pages(shooting: tuple[Desk, str], works: Works) -> None:
+    desk, _ = shooting
+    shoot(shooting, "home")
+    desk.scan("400000000003")
+    shoot(shooting, "piece")
+    desk.go(f"/admin/pieces/component/{works.component.guid}/change/")
+    shoot(shooting, "component")
+    desk.press("#delete")
+    shoot(shooting, "delete")
+    desk.press("form.once button.danger")
+    desk.go("/admin/pieces/deletion/")
+    shoot(shooting, "trash")
+    desk.go("/admin/sync/syncrun/")
+    shoot(shooting, "runs")
+    desk.press("#result_list tbody:has(.badge-bad) a")
+    shoot(shooting, "run")
+    desk.go("/admin/pieces/piece/?deleted=shown")
+    shoot(shooting, "pieces")
+    desk.go(f"/admin/pieces/piece/{works.piece.guid}/edit/")
+    shoot(shooting, "edit")
+    desk.go("/admin/tenants/apikey/")
+    shoot(shooting, "keys")
+    desk.go("/admin/tenants/apikey/add/")
+    shoot(shooting, "key-form")
+    desk.fill("description", "Saw 2")
+    desk.press("form .primary")
+    shoot(shooting, "key")
+    desk.go("/admin/tenants/user/add/")
+    shoot(shooting, "user")
+    desk.scan("T3-05")
+    shoot(shooting, "find")

@@ -1,0 +1,153 @@
+"""A CompanyAdmin's day at the desk, in a real browser; the other company is nowhere to be seen."""
+
+import re
+
+import pytest
+from django.test import Client
+from selenium.webdriver.common.by import By
+
+from ractory.api.tests.client import Api
+from ractory.tests.browser.desk import PHONE, WIDE, Desk
+from ractory.tests.browser.works import EMAIL, PASSWORD, ROOT, Works
+
+
+@pytest.fixture
+def anna(desk: Desk) -> Desk:
+    desk.window(*WIDE)
+    desk.log_in(EMAIL, PASSWORD)
+    return desk
+
+
+def sees_nothing_of_others(desk: Desk) -> None:
+    page = desk.driver.page_source
+    assert "Other Windows" not in page
+    assert "Secret order" not in page
+    assert "5000000000" not in page
+
+
+def test_a_scan_opens_the_piece_with_its_history(anna: Desk, works: Works) -> None:
+    assert "Fenster Huber" in anna.text(".finder")
+    anna.scan("400000000003")
+    assert anna.driver.current_url.endswith(f"/piece/{works.piece.guid}/change/")
+    assert "PCE-0004" in anna.text(".page-head")
+    history = anna.text("#history")
+    assert re.search(r"Changed by key “RaConnect” in a sync of 1 piece", history)
+    assert re.search(r"Created by key “RaConnect” in a sync of 144 pieces", history)
+    shown = "return document.querySelector('.picture img').naturalWidth"
+    assert anna.driver.execute_script(shown) == 240
+    sees_nothing_of_others(anna)
+    anna.scan("T3-05")  # the box has the focus on every page
+    assert len(anna.driver.find_elements(By.CSS_SELECTOR, ".rows tbody tr")) == 3
+    sees_nothing_of_others(anna)
+
+
+def test_another_company_s_piece_can_not_be_found_or_opened(anna: Desk, works: Works) -> None:
+    for text in ("500000000003", str(works.foreign.guid)):
+        anna.scan(text)
+        assert "Nothing here is called" in anna.text("#nothing")
+    anna.go(f"/admin/pieces/piece/{works.foreign.guid}/change/")
+    assert "PCE-0004" not in anna.driver.page_source
+
+
+def test_a_component_goes_to_the_trash_and_comes_back(anna: Desk, works: Works) -> None:
+    anna.scan("W01")
+    anna.press("#delete")
+    assert anna.text("#preview") == "1 component, 2 assemblies, 24 pieces"
+    anna.press("form.once button.danger")
+    assert "In the trash: 1 component, 2 assemblies, 24 pieces." in anna.text()
+    assert anna.text("#state") == "deleted"
+
+    anna.follow("Trash")
+    row = anna.text("#result_list tbody")
+    assert "component W01" in row
+    assert "2 assemblies, 24 pieces" in row
+    assert EMAIL in row
+    sees_nothing_of_others(anna)
+    anna.follow("Restore …")
+    assert anna.text("#preview") == "1 component, 2 assemblies, 24 pieces"
+    anna.press("form.once button.primary")
+    assert anna.text("#state") == "active"
+    assert re.search(rf"Restored by {EMAIL}\n.*\nDeleted by {EMAIL}", anna.text("#history"))
+
+    anna.scan("400000000000")  # a piece of it
+    assert f"Deleted by {EMAIL} together with component W01" in anna.text("#history")
+
+
+def test_a_conflict_is_explained_and_nothing_is_restored(anna: Desk, works: Works) -> None:
+    anna.scan("400000000003")
+    anna.press("#delete")
+    anna.press("form.once button.danger")
+    taken = {"piece_id": "PCE-0004", "project_guid": works.piece.project_guid, "company_guid": works.company.guid}
+    answer = works.sync("pieces", taken | {"component_guid": works.piece.component_guid})
+    assert answer.status_code == 200
+    anna.press("#restore")
+    anna.press("form.once button.primary")
+    assert "Nothing was restored." in anna.text("#conflict")
+    assert "is taken by piece “PCE-0004”" in anna.text("#conflict")
+
+
+def test_the_faults_of_a_refused_sync_are_readable(anna: Desk) -> None:
+    anna.follow("Sync runs")
+    assert anna.driver.execute_script("return document.querySelectorAll('canvas.chart').length") == 2
+    drawn = "return [...document.querySelectorAll('canvas.chart')].every(one => Chart.getChart(one).data.labels.length)"
+    assert anna.driver.execute_script(drawn)
+    sees_nothing_of_others(anna)
+    anna.press("#result_list tbody:has(.badge-bad) a")
+    assert "refused, 422" in anna.text(".page-head")
+    kinds = anna.text("#kinds")
+    assert "6 ×" in kinds
+    assert "Outer length" in kinds
+    assert 'got "12oo"' in kinds
+    assert re.search(r"10\s+Piece id\s+Field required", anna.text("#faults"))
+
+
+def test_a_key_is_made_shown_once_and_works(anna: Desk, works: Works, api: Api) -> None:
+    anna.follow("API keys")
+    anna.press("a[href*='/apikey/add/']")
+    anna.fill("description", "Saw 2")
+    anna.press("form .primary")
+    key = anna.element("#new-key").get_attribute("value") or ""
+    assert key.startswith("rfk_")
+    assert key in (anna.element("#new-curl").get_attribute("value") or "")
+    anna.element("[data-copies=new-key]").click()
+    assert anna.text("[data-copies=new-key]") == "Copied"
+    assert len(api.with_key(key).get("/api/v1/pieces?limit=1000").json()) == 144  # of 288 in all
+
+    anna.follow("I have copied it")
+    assert key not in anna.driver.page_source
+    anna.follow("Saw 2")
+    anna.follow("Revoke")
+    anna.press("form .danger")
+    assert api.get("/api/v1/pieces").status_code == 401
+
+
+def test_a_change_by_hand_is_checked_and_recorded(anna: Desk) -> None:
+    anna.scan("400000000003")
+    anna.follow("Edit")
+    anna.fill("outer_length", "99999999999")
+    anna.press(".sticky .primary")
+    assert "Input should fit 32 bits" in anna.text()
+    anna.fill("outer_length", "1260")
+    anna.press(".sticky .primary")
+    assert re.search(rf"Changed by {EMAIL} by hand: Outer length: 1254 → 1260", anna.text("#history"))
+
+
+def test_on_a_phone_everything_fits(anna: Desk, works: Works) -> None:
+    anna.window(*PHONE)
+    anna.faults()  # those of the pages before
+    for path in ("/admin/", f"/admin/pieces/piece/{works.piece.guid}/change/", "/admin/sync/syncrun/"):
+        anna.go(path)
+        overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert anna.driver.execute_script(overflow) <= 0, path
+        assert anna.faults() == []
+
+
+def test_a_system_admin_picks_a_company(desk: Desk, client: Client) -> None:
+    desk.window(*WIDE)
+    desk.log_in(ROOT, PASSWORD)
+    desk.scan("PCE-0004")
+    assert len(desk.driver.find_elements(By.CSS_SELECTOR, ".rows tbody tr")) == 2
+    option = "//select[@name='company']/option[.='Fenster Huber']"
+    desk._leave(lambda: desk.driver.find_element(By.XPATH, option).click())
+    desk.scan("PCE-0004")
+    assert "/piece/" in desk.driver.current_url
