@@ -19,13 +19,14 @@ from pieces.models import DIGEST_SIZE, Entity, Pictured
 class Content:
     """The content fields of a model, sorted by name, so that the order of declaration does not matter.
 
-    A picture takes part by its own digest: `names` has `picture_digest` in its place.
+    A picture takes part by its own digest: `names` ends with `picture_digest`.
     """
 
     names: tuple[str, ...]
     pick: Callable[[dict[str, Any]], tuple[Any, ...]]  # the values of `names`, out of a dict that has them all
     blank: dict[str, Any]  # what a new row has where nothing was said
     defaults: tuple[tuple[str, Any], ...]  # those of it that are not null
+    head: bytes  # how a digest begins when all but the picture is there
 
 
 @cache
@@ -36,23 +37,28 @@ def content_of(model: type[Entity]) -> Content:
     if issubclass(model, Pictured):
         del blank["picture"]
         blank["picture_digest"] = None
-    names = tuple(sorted(blank))
+    names = tuple(sorted(blank, key=lambda name: (name == "picture_digest", name)))
     defaults = tuple((name, blank[name]) for name in names if blank[name] is not None)
-    return Content(names, itemgetter(*names), blank, defaults)
+    return Content(names, itemgetter(*names), blank, defaults, head=orjson.dumps(names[:-1]))
 
 
 def digest_of(content: Content, values: Sequence[Any]) -> bytes:
-    """16 bytes of BLAKE2b over the values that are not a new row's, with their names.
+    """16 bytes of BLAKE2b over the names and the values of what is not as in a new row.
 
     Leaving the defaults out keeps the digests of old rows valid when a model gains an optional field.
     """
+    if values[-1] is None and not content.defaults:
+        written = orjson.dumps(values[:-1], option=orjson.OPT_UTC_Z)
+        if b"null" not in written:  # the common piece: everything but a picture. The same digest, in half the time
+            return hashed(content.head + written)
     said = {name: value for name, value in zip(content.names, values, strict=True) if value is not None}
     for name, default in content.defaults:
         if name not in said:
             said[name] = None
         elif said[name] == default:
             del said[name]
-    return hashed(orjson.dumps(said, default=_hex, option=orjson.OPT_UTC_Z))
+    written = orjson.dumps(list(said.values()), default=_hex, option=orjson.OPT_UTC_Z)
+    return hashed(orjson.dumps(list(said)) + written)
 
 
 def hashed(data: bytes) -> bytes:
