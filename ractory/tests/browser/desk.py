@@ -1,5 +1,8 @@
 """What a person at the desk does: log in, scan, click, read."""
 
+from collections.abc import Callable
+
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -50,9 +53,14 @@ class Desk:
     def follow(self, text: str) -> None:
         self._leave(lambda: self.driver.find_element(By.PARTIAL_LINK_TEXT, text).click())
 
-    def _leave(self, act: object) -> None:
+    def choose(self, name: str, text: str) -> None:
+        """Picks from a list that is sent as soon as it changes."""
+        option = f"//select[@name='{name}']/option[.='{text}']"
+        self._leave(lambda: self.driver.find_element(By.XPATH, option).click())
+
+    def _leave(self, act: Callable[[], object]) -> None:
         before = self.driver.find_element(By.TAG_NAME, "html")
-        act()  # type: ignore[operator]
+        act()
         WebDriverWait(self.driver, PATIENCE).until(lambda driver: _is_gone(before), "no other page came")
         WebDriverWait(self.driver, PATIENCE).until(
             lambda driver: driver.execute_script("return document.readyState") == "complete"
@@ -68,10 +76,8 @@ class Desk:
 
 
 def _is_gone(element: WebElement) -> bool:
-    from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
-
     try:
         element.is_enabled()
-    except (StaleElementReferenceException, WebDriverException):
+    except WebDriverException:
         return True
     return False

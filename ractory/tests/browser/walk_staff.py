@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from django.test import Client
 from selenium.webdriver.common.by import By
 
 from ractory.api.tests.client import Api
 from ractory.tests.browser.desk import PHONE, WIDE, Desk
 from ractory.tests.browser.works import EMAIL, PASSWORD, ROOT, Works
+from sync.models import SyncRun
 
 
 @pytest.fixture
@@ -135,19 +135,22 @@ def test_a_change_by_hand_is_checked_and_recorded(anna: Desk) -> None:
 def test_on_a_phone_everything_fits(anna: Desk, works: Works) -> None:
     anna.window(*PHONE)
     anna.faults()  # those of the pages before
-    for path in ("/admin/", f"/admin/pieces/piece/{works.piece.guid}/change/", "/admin/sync/syncrun/"):
+    piece, lists = f"/admin/pieces/piece/{works.piece.guid}", ("pieces/piece", "pieces/deletion", "sync/syncrun")
+    pages = [f"{piece}/change/", f"{piece}/edit/", "/admin/pieces/piece/find/?q=T3-05", "/admin/tenants/user/add/"]
+    refused = SyncRun.across_companies.filter(company=works.company, status="rejected").latest("guid")
+    pages += [f"/admin/sync/syncrun/{refused.guid}/change/", f"/admin/pieces/component/{works.component.guid}/change/"]
+    for path in ("/admin/", *pages, *(f"/admin/{name}/" for name in (*lists, "tenants/apikey", "tenants/user"))):
         anna.go(path)
         overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert anna.driver.execute_script(overflow) <= 0, path
         assert anna.faults() == []
 
 
-def test_a_system_admin_picks_a_company(desk: Desk, client: Client) -> None:
+def test_a_system_admin_picks_a_company(desk: Desk) -> None:
     desk.window(*WIDE)
     desk.log_in(ROOT, PASSWORD)
     desk.scan("PCE-0004")
     assert len(desk.driver.find_elements(By.CSS_SELECTOR, ".rows tbody tr")) == 2
-    option = "//select[@name='company']/option[.='Fenster Huber']"
-    desk._leave(lambda: desk.driver.find_element(By.XPATH, option).click())
+    desk.choose("company", "Fenster Huber")
     desk.scan("PCE-0004")
     assert "/piece/" in desk.driver.current_url
