@@ -6,6 +6,7 @@ Rows are tuples, in the order of `columns`; which rows to write, and with what, 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any, cast
 
 from django.db import connections, models, router
@@ -54,22 +55,31 @@ def update_rows(
         return 0
     connection = connections[router.db_for_write(model)]
     quote = connection.ops.quote_name
-    table = quote(model._meta.db_table)
-    key, *names = map(quote, columns)
-    digests = {quote(column): quote(digest) for column, digest in (unless_same or {}).items()}
+    table, key = quote(model._meta.db_table), columns[0]
+    staged = connection.vendor == "postgresql"
+    order: list[int] = []  # of the parameters, where there are any
+
+    def new(column: str) -> str:
+        """The new value of the column."""
+        if staged:
+            return f"{STAGED}.{quote(column)}"
+        order.append(columns.index(column))
+        return "%s"
+
     sets = []
-    for name in names:
-        value = f"{STAGED}.{name}"
-        if digest := digests.get(name):
-            value = f"CASE WHEN {STAGED}.{digest} = {table}.{digest} THEN {table}.{name} ELSE {value} END"
-        sets.append(f"{name} = {value}")
-    update, where = f"UPDATE {table} SET {', '.join(sets)} FROM", f"WHERE {table}.{key} = {STAGED}.{key}"  # noqa: S608
-    if connection.vendor == "postgresql":
-        with _staged(connection, model, columns, rows), connection.cursor() as cursor:
-            cursor.execute(f"{update} {STAGED} {where}")
-            return int(cursor.rowcount)
-    row = f"(SELECT {', '.join(f'%s AS {quote(column)}' for column in columns)}) AS {STAGED}"
-    return _executemany(connection, f"{update} {row} {where}", model, columns, rows)
+    for column in columns[1:]:
+        value, digest = f"{table}.{quote(column)}", (unless_same or {}).get(column)
+        if digest:
+            value = f"CASE WHEN {table}.{quote(digest)} = {new(digest)} THEN {value} ELSE {new(column)} END"
+        sets.append(f"{quote(column)} = {value if digest else new(column)}")
+    source = f"FROM {STAGED}" if staged else ""
+    sql = f"UPDATE {table} SET {', '.join(sets)} {source} WHERE {table}.{quote(key)} = {new(key)}"  # noqa: S608
+    if not staged:
+        pick = itemgetter(*order)
+        return _executemany(connection, sql, model, pick(columns), [pick(row) for row in rows])
+    with _staged(connection, model, columns, rows), connection.cursor() as cursor:
+        cursor.execute(sql)
+        return int(cursor.rowcount)
 
 
 @contextmanager

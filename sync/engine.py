@@ -32,10 +32,11 @@ from sync.planning import (
     Plan,
     Snapshot,
     Stored,
+    content_columns,
     make_plan,
     parent_columns,
     place,
-    row_columns,
+    state_columns,
 )
 from sync.schemas import Item
 from tenants.models import Company
@@ -179,7 +180,7 @@ def _holds(model: type[Entity], plan: Plan, snapshot: Snapshot) -> bool:
 
     Parents are shared with other syncs, but kept from deletion and moves; changed rows are locked in guid order.
     """
-    if not (plan.inserts or plan.updates) or not connection.features.has_select_for_update:
+    if not (plan.inserts or plan.changed) or not connection.features.has_select_for_update:
         return True  # on SQLite a writing transaction is alone
     for level in LEVELS:
         guids = plan.leaning_on.get(level.kind.value)
@@ -202,12 +203,16 @@ def _parents_hold(level: type[Entity], guids: Collection[uuid.UUID], snapshot: S
 
 def _carry_out(model: type[Entity], plan: Plan, guids: Sequence[uuid.UUID], actor: Actor, now: datetime) -> None:
     soft_delete(plan.deletions)
-    if plan.parked:
-        model.objects.filter(guid__any_of=plan.parked).update(is_active=False, deleted_at=now)
-    columns = row_columns(model)
+    parked = model.all_objects.filter(guid__any_of=plan.parked)
+    if plan.parked:  # out of the way while the rows are written one by one
+        parked.update(is_active=False, deleted_at=now)
+    content, state = content_columns(model), state_columns(model)
     kept_pictures = {"picture": "picture_digest"} if issubclass(model, Pictured) else None
-    update_rows(model, columns[len(FIXED) :], plan.updates, unless_same=kept_pictures)
-    insert_rows(model, columns, plan.inserts)
+    update_rows(model, content, plan.updates, unless_same=kept_pictures)
+    update_rows(model, content + state, plan.rewrites, unless_same=kept_pictures)
+    insert_rows(model, content + state + FIXED, plan.inserts)
+    if plan.parked:
+        parked.update(is_active=True, deleted_at=None)
     _refuse(model, guids, f"{model.parents[-1]}_guid" if model.parents else "", carry_below(model, plan.moved, now=now))
     if plan.restored:
         _refuse(model, guids, "guid", restore(model, plan.restored, actor=actor, now=now))

@@ -94,8 +94,9 @@ class Plan:
     """What to do; with `faults`, nothing."""
 
     actions: list[Action] = field(default_factory=list)  # one per item
-    inserts: list[tuple[Any, ...]] = field(default_factory=list)  # in the order of row_columns()
-    updates: list[tuple[Any, ...]] = field(default_factory=list)  # in the order of row_columns(), less the FIXED
+    inserts: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state, FIXED
+    updates: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content
+    rewrites: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state
     deletions: list[Deletion] = field(default_factory=list)
     restored: dict[Guid, Guid] = field(default_factory=dict)  # guid -> the deletion to undo
     moved: list[Guid] = field(default_factory=list)
@@ -108,15 +109,15 @@ class Plan:
 FIXED = ("company_guid", "created_at", "created_in")  # once a row is there
 
 
-def row_columns(model: type[Entity]) -> tuple[str, ...]:
-    """The columns of a plan's rows."""
-    return (
-        *FIXED,
-        *("guid", "updated_at", "changed_in", "is_active", "deleted_at", "deletion_guid", "digest"),
-        *parent_columns(model),
-        *(("picture",) if issubclass(model, Pictured) else ()),
-        *content_of(model).names,
-    )
+def content_columns(model: type[Entity]) -> tuple[str, ...]:
+    """The columns that an update of the content sets, the key first."""
+    picture = ("picture",) if issubclass(model, Pictured) else ()
+    return ("guid", "updated_at", "changed_in", "digest", *picture, *content_of(model).names)
+
+
+def state_columns(model: type[Entity]) -> tuple[str, ...]:
+    """The columns of where a row is and whether it is active; most updates leave them, and their indexes, alone."""
+    return ("is_active", "deleted_at", "deletion_guid", *parent_columns(model))
 
 
 def make_plan(model: type[Entity], snapshot: Snapshot, *, actor: Actor, now: datetime) -> Plan:
@@ -164,12 +165,16 @@ class _Planner:
         self.plan.actions.append(action)
         if action is Action.UNCHANGED:
             return
-        head = self._head(guid, stored, active)
-        row = (*head, digest, *parents, *((item.get("picture"),) if self.pictured else ()), *values)
-        if stored is None:
-            self.plan.inserts.append((company, self.now, self.actor.run, *row))
-        else:
+        picture = (item.get("picture"),) if self.pictured else ()
+        row = (guid, self.now, self.actor.run, digest, *picture, *values)
+        if settled and action is Action.UPDATED:
             self.plan.updates.append(row)
+            return
+        row += (*self._state(stored, active), *parents)
+        if stored is None:
+            self.plan.inserts.append((*row, company, self.now, self.actor.run))
+        else:
+            self.plan.rewrites.append(row)
 
     def _is_identity_free(self, index: int, guid: Guid, company: Guid, stored: Stored | None) -> bool:
         first = self.seen.setdefault(guid, index)
@@ -239,14 +244,13 @@ class _Planner:
             return Action.DELETED
         return Action.UPDATED
 
-    def _head(self, guid: Guid, stored: Stored | None, active: bool) -> tuple[Any, ...]:
-        """guid, updated_at, changed_in, is_active, deleted_at, deletion."""
-        start = (guid, self.now, self.actor.run, active)
+    def _state(self, stored: Stored | None, active: bool) -> tuple[Any, ...]:
+        """is_active, deleted_at, deletion."""
         if active:
-            return (*start, None, None)
+            return True, None, None
         if stored is not None and not stored.is_active:
-            return (*start, stored.deleted_at, stored.deletion)
-        return (*start, self.now, self.plan.deletions[-1].guid)
+            return False, stored.deleted_at, stored.deletion
+        return False, self.now, self.plan.deletions[-1].guid
 
     def settle_piece_ids(self) -> None:
         """Faults for a piece_id that another active piece of the project has, after the batch.
