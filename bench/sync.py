@@ -1,7 +1,7 @@
 """The main job over HTTP beside its floor: typed decode, binary COPY, one upsert, and nothing else.
 
 `python -m bench.sync` measures on a PostgreSQL of its own, with fsync, and on SQLite; both sides of each ratio in
-turn, in one run. `--rows 1000000` fills the table first.
+turn, in one run. `--rows 1000000 5000000` goes on with as many rows in the table. Prints rows of a Markdown table.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def in_turn(works: Sequence[Work], rounds: int) -> list[float]:
 Line = tuple[str, str, str]  # what, measured, target
 
 
-def on_postgresql(rounds: int) -> Iterator[Line]:
+def on_postgresql(rounds: int, sizes: Sequence[int]) -> Iterator[Line]:
     from django.db import connection
 
     from bench.baselines import PostgresFloor, django_upsert, usual_stack
@@ -105,6 +105,8 @@ def on_postgresql(rounds: int) -> Iterator[Line]:
         yield "1000 changed, the usual stack", f"{usual:.0f} ms: {usual / changed:.0f}x ours", ">= 100x"
     yield from _many_clients(bodies, rounds)
     yield from _memory(bodies)
+    if sizes:
+        yield from _large_tables(bodies, rounds, sizes)
 
 
 def _line(what: str, ours: float, name: str, theirs: float, target: float) -> Line:
@@ -122,6 +124,33 @@ def _wal(work: Callable[[], object]) -> int:
         cursor.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", before)
         row: Any = cursor.fetchone()
     return int(row[0])
+
+
+def _large_tables(bodies: Bodies, rounds: int, sizes: Sequence[int]) -> Iterator[Line]:
+    """The same change with ever more rows of the same company in the table; full ones, as its own are."""
+    from django.db import connection
+
+    from bench.server import gunicorn
+    from pieces.models import Piece
+    from pieces.tests.copies import copies
+    from tenants.scope import every_company
+
+    def post(body: bytes) -> object:
+        return server.call("POST", "/api/v1/sync/pieces", bodies.key, body)
+
+    with gunicorn(workers=1) as server, every_company():
+        small, there = 0.0, Piece.all_objects.count()
+        for size in (10_000, *sizes):
+            if size > there:
+                row = Piece.objects.exclude(barcode=None).first()
+                copies(row, size - there, piece_id=f"'filler-{size}-' || n", barcode="'filler-' || n")
+                there = size
+            with connection.cursor() as cursor:
+                cursor.execute("VACUUM ANALYZE pieces_piece")
+            [changed] = in_turn([(post, bodies.changed)], rounds)
+            small = small or changed
+            target = "" if changed is small else "<= 1.3x"
+            yield f"1000 changed, {there:,} rows in the table", f"{changed:.1f} ms: {changed / small:.2f}x", target
 
 
 def _many_clients(bodies: Bodies, rounds: int) -> Iterator[Line]:
@@ -182,6 +211,7 @@ def on_sqlite(rounds: int, path: str) -> Iterator[Line]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rows", type=int, nargs="*", default=[], help="sizes of the table to go on with")
     options = parser.parse_args()
     url = os.environ.get("DATABASE_URL", "")
     if not url:
@@ -201,10 +231,10 @@ def main() -> int:
     lines = (
         on_sqlite(options.rounds, url.removeprefix("sqlite:///"))
         if url.startswith("sqlite")
-        else on_postgresql(options.rounds)
+        else on_postgresql(options.rounds, options.rows)
     )
     for what, measured, target in lines:
-        print(f"{what:54} {measured:50} {target}", flush=True)
+        print(f"| {what:54} | {measured:50} | {target:9} |", flush=True)
     return 0
 
 
