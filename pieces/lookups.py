@@ -29,8 +29,7 @@ class AnyOf(Lookup):
         column, params = self.process_lhs(compiler, connection)
         values = list(self._values())
         if values and isinstance(values[0], uuid.UUID):
-            # One string, of which the driver makes a parameter at once; for a list it would call a dumper per value.
-            return f"{column} = ANY(%s::uuid[])", [*params, f"{{{','.join([value.hex for value in values])}}}"]
+            return f"{column} = ANY(%s::uuid[])", [*params, _array(values)]
         return f"{column} = ANY(%s)", [*params, values]
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
@@ -42,6 +41,11 @@ class AnyOf(Lookup):
     def _values(self) -> Iterable[Any]:
         values: Iterable[Any] = self.rhs
         return values
+
+
+def _array(guids: Iterable[uuid.UUID]) -> str:
+    """An array as one string, of which the driver makes a parameter at once; for a list it calls a dumper per value."""
+    return f"{{{','.join([guid.hex for guid in guids])}}}"
 
 
 class PieceKeyIn(Func):
@@ -60,7 +64,7 @@ class PieceKeyIn(Func):
     ) -> tuple[str, list[Any]]:
         sql, params = self.as_sql(compiler, connection, template=self.postgresql)
         projects, piece_ids = zip(*self.keys, strict=True)
-        return sql, [*params, list(projects), list(piece_ids)]
+        return sql, [*params, _array(projects), list(piece_ids)]
 
     def as_sqlite(  # type: ignore[override]  # the stubs want no UUIDs or text among parameters
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any

@@ -51,10 +51,7 @@ class Outcome:
 
     guids: list[uuid.UUID]
     actions: list[Action]
-
-    @property
-    def counts(self) -> Counter[Action]:
-        return Counter(self.actions)
+    counts: Counter[Action]
 
 
 def synchronise(
@@ -82,7 +79,7 @@ def synchronise(
             if _holds(model, plan, snapshot):
                 _carry_out(model, plan, guids, actor, now)
                 transaction.set_rollback(dry_run)
-                return Outcome(guids, plan.actions)
+                return Outcome(guids, plan.actions, Counter(plan.actions))
     raise ConflictRetry
 
 
@@ -169,9 +166,10 @@ def _parents(model: type[Entity], named: Collection[Parents]) -> dict[str, dict[
 
 
 def _companies(items: Sequence[Item]) -> frozenset[uuid.UUID]:
+    own = current_scope().company
+    if own is not None:  # it exists, and the items are in it
+        return frozenset([own])
     named = frozenset(item["company_guid"] for item in items)
-    if current_scope().company is not None:  # the caller's own, which exists
-        return named
     return frozenset(Company.objects.filter(guid__any_of=list(named)).values_list("guid", flat=True))
 
 

@@ -49,9 +49,9 @@ class Receipt:
     def succeed(self, batch: Batch, outcome: Outcome, *, dry_run: bool) -> None:
         """Stores the receipt with the data, in the caller's transaction."""
         run, counts = self.run, outcome.counts
-        companies = {item["company_guid"] for item in batch.items}
-        if len(companies) == 1:  # and it exists, or the batch would have been refused
-            run.company_guid = companies.pop()
+        if run.company_guid is None:  # a SystemAdmin's: of its items' company, if they share one
+            companies = {item["company_guid"] for item in batch.items}
+            run.company_guid = companies.pop() if len(companies) == 1 else None
         run.inserted, run.updated = counts[Action.INSERTED], len(outcome.actions) - counts[Action.INSERTED]
         run.unchanged, run.restored = counts[Action.UNCHANGED], counts[Action.RESTORED]
         run.deleted, run.dry_run = counts[Action.DELETED], dry_run

@@ -75,5 +75,5 @@ def shown(value: object) -> str:
         return "an object"
     if isinstance(value, list):
         return "an array"
-    text = json.dumps(value, default=str, ensure_ascii=True)
+    text = json.dumps(value, default=str, ensure_ascii=True).replace("\\u2026", "…")
     return text if len(text) <= 200 else text[:200] + "…"
