@@ -25,8 +25,10 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = None
         if ApiKey.is_well_formed(text):
             key = ApiKey.objects.select_related("company").filter(digest=ApiKey.digest_of(text)).first()
-        if key is None or not key.is_usable(timezone.now()):
+        now = timezone.now()
+        if key is None or not key.is_usable(now):
             raise AuthenticationFailed("The API key is unknown, expired, revoked or of an inactive company.")
+        key.note_use(now)
         return key.as_caller(), key
 
     @staticmethod

@@ -4,21 +4,24 @@ These are not tenant-scoped themselves: credentials are looked up before anyone 
 """
 
 import hashlib
+import logging
 import secrets
 import uuid
 import zlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from string import ascii_letters, digits
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.db import models
+from django.db import OperationalError, models
 from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from tenants.caller import CAPABILITIES, Caller, KeyScope, Role
+
+logger = logging.getLogger(__name__)
 
 
 class GuidForeignKey(models.ForeignKey[Any, Any]):
@@ -116,6 +119,7 @@ class User(AbstractBaseUser):
 
 
 KEY_PREFIX = "rfk_"
+NOTED = timedelta(minutes=1)  # between two notes of a key's use
 _ALPHABET = digits + ascii_letters
 _SECRET_LENGTH = 32  # 32 characters of 62: 190 random bits
 _CHECKSUM_LENGTH = 6
@@ -144,6 +148,7 @@ class ApiKey(models.Model):
     description = models.CharField(max_length=255, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)  # to the minute
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     def __str__(self) -> str:
@@ -188,6 +193,16 @@ class ApiKey(models.Model):
     def is_usable(self, now: datetime) -> bool:
         """False once revoked or expired, or when the company has been switched off."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now) and self.company.is_active
+
+    def note_use(self, now: datetime) -> None:
+        """Writes down that the key is in use, at most once a minute; a busy database is no reason to refuse it."""
+        if self.last_used_at is not None and now - self.last_used_at < NOTED:
+            return
+        stale = Q(last_used_at=None) | Q(last_used_at__lte=now - NOTED)
+        try:
+            ApiKey.objects.filter(stale, guid=self.guid).update(last_used_at=now)
+        except OperationalError as error:
+            logger.warning("The use of API key %s was not noted: %s", self.guid, error)
 
     def as_caller(self) -> Caller:
         capabilities = frozenset().union(*(CAPABILITIES[scope] for scope in self.scopes.split()))

@@ -1,13 +1,13 @@
 """The staff's pages about how data came in: runs, charts, changes by hand; and the home page, which knows everything.
 
-Registers what rests on the receipts: the four levels with their history, and the keys with their last sync.
+Registers what rests on the receipts: the four levels with their history.
 """
 
 from django.contrib import admin
 
-from sync.admin import entities, keys, runs
+from sync.admin import entities, runs
 
 admin.site.index_title = "Home"
 admin.site.index_template = "sync/home.html"
 
-__all__ = ("entities", "keys", "runs")
+__all__ = ("entities", "runs")

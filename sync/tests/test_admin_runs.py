@@ -156,14 +156,6 @@ def test_runs_can_not_be_changed(staff: Client, company: Company, method: str) -
     assert SyncRun.across_companies.count() == 1
 
 
-def test_a_key_s_last_sync_is_told(staff: Client, sync: Sync, component: Component) -> None:
-    assert "none in 30 days" in text_of(staff.get("/admin/tenants/apikey/"))
-    sync("pieces", piece_item(component))
-    assert "none in 30 days" not in text_of(staff.get("/admin/tenants/apikey/"))
-    key = ApiKey.objects.get()
-    assert "none in 30 days" not in text_of(staff.get(f"/admin/tenants/apikey/{key.guid}/change/"))
-
-
 @pytest.mark.parametrize("path", [LIST, "/admin/", "/admin/tenants/apikey/"])
 @pytest.mark.parametrize("who", ["staff", "system_admin"])
 def test_pages_take_the_same_queries_for_1_and_for_40_runs(

@@ -1,8 +1,5 @@
-"""The staff's pages about who: companies, users, keys; and what all staff pages share.
+"""The staff's pages about who: companies, users, keys; and what all staff pages share."""
 
-The admin of keys is registered by sync.admin, which adds the last sync of each.
-"""
+from tenants.admin import companies, keys, users
 
-from tenants.admin import companies, users
-
-__all__ = ("companies", "users")
+__all__ = ("companies", "keys", "users")

@@ -1,6 +1,6 @@
 """API keys: made and shown once, rotated, revoked. sync.admin registers the list, with each key's last sync."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -97,6 +97,7 @@ def rotate_key(old: ApiKey, *, overlap: timedelta, expires_at: datetime | None, 
     return new, text
 
 
+@admin.register(ApiKey)
 class ApiKeyAdmin(StaffAdmin):
     list_display = ("name", "scopes", "state", "expires", "last_use", "created")
     list_display_links = ("name",)
@@ -129,21 +130,7 @@ class ApiKeyAdmin(StaffAdmin):
 
     @admin.display(description="Last use")
     def last_use(self, key: ApiKey) -> str:
-        return moment(getattr(key, "last_used_at", None))
-
-    def last_uses(self, keys: Sequence[ApiKey]) -> dict[str, datetime]:
-        """When each of these keys, by actor, was last used."""
-        raise NotImplementedError
-
-    def note_last_uses(self, keys: Sequence[ApiKey]) -> None:
-        uses = self.last_uses(keys)
-        for key in keys:
-            key.last_used_at = uses.get(key.as_caller().actor)  # type: ignore[attr-defined]
-
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        listed = super().get_changelist_instance(request)
-        self.note_last_uses(listed.result_list)
-        return listed
+        return moment(key.last_used_at) if key.last_used_at else "never"
 
     # --- what may be done ---
 
@@ -152,12 +139,6 @@ class ApiKeyAdmin(StaffAdmin):
 
     def get_list_display(self, request: HttpRequest) -> Iterable[str]:
         return self.list_display if current_scope().company else ("name", "company", *self.list_display[1:])
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> ApiKey | None:
-        key: ApiKey | None = super().get_object(request, object_id, from_field)
-        if key is not None:
-            self.note_last_uses([key])
-        return key
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return True

@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from django.utils import timezone
 from factory.declarations import Sequence, SubFactory
 from factory.django import DjangoModelFactory
 
@@ -37,5 +38,8 @@ class UserFactory(DjangoModelFactory[User]):
 
 
 def issue_key(company: Company, *scopes: str, **fields: Any) -> str:
-    """The text of a new API key, with both scopes unless told."""
-    return ApiKey.issue(company=company, scopes=scopes or KeyScope.values, **fields)[1]
+    """The text of a new API key, with both scopes unless told; just used, so that its use is not noted again."""
+    key, text = ApiKey.issue(company=company, scopes=scopes or KeyScope.values, **fields)
+    key.last_used_at = timezone.now()
+    key.save(update_fields=["last_used_at"])
+    return text

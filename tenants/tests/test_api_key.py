@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -126,3 +126,25 @@ def test_an_unknown_scope_is_never_issued(company: Company) -> None:
     with pytest.raises(ValueError, match="sync:delete"):
         issue_key(company, "sync:delete")
     assert not ApiKey.objects.exists()
+
+
+def test_the_use_of_a_key_is_noted_once_a_minute(api: Api, key: str) -> None:
+    def used(ago: timedelta | None) -> tuple[datetime | None, datetime | None]:
+        before = None if ago is None else timezone.now() - ago
+        ApiKey.objects.update(last_used_at=before)
+        assert api.with_key(key).get(PATH).status_code == 200
+        return before, ApiKey.objects.get().last_used_at
+
+    before, after = used(timedelta(seconds=30))
+    assert after == before
+    for ago in (None, timedelta(minutes=2)):
+        before, after = used(ago)
+        assert after is not None
+        assert before is None or after > before
+
+
+def test_a_refused_key_is_not_noted_as_used(api: Api, company: Company) -> None:
+    text = issue_key(company, expires_at=timezone.now() - timedelta(days=1))
+    ApiKey.objects.update(last_used_at=None)
+    assert api.with_key(text).get(PATH).status_code == 401
+    assert ApiKey.objects.get().last_used_at is None
