@@ -105,7 +105,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # with "database is locked"; WAL: readers do not wait for it.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 10,  # seconds; well below the 30 after which gunicorn gives a worker up
+        "timeout": 7,  # seconds; a request may wait thrice (key, data, receipt) before gunicorn gives up at 30
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;",
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -187,7 +187,7 @@ WHITENOISE_USE_FINDERS = True  # no collectstatic to forget, so no STATIC_ROOT t
 BEHIND_TLS = checked("BEHIND_TLS", boolean)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 if BEHIND_TLS:
-    SECURE_REDIRECT_EXEMPT = [r"^health$", r"^api/v1/health$"]  # probes come without a proxy
+    SECURE_REDIRECT_EXEMPT = [r"^health/?$", r"^api/v1/health/?$"]  # probes come without a proxy
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
