@@ -7,6 +7,7 @@ write.
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter, itemgetter
@@ -68,8 +69,7 @@ def synchronise(
     Raises Unprocessable with every fault of parents and identities; then nothing is written. With `dry_run`
     nothing is written either, after all the work has been done. (Contract, "Sync".)
     """
-
-    with transaction.atomic():  # a savepoint, for the sake of the dry run
+    with transaction.atomic() if dry_run else nullcontext():  # a savepoint to go back to
         for _ in range(MAX_LOOKS):
             guids = _guids(items, match_piece_id)
             snapshot = _take_snapshot(model, items, guids)
@@ -78,7 +78,8 @@ def synchronise(
                 raise Unprocessable(plan.faults)
             if _holds(model, plan, snapshot):
                 _carry_out(model, plan, guids, actor, now)
-                transaction.set_rollback(dry_run)
+                if dry_run:
+                    transaction.set_rollback(True)
                 return Outcome(guids, plan.actions, Counter(plan.actions))
     raise ConflictRetry
 
