@@ -8,16 +8,13 @@
 Both sides of a ratio are measured in turn, in one run; the figures are medians.
 """
 
-import http.client
 import json
 import os
-import socket
-import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from statistics import median
 
@@ -76,6 +73,7 @@ def _lists(project: uuid.UUID, key: str) -> float:
     import psycopg
     from django.db import connection
 
+    from bench.server import gunicorn
     from pieces.reading import SHORT_PIECE
 
     aggregate = f"""
@@ -84,10 +82,10 @@ def _lists(project: uuid.UUID, key: str) -> float:
             WHERE project_guid = %s AND is_active ORDER BY guid LIMIT 1000
         ) AS page"""
     connection.ensure_connection()
-    with _server() as port, closing(psycopg.connect(connection.connection.info.dsn, autocommit=True)) as database:
+    with gunicorn() as server, closing(psycopg.connect(connection.connection.info.dsn, autocommit=True)) as database:
 
         def ours() -> bytes:
-            return _get(port, f"/api/v1/pieces?project_guid={project}&limit=1000", key)
+            return server.call("GET", f"/api/v1/pieces?project_guid={project}&limit=1000", key)
 
         def theirs() -> str:
             row = database.execute(aggregate, [project]).fetchone()
@@ -102,36 +100,6 @@ def _lists(project: uuid.UUID, key: str) -> float:
         f"{ratio:.2f}x (target {TARGET_LIST}x)"
     )
     return ratio
-
-
-@contextmanager
-def _server() -> Iterator[int]:
-    """A gunicorn with one worker; its port."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"127.0.0.1:{port}", "--log-level", "error"]
-    server = subprocess.Popen(command)
-    try:
-        for _ in range(200):
-            try:
-                _get(port, "/health", "")
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _get(port: int, path: str, key: str) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    with closing(connection):
-        connection.request("GET", path, headers={"X-API-Key": key})
-        response = connection.getresponse()
-        body = response.read()
-    assert response.status == 200, body
-    return body
 
 
 def _in_turn(

@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
+
+import psutil
 
 
 class Server:
@@ -27,18 +28,9 @@ class Server:
         assert response.status == 200, answer[:2000]
         return answer
 
-    def workers(self) -> list[int]:
-        """The process ids of the workers (Linux)."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
-
     def memory(self) -> list[float]:
-        """Each worker's resident memory in MiB (Linux)."""
-        sizes = []
-        for pid in self.workers():
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-            sizes.append(int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024)
-        return sizes
+        """Each worker's resident memory in MiB."""
+        return [worker.memory_info().rss / 2**20 for worker in psutil.Process(self.pid).children()]
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Content:
 
 @cache
 def content_of(model: type[Entity]) -> Content:
-    relations = {"guid", "company_guid", "is_active", *(f"{name}_guid" for name in model.parents)}
+    relations = {"guid", "company_guid", "is_active", *model.parent_columns()}
     fields = [field for field in model.settable_fields() if field.attname not in relations]
     blank = {field.attname: field.get_default() if field.has_default() else None for field in fields}
     if issubclass(model, Pictured):

@@ -62,7 +62,7 @@ def soft_delete(deletions: Sequence[Deletion]) -> None:
     model = LEVELS_BY_KIND[deletions[0].kind]
     roots = {deletion.root_guid: deletion for deletion in deletions}
     for level in model.below():
-        for root, count in _count_below(level, model, roots).items():
+        for root, count in level.objects.counts_by(_link(level, model), roots).items():
             setattr(roots[root], level.plural, count)
     columns = [field.attname for field in Deletion._meta.concrete_fields]
     insert_rows(Deletion, columns, [tuple(getattr(deletion, name) for name in columns) for deletion in deletions])
@@ -76,12 +76,6 @@ def soft_delete(deletions: Sequence[Deletion]) -> None:
 def _link(level: type[Entity], root_model: type[Entity]) -> str:
     """The column by which rows of `level` name their root."""
     return "guid" if level is root_model else f"{root_model.kind.value}_guid"
-
-
-def _count_below(level: type[Entity], root_model: type[Entity], roots: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
-    link = _link(level, root_model)
-    rows = level.objects.filter(**{f"{link}__any_of": list(roots)}).order_by()
-    return dict(rows.values_list(link).annotate(Count("guid")))
 
 
 def _deletion_by(link: str, deletions: Sequence[Deletion]) -> Any:

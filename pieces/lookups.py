@@ -58,17 +58,19 @@ class PieceKeyIn(Func):
         "CROSS JOIN LATERAL (SELECT guid FROM pieces_piece WHERE is_active AND project_guid = key.project "
         "AND piece_id = key.id LIMIT 1) AS held))"
     )
-    sqlite = "(%(expressions)s) IN (SELECT value->>0, value->>1 FROM json_each(%%s))"
+    sqlite = (
+        "%(expressions)s IN (SELECT held.guid FROM json_each(%%s) AS key CROSS JOIN pieces_piece AS held "
+        "WHERE held.is_active AND held.project_guid = key.value->>0 AND held.piece_id = key.value->>1)"
+    )
 
     def __init__(self, keys: Sequence[tuple[uuid.UUID, str]]) -> None:
-        super().__init__(F("project_guid"), F("piece_id"))
+        super().__init__(F("guid"))
         self.keys = keys
 
     def as_postgresql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
     ) -> tuple[str, list[Any]]:
-        guid = Func(F("guid"), template=self.postgresql).resolve_expression(compiler.query)
-        sql, params = guid.as_sql(compiler, connection)
+        sql, params = self.as_sql(compiler, connection, template=self.postgresql)
         projects, piece_ids = zip(*self.keys, strict=True)
         return sql, [*params, _array(projects), list(piece_ids)]
 

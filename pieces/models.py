@@ -5,6 +5,7 @@ wire is its `attname`. Lengths are whole millimetres, angles whole degrees (cont
 """
 
 import uuid
+from functools import cache
 from typing import Any, ClassVar
 
 from django.db import models
@@ -147,6 +148,12 @@ class Entity(models.Model):
     def settable_fields(cls) -> list["models.Field[Any, Any]"]:
         """The fields that a sync may set."""
         return [field for field in cls.wire_fields() if field.attname not in READ_ONLY]
+
+    @classmethod
+    @cache
+    def parent_columns(cls) -> tuple[str, ...]:
+        """The columns of the foreign keys upwards, from the top."""
+        return tuple(f"{kind}_guid" for kind in cls.parents)
 
     @classmethod
     def below(cls) -> list[type["Entity"]]:

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import models
 
 from pieces.filters import DetailQuery
-from pieces.models import Entity, Piece
-from pieces.reading import columns_of
+from pieces.models import Entity
+from pieces.reading import columns_of, counted
 from ractory.api.openapi.answers import errors, header, success
 from ractory.api.openapi.operations import ApiSchema, Json, Operation, Part, path_parameter
 from ractory.api.openapi.query import query_parameter, query_parameters
@@ -44,19 +44,13 @@ def _as_read(column: "models.Field[Any, Any]") -> Json:
     raise TypeError(f"{type(column).__name__} has no form in an answer")
 
 
-def counted_below(model: type[Entity]) -> list[str]:
-    """The names of the counts that full objects have (pieces.reading.add_counts)."""
-    levels = (level for level in model.below() if level is Piece or level.parents[-1] == model.kind)
-    return [f"{level.kind.value}_count" for level in levels]
-
-
 @cache
 def entity_part(model: type[Entity], *, full: bool) -> Part:
     """The short object of lists, e.g. `PieceResponse`, or the full one, `PieceDetail`."""
     columns = {column.attname: column for column in model.wire_fields()}
     properties: Json = {name: as_read(columns[name]) for name in columns_of(model, full=full)}
     if full:
-        properties |= {name: {"type": "integer", "minimum": 0} for name in counted_below(model)}
+        properties |= {name: {"type": "integer", "minimum": 0} for name in counted(model)}
     name = f"{model.__name__}{'Detail' if full else 'Response'}"
     return Part(name, {"type": "object", "required": list(properties), "properties": properties})
 

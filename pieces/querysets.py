@@ -1,5 +1,6 @@
 """The querysets and managers of the four entities: soft deletion, and which rows a scope may see."""
 
+import uuid
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Self
 
@@ -109,8 +110,10 @@ class EntityQuerySet(BulkQuerySet):
     def active(self) -> Self:
         return self.filter(is_active=True)
 
-    def deleted(self) -> Self:
-        return self.filter(is_active=False)
+    def counts_by(self, column: str, guids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """How many rows have each of these guids in the column; without those that none has."""
+        rows = self.filter(**{f"{column}__any_of": list(guids)}).order_by()
+        return dict(rows.values_list(column).annotate(models.Count("guid")))
 
     def shared(self, *fields: str) -> list[tuple[Any, ...]]:
         """These fields of the rows, in guid order; the rows stay as they are until the transaction ends.

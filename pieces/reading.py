@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound, ParseError
 
 from pieces.models import LEVELS, Entity, Piece
@@ -80,17 +80,19 @@ def read_one(model: type[Entity], guid: uuid.UUID, *, include_inactive: bool) ->
     return item
 
 
+def counted(model: type[Entity]) -> dict[str, type[Entity]]:
+    """The counts that full objects have, `component_count` and so on: of the next level, and of pieces."""
+    levels = (level for level in model.below() if level is Piece or level.parents[-1] == model.kind)
+    return {f"{level.kind.value}_count": level for level in levels}
+
+
 def add_counts(model: type[Entity], items: Sequence[Shown]) -> None:
-    """Gives each item the numbers of its active descendants, `component_count` and so on; one query per level."""
-    link = f"{model.kind.value}_guid"
+    """Gives each item the numbers of its active descendants; one query per level."""
     guids = [uuid.UUID(str(item["guid"])) for item in items]
-    for level in model.below():
-        counts: dict[uuid.UUID, int] = {}
-        if guids and (level is Piece or level.parents[-1] == model.kind):
-            rows = level.objects.filter(**{f"{link}__any_of": guids}).order_by()
-            counts = dict(rows.values_list(link).annotate(Count("guid")))
-            for item, guid in zip(items, guids, strict=True):
-                item[f"{level.kind.value}_count"] = counts.get(guid, 0)
+    for name, level in counted(model).items() if guids else ():
+        counts = level.objects.counts_by(f"{model.kind.value}_guid", guids)
+        for item, guid in zip(items, guids, strict=True):
+            item[name] = counts.get(guid, 0)
 
 
 def check_parents(model: type[Entity], wanted: Mapping[str, Any], *, include_inactive: bool) -> None:
@@ -103,7 +105,7 @@ def check_parents(model: type[Entity], wanted: Mapping[str, Any], *, include_ina
         guid = wanted.get(f"{level.kind.value}_guid") if level.kind in model.parents else None
         if guid is None:
             continue
-        links = [f"{kind}_guid" for kind in level.parents]
+        links = level.parent_columns()
         rows = visible(level, include_inactive=include_inactive).filter(guid=guid)
         parent = rows.values("guid", *links).first()
         if parent is None:

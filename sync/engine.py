@@ -35,7 +35,6 @@ from sync.planning import (
     Stored,
     content_columns,
     make_plan,
-    parent_columns,
     place,
     state_columns,
 )
@@ -134,7 +133,7 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
         *("company_guid", "is_active", "deleted_at", "deletion_guid", "digest"),
         "picture_digest" if "picture_digest" in content else nothing,
         "piece_id" if model is Piece else nothing,
-        *parent_columns(model),
+        *model.parent_columns(),
         *missing,
     )
     end = len(columns) - len(missing)
@@ -160,7 +159,7 @@ def _parents(model: type[Entity], named: Collection[Parents]) -> dict[str, dict[
         parents[level.kind.value] = {
             guid: Parent(company, is_active, tuple(above))
             for guid, company, is_active, *above in rows.values_list(
-                "guid", "company_guid", "is_active", *parent_columns(level)
+                "guid", "company_guid", "is_active", *level.parent_columns()
             )
         }
     return parents
@@ -194,7 +193,7 @@ def _holds(model: type[Entity], plan: Plan, snapshot: Snapshot) -> bool:
 
 def _parents_hold(level: type[Entity], guids: Collection[uuid.UUID], snapshot: Snapshot) -> bool:
     rows = level.all_objects.filter(guid__any_of=list(guids))
-    locked = rows.shared("guid", "company_guid", "is_active", *parent_columns(level))
+    locked = rows.shared("guid", "company_guid", "is_active", *level.parent_columns())
     known = snapshot.parents[level.kind.value]
     now = {guid: Parent(company, is_active, tuple(above)) for guid, company, is_active, *above in locked}
     return now == {guid: known.get(guid) for guid in guids}

@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import cache
 from typing import Any, NamedTuple
 
 from pieces.content import Content, content_of, digest_of, hashed
@@ -66,7 +65,7 @@ class Placed(NamedTuple):
 def place(model: type[Entity], item: Item, guid: Guid, stored: Stored | None) -> Placed:
     """The parents are those that the item names, else those that the row has."""
     active = item.get("is_active") is not False
-    columns = parent_columns(model)
+    columns = model.parent_columns()
     if stored is None:
         return Placed(item, guid, None, tuple([item.get(column) for column in columns]), active, False)
     parents = tuple([item.get(column, kept) for column, kept in zip(columns, stored.parents, strict=True)])
@@ -82,11 +81,6 @@ class Snapshot:
     parents: Mapping[str, Mapping[Guid, Parent]]  # by kind, then guid; of items that are not settled
     holders: Mapping[PieceKey, Guid]  # the active pieces that have a piece_id which the batch wants
     companies: frozenset[Guid]  # those of the batch that exist
-
-
-@cache
-def parent_columns(model: type[Entity]) -> tuple[str, ...]:
-    return tuple(f"{kind}_guid" for kind in model.parents)
 
 
 @dataclass(slots=True)
@@ -117,7 +111,7 @@ def content_columns(model: type[Entity]) -> tuple[str, ...]:
 
 def state_columns(model: type[Entity]) -> tuple[str, ...]:
     """The columns of where a row is and whether it is active; most updates leave them, and their indexes, alone."""
-    return ("is_active", "deleted_at", "deletion_guid", *parent_columns(model))
+    return ("is_active", "deleted_at", "deletion_guid", *model.parent_columns())
 
 
 def make_plan(model: type[Entity], snapshot: Snapshot, *, actor: Actor, now: datetime) -> Plan:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,10 +34,6 @@ class Receipt:
             request_id=request_id,
             started_at=timezone.now(),
         )
-
-    @property
-    def guid(self) -> uuid.UUID:
-        return self.run.guid
 
     def take(self, batch: Batch) -> None:
         """Notes what came in."""

@@ -44,5 +44,5 @@ def groups_of(model: type[Entity]) -> tuple[Group, ...]:
 
 def content_fields(model: type[Entity]) -> "list[Field[object, object]]":
     """What a row says, apart from whose it is, where it hangs and its picture."""
-    apart = {"guid", "company_guid", "is_active", "picture", *(f"{name}_guid" for name in model.parents)}
+    apart = {"guid", "company_guid", "is_active", "picture", *model.parent_columns()}
     return [field for field in model.settable_fields() if field.attname not in apart]

@@ -50,7 +50,7 @@ def deletions_of(entity: Entity) -> list[Deletion]:
 
     Its parents are those of today: what happened below an earlier parent, before a move, is not told.
     """
-    above = [getattr(entity, f"{kind}_guid") for kind in entity.parents]
+    above = [getattr(entity, column) for column in entity.parent_columns()]
     roots = [entity.guid, *(guid for guid in above if guid)]
     rows = Deletion.objects.filter(root_guid__any_of=roots, created_at__gte=entity.created_at).order_by("-created_at")
     taken: list[Deletion] = []

@@ -122,8 +122,7 @@ def _given(value: Any) -> Any:
 def _item(row: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """The row's identity, its parents and what a batch may not leave out, and over these what is given."""
     needed = [field.attname for field in row.settable_fields() if not field.null and not field.has_default()]
-    parents = [f"{kind}_guid" for kind in row.parents]
-    kept = {name: getattr(row, name) for name in ("guid", *needed, *parents)}
+    kept = {name: getattr(row, name) for name in ("guid", *needed, *row.parent_columns())}
     return kept | dict(given)
 
 
