@@ -34,6 +34,7 @@ def insert_rows(
         with _staged(connection, model, columns, rows), connection.cursor() as cursor:
             # In the order of the key, so that two writers of the same rows wait in one order.
             key = quote(_field(model, "pk").attname)
+            # S608: identifiers of the models, quoted; values are parameters.
             cursor.execute(f"{into} SELECT * FROM {STAGED} ORDER BY {key} {on_conflict}")  # noqa: S608
     else:
         _executemany(connection, f"{into} VALUES ({_marks(columns)}) {on_conflict}", model, columns, rows)
@@ -73,6 +74,7 @@ def update_rows(
             value = f"CASE WHEN {table}.{quote(digest)} = {new(digest)} THEN {value} ELSE {new(column)} END"
         sets.append(f"{quote(column)} = {value if digest else new(column)}")
     source = f"FROM {STAGED}" if staged else ""
+    # S608: identifiers of the models, quoted; values are parameters.
     sql = f"UPDATE {table} SET {', '.join(sets)} {source} WHERE {table}.{quote(key)} = {new(key)}"  # noqa: S608
     if not staged:
         pick = itemgetter(*order)
@@ -91,6 +93,7 @@ def _staged(
     names = ", ".join(map(quote, columns))
     types = [(_field(model, name).db_type(connection) or "").partition("(")[0] for name in columns]
     with connection.cursor() as cursor:
+        # S608: identifiers of the models, quoted; values are parameters.
         source = f"SELECT {names} FROM {quote(model._meta.db_table)} WITH NO DATA"  # noqa: S608
         cursor.execute(f"CREATE TEMP TABLE {STAGED} ON COMMIT DROP AS {source}")
         copying = cursor.copy(f"COPY {STAGED} FROM STDIN (FORMAT BINARY)")

@@ -136,6 +136,7 @@ class EntityQuerySet(BulkQuerySet):
         rows = self.order_by("guid").select_for_update(no_key=True).values_list(VERSION)
         sql, params = rows.query.get_compiler(self.db).as_sql()
         with connections[self.db].cursor() as cursor:
+            # S608: around a statement that Django made.
             cursor.execute(f"SELECT string_agg(version, ' ') FROM ({sql}) AS locked(version)", params)  # noqa: S608
             row = cursor.fetchone()
         return (row and row[0]) or ""
