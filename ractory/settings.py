@@ -32,6 +32,16 @@ def boolean(name: str) -> bool:
     return {"true": True, "1": True, "": False, "false": False, "0": False}[env.str(name, default="").lower()]
 
 
+def count(default: int) -> Callable[[str], int]:
+    def read(name: str) -> int:
+        number: int = env.int(name, default=default)
+        if number < 0:
+            raise ValueError(number)
+        return number
+
+    return read
+
+
 def words(*default: str) -> Callable[[str], list[str]]:
     return lambda name: [word.strip() for word in env.list(name, default=default) if word.strip()]
 
@@ -191,6 +201,9 @@ if BEHIND_TLS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+
+# How many proxies in front append their peer to X-Forwarded-For (ractory.api.address). 0: the header is not believed.
+TRUSTED_PROXIES = checked("TRUSTED_PROXIES", count(0))
 
 # --- The staff's admin ------------------------------------------------------------------------
 
