@@ -3,6 +3,7 @@
 import uuid
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib.auth import authenticate
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
@@ -12,7 +13,7 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.settings import api_settings as jwt_settings
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from ractory.api.body import read_json_object
+from ractory.api.body import discard_body, read_json_object
 from ractory.api.errors import Fault, Unprocessable, shown
 from tenants.authentication import CHALLENGE, user_of
 from tenants.caller import Caller
@@ -74,6 +75,11 @@ class _PublicView(APIView):
         fields = kind(data=read_json_object(request._request, limit=MAX_CREDENTIALS))
         fields.is_valid(raise_exception=True)
         return dict(fields.validated_data)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response = super().handle_exception(exc)
+        discard_body(self.request._request, limit=settings.MAX_BODY_BYTES)
+        return response
 
     def get_authenticate_header(self, request: Request) -> str:
         return CHALLENGE

@@ -109,3 +109,18 @@ def test_a_body_without_an_end_is_a_413(send: Send) -> None:
     status, answer = send(post(in_chunks(b" " * 70_000, 8192), CHUNKED))
     assert status == 413
     assert '{"detail":"The body is larger than 65536 bytes."}' in answer
+
+
+@pytest.mark.parametrize("path", ["login", "refresh"])
+def test_a_client_that_is_still_sending_when_it_is_refused_gets_the_answer(send: Send, path: str) -> None:
+    """Not a connection that breaks: many clients write a whole request before they read."""
+    large, size = b" " * 20_000_000, "Content-Length: 20000000"
+    for request, expected in (
+        (post(large, size), 413),
+        (post(in_chunks(large, 100_000), CHUNKED), 413),
+        (post(large, size).replace(b"application/json", b"text/plain"), 415),
+        (post(large, size).replace(b"POST", b"PUT", 1), 405),
+    ):
+        status, answer = send(request.replace(b"/refresh", f"/{path}".encode(), 1))
+        assert status == expected
+        assert '{"detail":"' in answer
