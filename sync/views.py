@@ -17,10 +17,10 @@ from rest_framework.response import Response
 from pieces.deletion import Actor
 from pieces.models import LEVELS, Assembly, Component, Entity, Piece, Project
 from ractory.api.body import discard_body, read_json_body
-from ractory.api.errors import shown
+from ractory.api.errors import Unprocessable, shown
 from ractory.api.middleware import current_request_id
 from ractory.api.paging import Key, PageQuery
-from ractory.api.query import Flag, Moment, Query, Text
+from ractory.api.query import Flag, Guid, Moment, Query, Text
 from ractory.api.rendering import to_json
 from ractory.api.retry import in_transaction
 from sync.engine import Outcome, synchronise
@@ -41,6 +41,7 @@ MAX_IGNORED_HEADER = 4000  # characters
 class SyncQuery(Query):
     """The options of a sync."""
 
+    company_guid = Guid(required=False)  # acted on by tenants.views
     dry_run = Flag()
     match = Text()
 
@@ -68,6 +69,13 @@ class SyncView(TenantView):
         if isinstance(request.user, Caller) and request.method == "POST":
             self.receipt = Receipt(self.model, request.user, current_request_id.get())
 
+    def company_named(self, request: Request) -> uuid.UUID | None:
+        """One that is no UUID is told with the other faults of the query, after those of the body's form."""
+        try:
+            return super().company_named(request)
+        except Unprocessable:
+            return None
+
     def handle_exception(self, exc: Exception) -> Response:
         """A refusal has a receipt too; whoever is not known gets none."""
         response = super().handle_exception(exc)
@@ -81,7 +89,7 @@ class SyncView(TenantView):
         prefer = preferences(request.headers.get("Prefer", ""))
         strict = prefer.get("handling") == "strict"
         query = SyncQuery(request.query_params, self.model)
-        faults = [*query.faults(), *(query.unknown(known="company_guid") if strict else ())]
+        faults = [*query.faults(), *(query.unknown() if strict else ())]
         batch = parse(self.model, raw, strict=strict, faults=faults)
         self.receipt.take(batch)
         self._refuse_foreign_companies(batch.checked())

@@ -36,25 +36,29 @@ class TenantView(APIView):
         if request.method not in self.allowed_methods:  # whose query nobody knows
             self.http_method_not_allowed(request)
         self.check_query(request)
-        enter(scope_of(caller_of(request), request.query_params.get("company_guid")))
+        enter(scope_of(caller_of(request), self.company_named(request)))
 
     def check_query(self, request: Request) -> None:
         """For endpoints that have parameters: raises 422 with every fault of theirs, `company_guid` included."""
 
+    def company_named(self, request: Request) -> uuid.UUID | None:
+        """The `company_guid` of the query string. Raises 422 if it is none."""
+        text = request.query_params.get("company_guid")
+        try:
+            return None if text is None else uuid.UUID(text)
+        except ValueError as error:
+            fault = Fault(("query", "company_guid"), f"Not a UUID: {shown(text)}", "uuid_parsing")
+            raise Unprocessable([fault]) from error
 
-def scope_of(caller: Caller, company_guid: str | None) -> Scope:
+
+def scope_of(caller: Caller, named: uuid.UUID | None) -> Scope:
     """The companies a request may see: the caller's own; for a SystemAdmin all, or the one named.
 
-    Raises 422 for a `company_guid` that is none, 403 for a foreign one, 404 for one that does not exist.
+    Raises 403 for a foreign one, 404 for one that does not exist.
     """
     own = Scope(caller.company)
-    if company_guid is None:
+    if named is None:
         return own
-    try:
-        named = uuid.UUID(company_guid)
-    except ValueError as error:
-        loc = ("query", "company_guid")
-        raise Unprocessable([Fault(loc, f"Not a UUID: {shown(company_guid)}", "uuid_parsing")]) from error
     if not own.covers(named):
         raise PermissionDenied(f"Company {named} is not yours.")
     if caller.sees_every_company and not Company.objects.filter(guid=named).exists():

@@ -99,9 +99,9 @@ class Query(forms.Form):
             for error in errors
         ]
 
-    def unknown(self, *, known: str) -> list[Fault]:
+    def unknown(self) -> list[Fault]:
         """Parameters of other names: with a typing error an option would be passed over in silence."""
-        names = self.data.keys() - self.fields.keys() - {known}
+        names = self.data.keys() - self.fields.keys()
         return [Fault(("query", name), f"Unknown parameter {shown(name)}", "extra_forbidden") for name in sorted(names)]
 
     def checked(self) -> dict[str, Any]:

@@ -190,6 +190,16 @@ def test_a_bad_option_is_422(sync: Sync, component: Component, query: str, place
     assert faults(sync("pieces", piece_item(component), query=f"?{query}")) == [(place,)]
 
 
+def test_a_malformed_company_guid_is_told_after_what_is_wrong_with_the_body_s_form(api: Api, key: str) -> None:
+    api.with_key(key)
+    path = f"{PIECES}?company_guid=x"
+    with override_settings(MAX_BODY_BYTES=100):
+        assert api.post_raw(path, b"x" * 101, content_type="text/plain").status_code == 415
+        assert api.post_raw(path, b"x" * 101).status_code == 413
+    assert api.post_raw(path, b"x").status_code == 400
+    assert faults(api.post_raw(path, b'{"pieces": [{}]}'))[0] == ("company_guid",)
+
+
 def test_only_pieces_are_matched_by_piece_id(sync: Sync, company: Company) -> None:
     item = {"code": "P", "company_guid": company.guid}
     assert faults(sync("projects", item, query="?match=piece_id")) == [("match",)]
