@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -104,10 +104,24 @@ TEMPLATES = [
 
 # --- Database ---------------------------------------------------------------------------------
 
-DATABASE = checked("DATABASE_URL", lambda name: env.db(name, default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))
-if "ENGINE" not in DATABASE:
-    raise ImproperlyConfigured("DATABASE_URL is neither sqlite:///… nor postgres://…")
-DATABASES = {"default": DATABASE}
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """The database that the variable names. Errors do not repeat it: it may hold a password."""
+    url = env.str(name, default=default)
+    if url.partition("://")[0] not in ("sqlite", "postgres", "postgresql"):
+        raise ImproperlyConfigured(f"{name} is neither sqlite:///… nor postgres://…")
+    try:
+        config: dict[str, Any] = env.db_url_config(url)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{name} is not understood: write postgres://user:password@host:5432/name"
+        ) from error
+    if not config["NAME"] or url in ("sqlite://", "sqlite:///"):  # these would be in memory, and gone with the process
+        raise ImproperlyConfigured(f"{name} names no database: {url.partition('://')[0]}://…/name")
+    return config
+
+
+DATABASES = {"default": database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
