@@ -4,11 +4,13 @@
 """
 
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.log import log_response
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import ValidationError
@@ -19,12 +21,26 @@ from ractory.api.errors import Fault, Unavailable, Unprocessable, listed
 
 logger = logging.getLogger(__name__)
 
+NO_DATABASE = (InterfaceError, OperationalError)
+NO_DATABASE_PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not available</title></head>
+<body>
+<h1>The database does not answer</h1>
+<p>This page can't be shown now, and what was just sent has not been saved. Try again in a few seconds.</p>
+<p>If it stays like this, tell whoever runs the server.</p>
+</body>
+</html>
+"""
+
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's handler, with this API's envelope; None (an unknown exception) becomes Django's 500."""
-    if isinstance(exc, InterfaceError | OperationalError):
-        logger.error("The database does not answer", exc_info=exc)
-        exc = Unavailable()
+    if isinstance(exc, NO_DATABASE):
+        response = exception_handler(Unavailable(), context)
+        # By Django's own function, which notes on the response that it has been logged.
+        log_response("The database does not answer", response=response, logger=logger, exception=exc)
+        return response
     if isinstance(exc, Unprocessable):
         return Response({"detail": exc.faults}, status=exc.status_code)
     if isinstance(exc, ValidationError):
@@ -67,4 +83,10 @@ def unknown(request: HttpRequest, unknown: str) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """What nothing else has caught; Django calls it while it handles the exception, and logs it."""
+    if isinstance(sys.exception(), NO_DATABASE):
+        page = HttpResponse(NO_DATABASE_PAGE, status=Unavailable.status_code)
+        response = _plain(request, Unavailable.status_code, Unavailable.default_detail, page)
+        response.headers["Retry-After"] = str(Unavailable.wait)
+        return response
     return _plain(request, 500, "Internal server error.", defaults.server_error(request))
