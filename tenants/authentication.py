@@ -1,5 +1,7 @@
 """Proving who calls: an API key in either of two headers, or a JWT (contract, "Conventions")."""
 
+import logging
+
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -9,9 +11,14 @@ from rest_framework_simplejwt.settings import api_settings as jwt_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
+from ractory.api.address import client_address
 from tenants.caller import Caller
 from tenants.models import ApiKey, User
 
+logger = logging.getLogger(__name__)
+
+# The same for all: whoever tries a stolen key from elsewhere must not learn that it is a good one.
+KEY_REFUSED = "The API key is unknown, expired, revoked, of an inactive company, or not for use from this address."
 CHALLENGE = 'Bearer realm="ractory", ApiKey realm="ractory"'
 
 
@@ -22,12 +29,13 @@ class ApiKeyAuthentication(BaseAuthentication):
         text = self._text(request)
         if text is None:
             return None
-        key = None
-        if ApiKey.is_well_formed(text):
-            key = ApiKey.objects.select_related("company").filter(digest=ApiKey.digest_of(text)).first()
-        now = timezone.now()
+        key, now = ApiKey.found(text), timezone.now()
         if key is None or not key.is_usable(now):
-            raise AuthenticationFailed("The API key is unknown, expired, revoked or of an inactive company.")
+            raise AuthenticationFailed(KEY_REFUSED)
+        address = client_address(request._request)
+        if not key.admits(address):
+            logger.warning("API key %s was used from %s, which is in none of its networks", key.guid, address)
+            raise AuthenticationFailed(KEY_REFUSED)
         key.note_use(now)
         return key.as_caller(), key
 

@@ -17,9 +17,12 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import OperationalError, models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from uuid_utils.compat import uuid7
 
+from ractory.api.address import Address
 from tenants.caller import CAPABILITIES, Caller, KeyScope, Role
+from tenants.networks import MAX_LENGTH, networks_in
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +148,7 @@ class ApiKey(models.Model):
     company_guid: uuid.UUID
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scopes = models.CharField(max_length=100)  # sorted, separated by a space
+    networks = models.CharField(max_length=MAX_LENGTH, blank=True)  # CIDR, separated by a space
     description = models.CharField(max_length=255, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -160,10 +164,14 @@ class ApiKey(models.Model):
         *,
         company: Company,
         scopes: Iterable[str],
+        networks: str = "",
         description: str = "",
         expires_at: datetime | None = None,
     ) -> tuple["ApiKey", str]:
-        """Stores a new key and returns it with its text, which can't be had again."""
+        """Stores a new key and returns it with its text, which can't be had again.
+
+        Raises ValueError for an unknown scope, or a network that is none.
+        """
         secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
         text = KEY_PREFIX + secret + _checksum(secret)
         joined = " ".join(sorted(KeyScope(scope) for scope in set(scopes)))
@@ -171,6 +179,7 @@ class ApiKey(models.Model):
             company=company,
             digest=cls.digest_of(text),
             scopes=joined,
+            networks=" ".join(map(str, networks_in(networks))),
             description=description,
             expires_at=expires_at,
         )
@@ -187,8 +196,40 @@ class ApiKey(models.Model):
             text.startswith(KEY_PREFIX)
             and len(secret) == _SECRET_LENGTH
             and text.isascii()
-            and checksum == _checksum(secret)
+            and constant_time_compare(checksum, _checksum(secret))
         )
+
+    @classmethod
+    def found(cls, text: str) -> "ApiKey | None":
+        """The key with this text, and its company, by one look into an index; a typo costs no query."""
+        if not cls.is_well_formed(text):
+            return None
+        digest = cls.digest_of(text)
+        key = cls.objects.select_related("company").filter(digest=digest).first()
+        # The index has found it; this holds whatever the database takes for equal.
+        return key if key is not None and constant_time_compare(key.digest, digest) else None
+
+    def rotate(self, *, overlap: timedelta, expires_at: datetime | None, now: datetime) -> tuple["ApiKey", str]:
+        """A new key like this one, and its text. This one is revoked, or expires after the overlap if not before."""
+        new, text = ApiKey.issue(
+            company=self.company,
+            scopes=self.scopes.split(),
+            networks=self.networks,
+            description=self.description,
+            expires_at=expires_at,
+        )
+        if overlap:
+            self.expires_at = min(self.expires_at or now + overlap, now + overlap)
+        else:
+            self.revoked_at = now
+        self.save(update_fields=["expires_at", "revoked_at"])
+        return new, text
+
+    def admits(self, address: Address | None) -> bool:
+        """Whether the key may be used from there. A key without networks may be used from anywhere."""
+        if not self.networks:
+            return True
+        return address is not None and any(address in network for network in networks_in(self.networks))
 
     def is_usable(self, now: datetime) -> bool:
         """False once revoked or expired, or when the company has been switched off."""

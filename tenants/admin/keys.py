@@ -17,6 +17,7 @@ from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
@@ -24,11 +25,11 @@ from tenants.admin.shown import badge, moment
 from tenants.admin.staff import StaffAdmin, of_company
 from tenants.caller import KeyScope
 from tenants.models import ApiKey, Company
+from tenants.networks import MAX_LENGTH, networks_in
 from tenants.scope import current_scope
 
 SCOPES = ((KeyScope.SYNC_READ, "sync:read – read everything"), (KeyScope.SYNC_WRITE, "sync:write – read and write"))
 OVERLAPS = {"0": "at once", "1": "in an hour", "24": "in a day", "168": "in a week"}  # hours
-ON_FORM = ("description", "scopes", "last_day")
 
 
 class ExpiryForm(forms.Form):
@@ -53,7 +54,38 @@ class ExpiryForm(forms.Form):
         return datetime.combine(day + timedelta(days=1), time(), UTC) if day else None
 
 
-class NewKeyForm(ExpiryForm):
+class NetworksForm(forms.Form):
+    """Where a key may be used from."""
+
+    networks = forms.CharField(
+        label="Only from these networks",
+        required=False,
+        max_length=2 * MAX_LENGTH,
+        help_text="Addresses or networks (CIDR), one a line: 192.0.2.0/24, 2001:db8::/32. Empty: anywhere.",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+
+    def clean_networks(self) -> str:
+        try:
+            return " ".join(map(str, networks_in(self.cleaned_data["networks"])))
+        except ValueError as error:
+            said = f"{error}."
+            raise forms.ValidationError(said[0].upper() + said[1:]) from error
+
+
+class KeyForm(NetworksForm, forms.ModelForm):  # type: ignore[type-arg]  # it is generic for mypy only
+    """What can be changed of a key later on."""
+
+    class Meta:
+        model = ApiKey
+        fields = ("description", "networks")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["networks"] = self.instance.networks.replace(" ", "\n")
+
+
+class NewKeyForm(NetworksForm, ExpiryForm):
     description = forms.CharField(
         label="What is it for?", max_length=255, widget=UnfoldAdminTextInputWidget(attrs={"autofocus": True})
     )
@@ -61,7 +93,7 @@ class NewKeyForm(ExpiryForm):
         label="It may", choices=SCOPES, initial=list(KeyScope.values), widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
     company = forms.ModelChoiceField(queryset=Company.objects.none(), widget=UnfoldAdminSelectWidget)
-    field_order = ("company", "description", "scopes", "last_day")
+    field_order = ("company", "description", "scopes", "last_day", "networks")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -84,19 +116,6 @@ class RotateForm(ExpiryForm):
     field_order = ("overlap", "last_day")
 
 
-def rotate_key(old: ApiKey, *, overlap: timedelta, expires_at: datetime | None, now: datetime) -> tuple[ApiKey, str]:
-    """A new key with the scopes of `old`, and its text; `old` is revoked, or expires after the overlap."""
-    new, text = ApiKey.issue(
-        company=old.company, scopes=old.scopes.split(), description=old.description, expires_at=expires_at
-    )
-    if overlap:
-        old.expires_at = min(old.expires_at or now + overlap, now + overlap)
-    else:
-        old.revoked_at = now
-    old.save(update_fields=["expires_at", "revoked_at"])
-    return new, text
-
-
 @admin.register(ApiKey)
 class ApiKeyAdmin(StaffAdmin):
     list_display = ("name", "scopes", "state", "expires", "last_use", "created")
@@ -104,8 +123,9 @@ class ApiKeyAdmin(StaffAdmin):
     ordering = ("-guid",)
     search_fields = ("description",)
     search_help_text = "Part of a description"
-    fields = ("description", "guid", "company", "scopes", "state", "expires", "last_use", "created")
-    readonly_fields = fields[1:]
+    form = KeyForm
+    fields = ("description", "networks", "guid", "company", "scopes", "state", "expires", "last_use", "created")
+    readonly_fields = fields[2:]
     actions_detail = ("rotate", "revoke")
 
     # --- what is seen ---
@@ -154,6 +174,7 @@ class ApiKeyAdmin(StaffAdmin):
             key, text = ApiKey.issue(
                 company=form.chosen_company,
                 scopes=form.cleaned_data["scopes"],
+                networks=form.cleaned_data["networks"],
                 description=form.cleaned_data["description"],
                 expires_at=form.expires_at,
             )
@@ -170,7 +191,7 @@ class ApiKeyAdmin(StaffAdmin):
                 title = f"Rotate {key}"
                 return self.page(request, "tenants/key_form.html", title=title, form=form, key=key, button="Rotate key")
             overlap = timedelta(hours=int(form.cleaned_data["overlap"]))
-            new, text = rotate_key(key, overlap=overlap, expires_at=form.expires_at, now=timezone.now())
+            new, text = key.rotate(overlap=overlap, expires_at=form.expires_at, now=timezone.now())
             self.log_change(request, key, f"Rotated: {new.guid} takes its place.")
             self.log_addition(request, new, f"Created in place of {key.guid}.")
         return self.issued(request, new, text, old=key)

@@ -74,6 +74,8 @@ def test_a_key_lasts_to_the_end_of_its_last_day(staff: Client) -> None:
         ({"scopes": ["sync:everything"]}, "not one of the available choices"),
         ({"last_day": "2020-01-01"}, "This day is over."),
         ({"description": "x" * 256}, "at most 255 characters"),
+        ({"networks": "192.0.2.0/24\nfactory"}, "Not an address or network: 'factory'"),
+        ({"networks": "192.0.2.1/24"}, "the network is 192.0.2.0/24."),
     ],
 )
 def test_a_bad_form_makes_no_key(staff: Client, fields: dict[str, Any], said: str) -> None:
@@ -151,3 +153,20 @@ def test_a_description_can_be_changed_scopes_can_not(staff: Client, company: Com
     staff.post(f"{LIST}{key.guid}/change/", {"description": "Saw 3", "scopes": "sync:write"})
     key.refresh_from_db()
     assert (key.description, key.scopes) == ("Saw 3", "sync:read")
+
+
+def test_networks_are_given_changed_and_kept_by_a_rotation(staff: Client) -> None:
+    text = text_in(staff.post(ADD, form(networks="127.0.0.0/8\r\n2001:db8::/32")))
+    key = ApiKey.objects.get()
+    assert (key.networks, status_of(text)) == ("127.0.0.0/8 2001:db8::/32", 200)
+    page = staff.get(f"{LIST}{key.guid}/change/").content.decode()
+    assert "127.0.0.0/8\n2001:db8::/32</textarea>" in page
+    change = {"description": "Saw 2", "networks": "192.0.2.0/24"}
+    assert staff.post(f"{LIST}{key.guid}/change/", change).status_code == 302
+    key.refresh_from_db()
+    assert (key.networks, key.scopes, status_of(text)) == ("192.0.2.0/24", "sync:read", 401)
+    assert "the network is" in text_of(staff.post(f"{LIST}{key.guid}/change/", change | {"networks": "192.0.2.1/24"}))
+    staff.post(f"{LIST}{key.guid}/rotate/", {"overlap": "24"})
+    assert set(ApiKey.objects.values_list("networks", flat=True)) == {"192.0.2.0/24"}
+    ApiKey.objects.update(revoked_at=timezone.now())
+    assert "192.0.2.0/24" in text_of(staff.get(f"{LIST}{key.guid}/change/"))

@@ -26,7 +26,8 @@ def me(api: Api, **headers: str) -> Any:
 
 def refused(response: Any) -> None:
     assert response.status_code == 401
-    assert response.json() == {"detail": "The API key is unknown, expired, revoked or of an inactive company."}
+    detail = "The API key is unknown, expired, revoked, of an inactive company, or not for use from this address."
+    assert response.json() == {"detail": detail}
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="ractory", ApiKey realm="ractory"'
 
 

@@ -39,6 +39,12 @@ def test_description_and_expiry_are_stored(manage: Manage, company: Company) -> 
         assert (key.description, key.expires_at) == ("Line 4", stored)
 
 
+def test_networks_are_stored_as_the_key_is_held_to_them(manage: Manage, company: Company) -> None:
+    common = ("create_api_key", "--company", company.guid, "--scopes", "sync:read")
+    manage(*common, "--networks", "192.0.2.7, 2001:DB8::/32")
+    assert ApiKey.objects.get().networks == "192.0.2.7/32 2001:db8::/32"
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -50,6 +56,7 @@ def test_description_and_expiry_are_stored(manage: Manage, company: Company) -> 
         (["--scopes", "sync:read", "--expires", "0001-01-01T00:00+14:00"], "'0001-01-01T00:00+14:00'"),
         (["--scopes", "sync:read", "--description", "x" * 256], "a key's description has at most 255 characters"),
         (["--scopes", "sync:read", "--description", "\udcff"], "not plain text: '\\udcff'"),
+        (["--scopes", "sync:read", "--networks", "192.0.2.1/24"], "the network is 192.0.2.0/24"),
         ([], "the following arguments are required: --scopes"),
     ],
 )

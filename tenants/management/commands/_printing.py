@@ -3,6 +3,7 @@
 import json
 import uuid
 from argparse import ArgumentTypeError
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -22,6 +23,14 @@ def text(value: str) -> str:
     if "\0" in value or not value.isprintable():
         raise ArgumentTypeError(f"not plain text: {value!r}")
     return value
+
+
+def moment(text: str) -> datetime:
+    try:
+        parsed = datetime.fromisoformat(text)
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ArgumentTypeError(f"not an ISO 8601 date or time: {text!r}") from error
 
 
 def company_of(company_guid: uuid.UUID) -> Company:

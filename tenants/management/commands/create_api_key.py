@@ -1,12 +1,12 @@
 from argparse import ArgumentTypeError
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from tenants.caller import KeyScope
-from tenants.management.commands._printing import PrintingCommand, company_of, guid, text
+from tenants.management.commands._printing import PrintingCommand, company_of, guid, moment, text
 from tenants.models import ApiKey
+from tenants.networks import networks_in
 
 
 def scopes(text: str) -> list[str]:
@@ -17,12 +17,12 @@ def scopes(text: str) -> list[str]:
     return given
 
 
-def moment(text: str) -> datetime:
+def networks(text: str) -> str:
     try:
-        parsed = datetime.fromisoformat(text)
-        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ArgumentTypeError(f"not an ISO 8601 date or time: {text!r}") from error
+        networks_in(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+    return text
 
 
 class Command(PrintingCommand):
@@ -35,12 +35,16 @@ class Command(PrintingCommand):
         parser.add_argument("--description", type=text, default="")
         parser.add_argument("--expires", type=moment, metavar="DATE", help="ISO 8601; a bare date means 00:00 UTC")
 
+        help = "where it may be used from, CIDR: 192.0.2.0/24,2001:db8::/32; anywhere otherwise"
+        parser.add_argument("--networks", type=networks, default="", metavar="LIST", help=help)
+
     def handle(self, *args: Any, **options: Any) -> None:
         if len(options["description"]) > 255:
             raise CommandError("a key's description has at most 255 characters")
         key, text = ApiKey.issue(
             company=company_of(options["company"]),
             scopes=options["scopes"],
+            networks=options["networks"],
             description=options["description"],
             expires_at=options["expires"],
         )
