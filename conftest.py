@@ -3,8 +3,11 @@
 
 import os
 
+from bench.server import UNLIMITED
+
 for name in ("DEBUG", "BEHIND_TLS", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "MAX_BODY_BYTES", "TRUSTED_PROXIES"):
     os.environ.pop(name, None)  # a developer's own settings are not the tests'
+os.environ |= UNLIMITED
 os.environ["SECRET_KEY"] = "tests-only-Wq3vN8xTz6LkR1mYc5HdJ0sGfB9aUeP2iKoQ7rVt4XnZyMw"  # noqa: S105
 os.environ["DJANGO_SETTINGS_MODULE"] = "ractory.settings"
 

@@ -81,7 +81,7 @@ class EntitySchema(ApiSchema):
             parameters=query_parameters(self.view.filterset_class({}).form.fields),
             answers={
                 200: success("Short objects, or full ones with `detail=true`.", {"anyOf": [full, short]}, LINK, TOTAL),
-                **errors(400, 401, 403, 404, 422, 503),
+                **errors(400, 401, 403, 404, 422, 429, 503),
             },
         )
 
@@ -93,7 +93,7 @@ class EntitySchema(ApiSchema):
             parameters=[_guid_of(model), *query_parameters(DetailQuery.base_fields)],
             answers={
                 200: success("The full object.", entity_part(model, full=True)),
-                **errors(400, 401, 403, 404, 422, 503),
+                **errors(400, 401, 403, 404, 422, 429, 503),
             },
         )
 
@@ -104,7 +104,7 @@ class EntitySchema(ApiSchema):
             summary=f"Soft-delete one {model.kind.value}",
             description="Everything active below it goes along.",
             parameters=[_guid_of(model), _company()],
-            answers={204: success("It is deleted.", None), **errors(400, 401, 403, 404, 409, 422, 503)},
+            answers={204: success("It is deleted.", None), **errors(400, 401, 403, 404, 409, 422, 429, 503)},
         )
 
     def _restore(self, model: type[Entity]) -> Operation:
@@ -114,7 +114,7 @@ class EntitySchema(ApiSchema):
             summary=f"Restore one {model.kind.value}",
             description="It comes back with what that same deletion took; what had been deleted before stays deleted.",
             parameters=[_guid_of(model), _company()],
-            answers={204: success("It is back.", None), **errors(400, 401, 403, 404, 409, 422, 503)},
+            answers={204: success("It is back.", None), **errors(400, 401, 403, 404, 409, 422, 429, 503)},
         )
 
 

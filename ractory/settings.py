@@ -1,6 +1,7 @@
 """Settings, from the environment (contract, "Running"). docs/operations.md lists every variable."""
 
 import os
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -44,6 +45,22 @@ def count(default: int) -> Callable[[str], int]:
 
 def words(*default: str) -> Callable[[str], list[str]]:
     return lambda name: [word.strip() for word in env.list(name, default=default) if word.strip()]
+
+
+def rate(default: str) -> Callable[[str], tuple[int, int] | None]:
+    """How many in how many seconds, written as `6000/minute` or `20/15 minutes`; None for `off` or 0."""
+
+    def read(name: str) -> tuple[int, int] | None:
+        text = env.str(name, default="").strip().lower() or default
+        if text in ("off", "0"):
+            return None
+        found = re.fullmatch(r"([1-9][0-9]{0,11})/(?:([1-9][0-9]{0,3}) )?(second|minute|hour|day)s?", text)
+        if found is None:
+            raise ValueError(text)
+        unit = {"second": 1, "minute": 60, "hour": 3600, "day": 24 * 3600}[found[3]]
+        return int(found[1]), int(found[2] or 1) * unit
+
+    return read
 
 
 DEBUG = checked("DEBUG", boolean)
@@ -158,6 +175,7 @@ REST_FRAMEWORK = {
         "tenants.authentication.JwtAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["tenants.permissions.Nobody"],
+    "DEFAULT_THROTTLE_CLASSES": ["tenants.throttling.RequestThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["ractory.api.rendering.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ractory.api.body.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ractory.api.rendering.AlwaysJson",
@@ -167,6 +185,14 @@ REST_FRAMEWORK = {
 }
 # Bytes of a request's body, as sent and as unpacked. 1000 full pieces are 2 MB without pictures.
 MAX_BODY_BYTES = checked("MAX_BODY_BYTES", lambda name: env.int(name, default=32 * 1024 * 1024))
+
+# What a key or a user, and what all of a company together, may ask for and send. Where there is one lock for all
+# writers, reading would have to wait for it in order to be counted.
+_throttled = not DEBUG and DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3"
+THROTTLE_REQUESTS = checked("THROTTLE_REQUESTS", rate("6000/minute" if _throttled else "off"))
+THROTTLE_REQUESTS_COMPANY = checked("THROTTLE_REQUESTS_COMPANY", rate("12000/minute" if _throttled else "off"))
+THROTTLE_ROWS = checked("THROTTLE_ROWS", rate("3000000/minute" if _throttled else "off"))
+THROTTLE_ROWS_COMPANY = checked("THROTTLE_ROWS_COMPANY", rate("6000000/minute" if _throttled else "off"))
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Ractory",

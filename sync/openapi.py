@@ -151,7 +151,7 @@ class SyncSchema(ApiSchema):
             body=body,
             answers={
                 200: success("All is written.", SYNC_RESULT, SYNC_RUN_ID, *RESULT_HEADERS, examples=ANSWERS),
-                **errors(400, 403, 404, 409, 413, 415, 422, prefix="Sync", headers=(SYNC_RUN_ID,)),
+                **errors(400, 403, 404, 409, 413, 415, 422, 429, prefix="Sync", headers=(SYNC_RUN_ID,)),
                 **errors(401, 503),
             },
         )
@@ -170,7 +170,7 @@ class RunsSchema(ApiSchema):
             parameters=query_parameters(fields),
             answers={
                 200: success("The receipts.", {"type": "array", "items": run_part()}, LINK, TOTAL),
-                **errors(400, 401, 403, 404, 422, 503),
+                **errors(400, 401, 403, 404, 422, 429, 503),
             },
         )
 
@@ -186,7 +186,7 @@ class RunSchema(ApiSchema):
             summary="Get one receipt",
             description="What became of one sync request, also for a client that lost the answer.",
             parameters=[guid, *query_parameters({"company_guid": Guid(required=False)})],
-            answers={200: success("The receipt.", run_part()), **errors(400, 401, 403, 404, 422, 503)},
+            answers={200: success("The receipt.", run_part()), **errors(400, 401, 403, 404, 422, 429, 503)},
         )
 
 

@@ -33,6 +33,7 @@ from sync.schemas import Batch, Item, parse
 from tenants.caller import Caller
 from tenants.permissions import MayRead, MaySync
 from tenants.scope import current_scope
+from tenants.throttling import charge_rows
 from tenants.views import TenantView, caller_of
 
 MAX_IGNORED_HEADER = 4000  # characters
@@ -92,6 +93,7 @@ class SyncView(TenantView):
         faults = [*query.faults(), *(query.unknown() if strict else ())]
         batch = parse(self.model, raw, strict=strict, faults=faults)
         self.receipt.take(batch)
+        charge_rows(caller_of(request), len(batch.items))
         self._refuse_foreign_companies(batch.checked())
         options = query.checked()
         claim = None if options["dry_run"] else self._claim(request, raw, match=options["match"])

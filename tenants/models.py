@@ -255,3 +255,18 @@ class ApiKey(models.Model):
             capabilities,
             scopes=self.scopes,
         )
+
+
+class Counter(models.Model):
+    """How much of something has been used in a window of time (tenants.throttling).
+
+    A row is overwritten when its window has ended. On PostgreSQL the table is not logged: a count costs no write to
+    disk, and a crash of the database begins every window anew.
+    """
+
+    name = models.CharField(max_length=100, primary_key=True)
+    used = models.BigIntegerField()
+    until = models.BigIntegerField()  # the window's end, in milliseconds since 1970
+
+    def __str__(self) -> str:
+        return self.name

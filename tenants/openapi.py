@@ -110,7 +110,7 @@ class LoginSchema(ApiSchema):
             body=Body(description="JSON, plain or gzip.", schema=CREDENTIALS, examples={"person": example}),
             answers={
                 200: success("The tokens.", TOKENS, examples={"integration": TOKENS_EXAMPLE}),
-                **errors(400, 401, 413, 415, 422, 503),
+                **errors(400, 401, 413, 415, 422, 429, 503),
             },
         )
 
@@ -126,7 +126,7 @@ class RefreshSchema(ApiSchema):
             body=body,
             answers={
                 200: success("The tokens.", TOKENS, examples={"integration": TOKENS_EXAMPLE}),
-                **errors(400, 401, 413, 415, 422, 503),
+                **errors(400, 401, 413, 415, 422, 429, 503),
             },
         )
 
@@ -138,5 +138,5 @@ class MeSchema(ApiSchema):
             tag="auth",
             summary="Who am I?",
             description="Whose credentials these are.",
-            answers={200: success("The caller.", ME, examples={"key": ME_EXAMPLE}), **errors(401, 503)},
+            answers={200: success("The caller.", ME, examples={"key": ME_EXAMPLE}), **errors(401, 429, 503)},
         )

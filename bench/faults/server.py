@@ -15,6 +15,8 @@ from typing import Self
 
 import psutil
 
+from bench.server import UNLIMITED
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 
@@ -22,7 +24,7 @@ START_SECONDS = 60
 def environment(database_url: str, **more: str) -> dict[str, str]:
     """The environment of a process of ours on this database."""
     kept = {name: value for name, value in os.environ.items() if name not in ("DEBUG", "ALLOWED_HOSTS", "BEHIND_TLS")}
-    return {"SECRET_KEY": "only-for-the-fault-suite-" * 3, **kept, "DATABASE_URL": database_url, **more}
+    return {"SECRET_KEY": "only-for-the-fault-suite-" * 3, **kept, **UNLIMITED, "DATABASE_URL": database_url, **more}
 
 
 def manage(environment: Mapping[str, str], *command: str) -> str:

@@ -8,9 +8,9 @@ from django.db import connection
 from bench.faults.server import Server, environment
 
 
-def live_server(*, workers: int) -> Server:
+def live_server(*, workers: int, **more: str) -> Server:
     """For tests with `transactional_db`: what they commit it sees, and the other way round."""
-    return Server(environment(_database_url()), workers=workers, application="ractory.wsgi")
+    return Server(environment(_database_url(), **more), workers=workers, application="ractory.wsgi")
 
 
 def _database_url() -> str:

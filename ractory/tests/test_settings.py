@@ -7,7 +7,7 @@ import sys
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from ractory.settings import BASE_DIR, database
+from ractory.settings import BASE_DIR, checked, database, rate
 
 NAME = "DATABASE_URL"
 POSTGRESQL, SQLITE = "django.db.backends.postgresql", "django.db.backends.sqlite3"
@@ -47,6 +47,41 @@ def test_a_malformed_one_is_one_line_without_the_password(
     with pytest.raises(ImproperlyConfigured) as error:
         database(NAME, "")
     assert str(error.value) == f"{NAME} {complaint}"
+
+
+@pytest.mark.parametrize(
+    ("text", "understood"),
+    [
+        *((text, None) for text in ("off", "0", "OFF", " off ")),
+        *(("", (20, 900)), ("6000/minute", (6000, 60)), ("10/second", (10, 1)), ("1/hour", (1, 3600))),
+        *(("5/2 days", (5, 172_800)), ("20/15 Minutes", (20, 900)), ("1/1 minute", (1, 60))),
+    ],
+)
+def test_a_rate_is_understood(monkeypatch: pytest.MonkeyPatch, text: str, understood: tuple[int, int] | None) -> None:
+    monkeypatch.setenv("THROTTLE_ROWS", text)
+    assert rate("20/15 minutes")("THROTTLE_ROWS") == understood
+
+
+@pytest.mark.parametrize("text", ["6000", "0/minute", "-1/minute", "1.5/minute", "5/week", "5/0 minutes", "no", "1/m"])
+def test_a_rate_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("THROTTLE_ROWS", text)
+    with pytest.raises(ImproperlyConfigured) as error:
+        checked("THROTTLE_ROWS", rate("off"))
+    assert str(error.value) == f"THROTTLE_ROWS={text!r} is not understood"
+
+
+def test_limits_are_on_by_default_for_production_only() -> None:
+    shown = "from ractory import settings as s; print(s.THROTTLE_REQUESTS, s.THROTTLE_ROWS)"
+    for debug, url, expected in (
+        ("", "postgres://u@h/db", "(6000, 60) (3000000, 60)"),
+        ("true", "postgres://u@h/db", "None None"),
+        ("", "sqlite://:memory:", "None None"),
+    ):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("THROTTLE_")}
+        said = subprocess.check_output(  # noqa: S603  # our own words
+            [sys.executable, "-c", shown], env={**kept, "DEBUG": debug, NAME: url}, cwd=BASE_DIR, text=True
+        )
+        assert said.strip() == expected
 
 
 def test_manage_py_says_it_without_a_traceback() -> None:

@@ -7,6 +7,9 @@ from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
 from sync.tests.batches import Sync
 from tenants.models import Company
+from tenants.tests.clock import clock
+
+__all__ = ["clock"]
 
 
 @pytest.fixture

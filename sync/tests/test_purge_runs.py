@@ -11,6 +11,7 @@ from django.utils import timezone
 from pieces.models import Component, Piece
 from sync.models import IdempotentAnswer, SyncRun
 from sync.tests.batches import Sync, piece_item
+from tenants.models import Counter
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +22,7 @@ def runs(sync: Sync, component: Component) -> None:
         then = timezone.now() - timedelta(days=days) + timedelta(minutes=1)
         SyncRun.across_companies.filter(guid=run).update(started_at=then)
         IdempotentAnswer.objects.filter(key=str(days)).update(created_at=then)
+        Counter.objects.create(name=str(days), used=1, until=int(then.timestamp() * 1000))
 
 
 def purge(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
@@ -29,14 +31,15 @@ def purge(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 
 
 def test_what_is_old_goes_and_the_data_stays(capsys: pytest.CaptureFixture[str]) -> None:
-    assert purge(capsys) == {"runs": 1, "idempotency_keys": 2}
+    assert purge(capsys) == {"runs": 1, "idempotency_keys": 2, "counters": 2}
     assert (SyncRun.across_companies.count(), IdempotentAnswer.objects.get().key) == (2, "1")
-    assert purge(capsys, "--older-than", "49d") == {"runs": 1, "idempotency_keys": 0}
+    assert Counter.objects.get().name == "1"
+    assert purge(capsys, "--older-than", "49d") == {"runs": 1, "idempotency_keys": 0, "counters": 0}
     assert Piece.across_companies.count() == 3
 
 
 def test_a_dry_run_only_counts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert purge(capsys, "--dry-run", "--older-than", "2") == {"runs": 2, "idempotency_keys": 2}
+    assert purge(capsys, "--dry-run", "--older-than", "2") == {"runs": 2, "idempotency_keys": 2, "counters": 2}
     assert (SyncRun.across_companies.count(), IdempotentAnswer.objects.count()) == (3, 3)
 
 

@@ -2,7 +2,10 @@
 
 import pytest
 
+from tenants.tests.clock import clock
 from tenants.tests.commands import Manage
+
+__all__ = ["clock"]
 
 
 @pytest.fixture

@@ -94,6 +94,13 @@ ERRORS: Mapping[int, tuple[str, Answer]] = {
         example='Unsupported content type "text/plain": send application/json in UTF-8.',
     ),
     422: ("Unprocessable", _UNPROCESSABLE),
+    429: _error(
+        "TooMany",
+        "The limit on requests, on rows or on logins is used up. Nothing was written.",
+        RETRY_AFTER,
+        example="Too many requests of this API key or user: 6000 in 60 seconds are allowed. Expected available in 12 "
+        "seconds.",
+    ),
     503: _error("NoDatabase", "The database does not answer.", RETRY_AFTER, example=str(Unavailable.default_detail)),
 }
 

@@ -110,9 +110,15 @@ def test_every_answer_has_its_envelope(path: str, method: str, operation: Any) -
         answer = resolved(reference)
         assert "X-Request-ID" in answer["headers"]
         assert ("WWW-Authenticate" in answer["headers"]) == (code == "401")
+        assert "Retry-After" in answer["headers"] or code not in ("429", "503") or path.endswith("/health")
         if int(code) >= 400 and not path.endswith("/health"):
             wanted = "ValidationError" if code == "422" else "Error"
             assert answer["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{wanted}"}
+
+
+def test_whatever_asks_who_calls_can_be_a_429() -> None:
+    limited = {path for path, _, operation in OPERATIONS if "429" in operation["responses"]}
+    assert {path for path, _, _ in OPERATIONS} - limited == {"/health", "/api/v1/health"}
 
 
 def resolved(node: Any) -> Any:

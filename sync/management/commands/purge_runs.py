@@ -8,6 +8,7 @@ from django.utils import timezone
 from sync.idempotency import KEPT
 from sync.models import IdempotentAnswer, SyncRun
 from tenants.management.commands._printing import PrintingCommand
+from tenants.models import Counter
 
 SLICE = 10_000  # rows a statement, so that none of them takes long
 
@@ -20,7 +21,10 @@ def days(text: str) -> timedelta:
 
 
 class Command(PrintingCommand):
-    help = "Removes old receipts of syncs, and answers kept for an Idempotency-Key for more than 24 hours."
+    help = (
+        "Removes old receipts of syncs, answers kept for an Idempotency-Key for more than 24 hours, and counters of "
+        "limits that nobody has used for as long."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -32,6 +36,7 @@ class Command(PrintingCommand):
         old = {
             "runs": SyncRun.across_companies.filter(started_at__lt=now - options["older_than"]),
             "idempotency_keys": IdempotentAnswer.objects.filter(created_at__lt=now - KEPT),
+            "counters": Counter.objects.filter(until__lt=int((now - KEPT).timestamp() * 1000)),
         }
         counts = {name: rows.count() if options["dry_run"] else self._purge(rows) for name, rows in old.items()}
         self.answer(options, counts, *(["Nothing was removed: --dry-run."] if options["dry_run"] else []))
