@@ -6,14 +6,11 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
-from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.settings import api_settings as jwt_settings
-from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
-from rest_framework_simplejwt.utils import get_md5_hash_password
 
 from ractory.api.address import client_address
 from tenants.caller import Caller
-from tenants.models import ApiKey, User
+from tenants.models import ApiKey
+from tenants.sessions import user_of
 
 logger = logging.getLogger(__name__)
 
@@ -57,25 +54,7 @@ class JwtAuthentication(BaseAuthentication):
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        return user_of(AccessToken, text.strip()).as_caller(), text
+        return user_of(text.strip()).as_caller(), text
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
-
-
-def user_of(kind: type[AccessToken] | type[RefreshToken], text: str) -> User:
-    """The user whom a token of this kind names.
-
-    Raises 401 if the token is not valid, if the user or the company is inactive, or if the password has been
-    changed since the token was made.
-    """
-    try:
-        claims = kind(text).payload  # type: ignore[arg-type]  # the stubs know tokens only
-    except TokenError as error:
-        raise AuthenticationFailed("The token is invalid or expired.") from error
-    user = User.objects.select_related("company").filter(guid=claims[jwt_settings.USER_ID_CLAIM]).first()
-    if user is None or not user.is_usable:
-        raise AuthenticationFailed("The user is unknown or inactive.")
-    if claims.get(jwt_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(user.password):
-        raise AuthenticationFailed("The password has been changed; log in again.")
-    return user

@@ -1,4 +1,4 @@
-"""Companies (the tenants), their users and their API keys.
+"""Companies (the tenants), their users with their logins, and their API keys.
 
 These are not tenant-scoped themselves: credentials are looked up before anyone knows whose they are.
 """
@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import OperationalError, models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
+from django.utils.crypto import constant_time_compare, salted_hmac
 from uuid_utils.compat import uuid7
 
 from ractory.api.address import Address
@@ -61,6 +61,10 @@ class UserManager(BaseUserManager["User"]):
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         return self.create_user(email, password, role=Role.SYSTEM_ADMIN, **fields)
 
+    def end_sessions(self, **whose: Any) -> int:
+        """Logs these users out everywhere, at once: of their tokens and of the admin. Returns how many they are."""
+        return self.filter(**whose).update(session_generation=F("session_generation") + 1)
+
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.select_related("company").get(email=(username or "").lower())
 
@@ -74,6 +78,7 @@ class User(AbstractBaseUser):
     company = GuidForeignKey(Company, on_delete=models.PROTECT, null=True, blank=True, related_name="users")
     company_guid: uuid.UUID | None
     is_active = models.BooleanField(default=True)
+    session_generation = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     USERNAME_FIELD = "email"
@@ -115,10 +120,36 @@ class User(AbstractBaseUser):
     def has_module_perms(self, app_label: str) -> bool:
         return self.is_staff
 
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session of the admin, or a login of the API, is bound to: when it changes, they are over.
+
+        Django's own holds the password only.
+        """
+        bound_to = "\0".join((self.password, self.role, str(self.company_guid), str(self.session_generation)))
+        return salted_hmac("tenants.models.User.session", bound_to, secret=secret, algorithm="sha256").hexdigest()
+
     def as_caller(self) -> Caller:
         role = Role(self.role)
         company = None if role == Role.SYSTEM_ADMIN else self.company_guid
         return Caller(self.guid, f"user:{self.email}", role, company, CAPABILITIES[role], email=self.email)
+
+
+class LoginSession(models.Model):
+    """A login by email and password, from its first pair of tokens to its last refresh (tenants.sessions).
+
+    Of its refresh tokens the latest is good; it is known by its `jti`. No token is stored.
+    """
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = GuidForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
+    user_guid: uuid.UUID
+    bound_to = models.CharField(max_length=64)  # the user's session hash when it began
+    refresh_jti = models.CharField(max_length=32)
+    renewed_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return str(self.guid)
 
 
 KEY_PREFIX = "rfk_"

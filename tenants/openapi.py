@@ -122,7 +122,7 @@ class RefreshSchema(ApiSchema):
             id="refresh",
             tag="auth",
             summary="Get new tokens",
-            description="A refresh token for a new pair.",
+            description="A refresh token, which is used up, for a new pair. If it comes again later, the login ends.",
             body=body,
             answers={
                 200: success("The tokens.", TOKENS, examples={"integration": TOKENS_EXAMPLE}),

@@ -11,16 +11,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.settings import api_settings as jwt_settings
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from ractory.api.body import discard_body, read_json_object
 from ractory.api.errors import Fault, Unprocessable, shown
-from tenants.authentication import CHALLENGE, user_of
+from tenants.authentication import CHALLENGE
 from tenants.caller import Caller
 from tenants.models import Company, User
 from tenants.openapi import LoginSchema, MeSchema, RefreshSchema
 from tenants.permissions import IsCaller
 from tenants.scope import Scope, enter
+from tenants.sessions import Tokens, begin, renew
 
 
 def caller_of(request: Request) -> Caller:
@@ -98,11 +98,10 @@ class RefreshSerializer(serializers.Serializer[Any]):
     refresh_token = serializers.CharField(max_length=4096)
 
 
-def _tokens(user: User) -> dict[str, Any]:
-    refresh = RefreshToken.for_user(user)
+def _pair(user: User, tokens: Tokens) -> dict[str, Any]:
     return {
-        "access_token": str(refresh.access_token),
-        "refresh_token": str(refresh),
+        "access_token": tokens.access,
+        "refresh_token": tokens.refresh,
         "role": user.role,
         "expires_in": int(jwt_settings.ACCESS_TOKEN_LIFETIME.total_seconds()),
     }
@@ -117,17 +116,17 @@ class LoginView(_PublicView):
         user = authenticate(request._request, **self.given(request, LoginSerializer))
         if not isinstance(user, User) or not user.is_usable:
             raise AuthenticationFailed("Wrong email or password.")
-        return Response(_tokens(user))
+        return Response(_pair(user, begin(user)))
 
 
 class RefreshView(_PublicView):
-    """A refresh token for a new pair."""
+    """A refresh token, which is used up, for a new pair."""
 
     schema = RefreshSchema()
 
     def post(self, request: Request) -> Response:
         given = self.given(request, RefreshSerializer)
-        return Response(_tokens(user_of(RefreshToken, given["refresh_token"])))
+        return Response(_pair(*renew(given["refresh_token"])))
 
 
 class MeView(APIView):

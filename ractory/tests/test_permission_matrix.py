@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from pieces.deletion import Actor, delete_one
 from pieces.models import LEVELS, Component, Entity, Piece, Project
@@ -21,6 +20,7 @@ from ractory.api.tests.client import Api
 from sync.models import SyncRun
 from tenants.models import Company
 from tenants.scope import every_company
+from tenants.sessions import begin
 from tenants.tests.factories import PASSWORD, CompanyFactory, UserFactory, issue_key
 
 NOT_THE_API = ("admin/", "api/<path:unknown>")
@@ -142,7 +142,7 @@ class World:
         if name == "login":
             return {"email": UserFactory.create(company=company).email, "password": PASSWORD}
         if name == "refresh":
-            return {"refresh_token": str(RefreshToken.for_user(UserFactory.create(company=company)))}
+            return {"refresh_token": begin(UserFactory.create(company=company)).refresh}
         above = self.piece_of(company)
         parents = {"project_guid": above.project_guid, "component_guid": above.component_guid}
         return {name: [{"code": "new", "piece_id": str(uuid.uuid4()), "company_guid": company.guid, **parents}]}

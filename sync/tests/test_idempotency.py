@@ -13,10 +13,10 @@ from django.utils import timezone
 from pieces.models import Component, Piece
 from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
+from ractory.api.tests.threads import at_once
 from sync.idempotency import KEPT, Claim, StillRunning
 from sync.models import IdempotentAnswer, SyncRun
 from sync.tests.batches import Sync, all_rows, faults, full_piece, piece_item, row_of
-from sync.tests.test_sync_races import at_once
 from tenants.caller import Role
 from tenants.models import Company
 from tenants.tests.factories import UserFactory, issue_key

@@ -5,13 +5,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from rest_framework_simplejwt.tokens import RefreshToken
 
 from pieces.models import Component, Piece
+from ractory.api.tests.client import Api
 from sync.models import IdempotentAnswer, SyncRun
 from sync.tests.batches import Sync, piece_item
-from tenants.models import Counter
+from tenants.models import Counter, LoginSession
+from tenants.sessions import begin
+from tenants.tests.factories import UserFactory
+from tenants.tests.staff import session_of
+
+LOGINS = {"logins": 0, "staff_sessions": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -31,16 +39,30 @@ def purge(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 
 
 def test_what_is_old_goes_and_the_data_stays(capsys: pytest.CaptureFixture[str]) -> None:
-    assert purge(capsys) == {"runs": 1, "idempotency_keys": 2, "counters": 2}
+    assert purge(capsys) == {"runs": 1, "idempotency_keys": 2, "counters": 2} | LOGINS
     assert (SyncRun.across_companies.count(), IdempotentAnswer.objects.get().key) == (2, "1")
     assert Counter.objects.get().name == "1"
-    assert purge(capsys, "--older-than", "49d") == {"runs": 1, "idempotency_keys": 0, "counters": 0}
+    assert purge(capsys, "--older-than", "49d") == {"runs": 1, "idempotency_keys": 0, "counters": 0} | LOGINS
     assert Piece.across_companies.count() == 3
 
 
 def test_a_dry_run_only_counts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert purge(capsys, "--dry-run", "--older-than", "2") == {"runs": 2, "idempotency_keys": 2, "counters": 2}
+    assert purge(capsys, "--dry-run", "--older-than", "2") == {"runs": 2, "idempotency_keys": 2, "counters": 2} | LOGINS
     assert (SyncRun.across_companies.count(), IdempotentAnswer.objects.count()) == (3, 3)
+
+
+def test_expired_logins_go_those_in_use_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    user = UserFactory.create()
+    good, expired = begin(user).refresh, begin(user).refresh
+    jti = RefreshToken(expired)["jti"]  # type: ignore[arg-type]  # the stubs know tokens only
+    LoginSession.objects.filter(refresh_jti=jti).update(expires_at=timezone.now())
+    staff, late = session_of(user), session_of(user)
+    Session.objects.filter(session_key=late.session.session_key).update(expire_date=timezone.now())
+    removed = purge(capsys)
+    assert (removed["logins"], removed["staff_sessions"]) == (1, 1)
+    assert (LoginSession.objects.count(), Session.objects.count()) == (1, 1)
+    assert staff.get("/admin/").status_code == 200
+    assert Api().post("/api/v1/auth/refresh", {"refresh_token": good}).status_code == 200
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "1w", "9999999"])

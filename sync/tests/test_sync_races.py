@@ -1,6 +1,5 @@
 """Requests that meet: real threads on a real PostgreSQL, each with a connection of its own."""
 
-import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from django.db import connection, transaction
 from pieces.models import LEVELS_BY_KIND, Component, Piece
 from pieces.tests.factories import ComponentFactory, PieceFactory, ProjectFactory
 from ractory.api.tests.client import Api
+from ractory.api.tests.threads import at_once
 from sync.tests.batches import Item, Sync, component_item, full_piece, piece_item, row_of
 from tenants.models import Company
 from tenants.scope import every_company
@@ -21,26 +21,6 @@ from tenants.tests.factories import CompanyFactory, issue_key
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 ROUNDS = 12
-
-
-def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Runs the calls in threads that start together; returns what they return, in their order."""
-    barrier = threading.Barrier(len(calls))
-    results: list[Any] = [None] * len(calls)
-
-    def run(index: int, call: Callable[[], Any]) -> None:
-        barrier.wait()
-        try:
-            results[index] = call()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def posting(company: Company, plural: str, items: Sequence[Item]) -> Callable[[], Any]:

@@ -11,7 +11,7 @@ from django.urls import URLPattern
 from django.views.decorators.http import require_POST
 
 from tenants.admin.staff import StaffAdmin, is_system_admin
-from tenants.models import Company
+from tenants.models import Company, User
 from tenants.scope import STAFF_COMPANY
 
 
@@ -32,6 +32,12 @@ class CompanyAdmin(StaffAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_system_admin(request)
+
+    def save_model(self, request: HttpRequest, obj: Company, form: Any, change: bool) -> None:
+        """Whose company has been switched off is not logged in again by its being switched on."""
+        super().save_model(request, obj, form, change)
+        if "is_active" in form.changed_data and not obj.is_active:
+            User.objects.end_sessions(company=obj)
 
     def get_urls(self) -> list[URLPattern]:
         return [self.route("pick/", require_POST(self.pick), "pick"), *super().get_urls()]

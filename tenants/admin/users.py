@@ -67,6 +67,12 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
 
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Who has been switched off is not logged in again by being switched on."""
+        super().save_model(request, obj, form, change)
+        if "is_active" in form.changed_data and not obj.is_active:
+            User.objects.end_sessions(guid=obj.guid)
+
     def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
         """A CompanyAdmin sees no SystemAdmin, even one of the own company: a password of theirs opens every company."""
         rows = of_company(super().get_queryset(request))

@@ -3,9 +3,9 @@
 from typing import Any, Self
 
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from tenants.models import User
+from tenants.sessions import begin
 
 
 class Api(APIClient):
@@ -18,7 +18,7 @@ class Api(APIClient):
 
     def with_user(self, user: User) -> Self:
         """From now on calls as this user, with a JWT."""
-        self.credentials(HTTP_AUTHORIZATION=f"Bearer {RefreshToken.for_user(user).access_token}")
+        self.credentials(HTTP_AUTHORIZATION=f"Bearer {begin(user).access}")
         return self
 
     def post_raw(self, path: str, body: bytes, content_type: str = "application/json", **headers: str) -> Any:

@@ -2,13 +2,14 @@ from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.sessions.models import Session
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from sync.idempotency import KEPT
 from sync.models import IdempotentAnswer, SyncRun
 from tenants.management.commands._printing import PrintingCommand
-from tenants.models import Counter
+from tenants.models import Counter, LoginSession
 
 SLICE = 10_000  # rows a statement, so that none of them takes long
 
@@ -22,8 +23,8 @@ def days(text: str) -> timedelta:
 
 class Command(PrintingCommand):
     help = (
-        "Removes old receipts of syncs, answers kept for an Idempotency-Key for more than 24 hours, and counters of "
-        "limits that nobody has used for as long."
+        "Removes old receipts of syncs, answers kept for an Idempotency-Key for more than 24 hours, counters of limits "
+        "that nobody has used for as long, and expired logins."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -37,6 +38,8 @@ class Command(PrintingCommand):
             "runs": SyncRun.across_companies.filter(started_at__lt=now - options["older_than"]),
             "idempotency_keys": IdempotentAnswer.objects.filter(created_at__lt=now - KEPT),
             "counters": Counter.objects.filter(until__lt=int((now - KEPT).timestamp() * 1000)),
+            "logins": LoginSession.objects.filter(expires_at__lt=now),
+            "staff_sessions": Session.objects.filter(expire_date__lt=now),
         }
         counts = {name: rows.count() if options["dry_run"] else self._purge(rows) for name, rows in old.items()}
         self.answer(options, counts, *(["Nothing was removed: --dry-run."] if options["dry_run"] else []))

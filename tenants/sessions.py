@@ -1,0 +1,105 @@
+"""Logins by email and password: their pairs of tokens, how these are renewed, and what ends them.
+
+A login is a row; its tokens name it. So it ends everywhere at once, whichever worker is asked. Sessions of the admin
+are Django's; both kinds are bound to the same hash (`User._get_session_auth_hash`).
+"""
+
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+
+from tenants.models import LoginSession, User
+
+logger = logging.getLogger(__name__)
+
+# A client that sends its refresh token twice, because two of its threads had the same idea or an answer was lost on
+# the way, is no thief yet.
+LENIENCE = timedelta(seconds=10)
+ENDED = "The session has ended; log in again."
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    access: str
+    refresh: str
+
+
+def begin(user: User) -> Tokens:
+    """A login of this user, whose password has been checked."""
+    session = LoginSession(user=user, bound_to=user.get_session_auth_hash())
+    refresh = _refresh_token(session)
+    session.refresh_jti, session.renewed_at, session.expires_at = refresh["jti"], timezone.now(), _expiry(refresh)
+    session.save(force_insert=True)
+    return Tokens(str(refresh.access_token), str(refresh))
+
+
+def renew(text: str) -> tuple[User, Tokens]:
+    """The user whom this refresh token names, and a new pair for it; the token is used up.
+
+    Raises 401 as `user_of` does, and for a token that has been used: of several requests with one token, one gets
+    the new pair. If a used token comes again later on, two parties have it, and the login is ended for both (RFC 9700,
+    section 4.14.2).
+    """
+    claims = _claims_of(RefreshToken, text)
+    session = _session_of(claims)
+    refresh, now = _refresh_token(session), timezone.now()
+    renewed = LoginSession.objects.filter(guid=session.guid, refresh_jti=claims["jti"]).update(
+        refresh_jti=refresh["jti"], renewed_at=now, expires_at=_expiry(refresh)
+    )
+    if not renewed:
+        if session.refresh_jti != claims["jti"] and now - session.renewed_at > LENIENCE:
+            session.delete()
+            logger.warning("A used refresh token of user %s came again: the login is ended", session.user_guid)
+        raise AuthenticationFailed("The refresh token has been used; log in again.")
+    user: User = session.user
+    return user, Tokens(str(refresh.access_token), str(refresh))
+
+
+def user_of(text: str) -> User:
+    """The user whom this access token names.
+
+    Raises 401 if the token is not valid, if the user or the company is inactive, if the login has ended, or if the
+    password, the role or the company of the user has been changed since it began.
+    """
+    user: User = _session_of(_claims_of(AccessToken, text)).user
+    return user
+
+
+def _claims_of(kind: type[AccessToken] | type[RefreshToken], text: str) -> dict[str, str]:
+    try:
+        claims: dict[str, str] = kind(text).payload  # type: ignore[arg-type]  # the stubs know tokens only
+    except TokenError as error:
+        raise AuthenticationFailed("The token is invalid or expired.") from error
+    return claims
+
+
+def _session_of(claims: dict[str, str]) -> LoginSession:
+    try:
+        guid = uuid.UUID(str(claims.get("sid")))
+    except ValueError as error:  # a token of before there were sessions
+        raise AuthenticationFailed(ENDED) from error
+    session = LoginSession.objects.select_related("user__company").filter(guid=guid).first()
+    if session is None:
+        raise AuthenticationFailed(ENDED)
+    if not session.user.is_usable:
+        raise AuthenticationFailed("The user is inactive.")
+    if not constant_time_compare(session.bound_to, session.user.get_session_auth_hash()):
+        raise AuthenticationFailed(ENDED)
+    return session
+
+
+def _refresh_token(session: LoginSession) -> RefreshToken:
+    token: RefreshToken = RefreshToken.for_user(session.user)
+    token["sid"] = str(session.guid)  # its access token takes it over
+    return token
+
+
+def _expiry(token: RefreshToken) -> datetime:
+    return datetime.fromtimestamp(token["exp"], UTC)
