@@ -5,7 +5,10 @@ import os
 
 from bench.server import UNLIMITED
 
-for name in ("DEBUG", "BEHIND_TLS", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "MAX_BODY_BYTES", "TRUSTED_PROXIES"):
+for name in (
+    *("DEBUG", "BEHIND_TLS", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "MAX_BODY_BYTES", "TRUSTED_PROXIES"),
+    *("LOG_FORMAT", "LOG_LEVEL", "METRICS_TOKEN", "WEB_CONCURRENCY", "PORT", "PROMETHEUS_MULTIPROC_DIR"),
+):
     os.environ.pop(name, None)  # a developer's own settings are not the tests'
 os.environ |= UNLIMITED
 os.environ["SECRET_KEY"] = "tests-only-Wq3vN8xTz6LkR1mYc5HdJ0sGfB9aUeP2iKoQ7rVt4XnZyMw"  # noqa: S105
