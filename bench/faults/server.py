@@ -24,8 +24,7 @@ START_SECONDS = 60
 def environment(database_url: str, **more: str) -> dict[str, str]:
     """The environment of a process of ours on this database."""
     kept = {name: value for name, value in os.environ.items() if name not in ("DEBUG", "ALLOWED_HOSTS", "BEHIND_TLS")}
-    ours = {**UNLIMITED, "DATABASE_URL": database_url, "LOG_LEVEL": "CRITICAL"}
-    return {"SECRET_KEY": "only-for-the-fault-suite-" * 3, **kept, **ours, **more}
+    return {"SECRET_KEY": "only-for-the-fault-suite-" * 3, **kept, **UNLIMITED, "DATABASE_URL": database_url, **more}
 
 
 def manage(environment: Mapping[str, str], *command: str) -> str:
@@ -44,17 +43,25 @@ def kill_one(pids: Sequence[int], rng: random.Random) -> bool:
 
 
 class Server:
-    """Gunicorn on a free port of 127.0.0.1, as long as the context lives."""
+    """Gunicorn on a free port of 127.0.0.1, as long as the context lives; what it says goes to the file `log`."""
 
-    def __init__(self, environment: Mapping[str, str], *, workers: int, application: str = "bench.faults.wsgi") -> None:
-        self.environment, self.workers, self.application = environment, workers, application
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        workers: int,
+        application: str = "bench.faults.wsgi",
+        log: Path = Path(os.devnull),
+    ) -> None:
+        self.environment, self.workers, self.application, self.log = environment, workers, application, log
 
     def __enter__(self) -> Self:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
-        command = [sys.executable, "-m", "gunicorn", self.application, "--bind", f"127.0.0.1:{self.port}"]
+        command = [sys.executable, "-m", "gunicorn", self.application, "--bind", f"127.0.0.1:{self.port}", "--preload"]
         command += ["--workers", str(self.workers), "--log-level", "critical", "--timeout", "120"]
-        self.process = subprocess.Popen(command, env=dict(self.environment), cwd=ROOT, stderr=subprocess.DEVNULL)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=dict(self.environment), cwd=ROOT, stderr=log)
         try:
             self._wait_until_up()
         except BaseException:
