@@ -16,6 +16,15 @@ from ractory.api.paging import MAX_LIMIT
 
 LINK = header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', {"type": "string"})
 TOTAL = header("X-Total-Count", "With `count=true`: the rows on all pages.", {"type": "integer", "minimum": 0})
+AFTER: Json = {
+    "name": "X-Sync-Run",
+    "in": "header",
+    "description": (
+        "Where lists are read from a replica: the answer is no older than these syncs, whose answers had these "
+        "`X-Sync-Run`; separated by commas. `Cache-Control: no-cache` asks for what is true now."
+    ),
+    "schema": {"type": "string"},
+}
 EXAMPLE_COMPANY = "abcdef12-3456-7890-abcd-ef1234567890"
 
 
@@ -78,7 +87,7 @@ class EntitySchema(ApiSchema):
                 "twice and none is missed. A parent that is not there is a 404; parents that do not fit each other, "
                 "a 400."
             ),
-            parameters=query_parameters(self.view.filterset_class({}).form.fields),
+            parameters=[*query_parameters(self.view.filterset_class({}).form.fields), AFTER],
             answers={
                 200: success("Short objects, or full ones with `detail=true`.", {"anyOf": [full, short]}, LINK, TOTAL),
                 **errors(400, 401, 403, 404, 422, 429, 503),
@@ -90,7 +99,7 @@ class EntitySchema(ApiSchema):
             id=f"get_{model.kind.value}",
             tag=model.plural,
             summary=f"Get one {model.kind.value}",
-            parameters=[_guid_of(model), *query_parameters(DetailQuery.base_fields)],
+            parameters=[_guid_of(model), *query_parameters(DetailQuery.base_fields), AFTER],
             answers={
                 200: success("The full object.", entity_part(model, full=True)),
                 **errors(400, 401, 403, 404, 422, 429, 503),

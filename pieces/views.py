@@ -29,6 +29,7 @@ from pieces.openapi import EntitySchema
 from pieces.reading import check_parents, read_one, read_page, visible
 from ractory.api.errors import shown
 from ractory.api.middleware import current_request_id
+from ractory.api.replica import may_lag
 from tenants.permissions import MayDelete, MayRead
 from tenants.views import TenantView, caller_of
 
@@ -52,6 +53,7 @@ class EntityViewSet(ViewSetMixin, TenantView):
         else:
             self.given = DetailQuery(request.query_params).checked()
 
+    @may_lag
     def list(self, request: Request) -> Response:
         """A page of the rows that the filters leave, `Link` to the next page, `X-Total-Count` if asked for."""
         page, include_inactive = self.filters.page, self.given["include_inactive"]
@@ -65,6 +67,7 @@ class EntityViewSet(ViewSetMixin, TenantView):
             headers["X-Total-Count"] = str(rows.count())
         return Response(listed.items, headers=headers)
 
+    @may_lag
     def retrieve(self, request: Request, guid: str) -> Response:
         include_inactive = self.given["include_inactive"]
         return Response(read_one(self.model, self._guid(guid), include_inactive=include_inactive))

@@ -10,11 +10,10 @@ from bench.faults.server import Server, environment
 
 def live_server(*, workers: int, **more: str) -> Server:
     """For tests with `transactional_db`: what they commit it sees, and the other way round."""
-    return Server(environment(database_url(), **more), workers=workers, application="ractory.wsgi")
+    return Server(environment(_database_url(), **more), workers=workers, application="ractory.wsgi")
 
 
-def database_url() -> str:
-    """The DATABASE_URL of the database that the tests run on."""
+def _database_url() -> str:
     name = str(connection.settings_dict["NAME"])
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"

@@ -84,6 +84,25 @@ def test_limits_are_on_by_default_for_production_only() -> None:
         assert said.strip() == expected
 
 
+@pytest.mark.parametrize(
+    ("primary", "replica", "complaint"),
+    [
+        ("sqlite://:memory:", "postgres://u@r/db", "REPLICA_URL is a postgres://… beside another one in DATABASE_URL"),
+        ("postgres://u@h/db", "sqlite://:memory:", "REPLICA_URL is a postgres://… beside another one in DATABASE_URL"),
+        ("postgres://u@h/db", "postgres://u:secret@r/", "REPLICA_URL names no database: postgres://…/name"),
+    ],
+)
+def test_a_replica_that_can_be_none_stops_the_start(primary: str, replica: str, complaint: str) -> None:
+    done = subprocess.run(  # noqa: S603  # our own words
+        [sys.executable, str(BASE_DIR / "manage.py"), "check"],
+        env={**os.environ, NAME: primary, "REPLICA_URL": replica},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, f"manage.py: {complaint}\n")
+
+
 def test_manage_py_says_it_without_a_traceback() -> None:
     done = subprocess.run(  # noqa: S603  # our own words
         [sys.executable, str(BASE_DIR / "manage.py"), "migrate"],

@@ -1,0 +1,181 @@
+"""Reads on a streaming replica (REPLICA_URL): which views may use it, for which callers, and while it is fit.
+
+A view marked `may_lag` reads there; everything else keeps to the primary (docs/decisions/0013-reads-on-a-replica.md).
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, wraps
+from typing import Any, TypeVar, cast
+
+from django.apps import apps
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
+from rest_framework.request import Request
+
+logger = logging.getLogger(__name__)
+
+PRIMARY, REPLICA = DEFAULT_DB_ALIAS, "replica"
+LOOK_EVERY, TRY_AGAIN = 0.5, 5.0  # seconds: between two looks at a replica that answers, and at one that does not
+WRITTEN = "SELECT pg_current_wal_lsn() - '0/0'"  # bytes of the log, as the next
+REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() - '0/0' ELSE -1 END"
+CONFLICTS = ("40001", "40P01")  # with what the replica has to replay: no fault of its own
+CANCELLED = "57014"  # ran into statement_timeout, and would again
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_source: ContextVar[str] = ContextVar("read_from", default=PRIMARY)
+
+
+class ReplicaRouter:
+    """Django's DATABASE_ROUTERS: reads go where `may_lag` says, all else to the primary."""
+
+    def db_for_read(self, model: type[Any], **hints: Any) -> str:
+        return _source.get()
+
+    def db_for_write(self, model: type[Any], **hints: Any) -> str:
+        return PRIMARY
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return db == PRIMARY
+
+
+def may_lag(view: View) -> View:
+    """A view's method that only reads, and may show what was true a moment ago: from the replica, if there is one.
+
+    From the primary while the replica is away or too far behind, for `Cache-Control: no-cache`, and as long as the
+    replica lacks a sync that the caller names in `X-Sync-Run`. What fails on the replica runs again on the primary.
+    """
+
+    @wraps(view)
+    def wrapper(self: Any, request: Request, *args: Any, **kwargs: Any) -> Any:
+        replica = the_replica()
+        if replica and not _insists(request) and replica.is_fit():
+            try:
+                with _reading_from_replica():
+                    if _has_seen(request):
+                        return view(self, request, *args, **kwargs)
+            except Error as error:
+                if _sqlstate(error) == CANCELLED:
+                    raise
+                replica.note(error)
+        return view(self, request, *args, **kwargs)
+
+    return cast(View, wrapper)
+
+
+def _insists(request: Request) -> bool:
+    directives = request.headers.get("Cache-Control", "").lower().split(",")
+    return "no-cache" in (directive.strip() for directive in directives)
+
+
+@contextmanager
+def _reading_from_replica() -> Iterator[None]:
+    token = _source.set(REPLICA)
+    try:
+        yield
+    finally:
+        _source.reset(token)
+
+
+def _has_seen(request: Request) -> bool:
+    """Whether the replica has the receipts that the caller names: each was committed with its data."""
+    named = request.headers.get("X-Sync-Run")
+    if named is None:
+        return True
+    try:
+        guids = {uuid.UUID(word.strip()) for word in named.split(",")}
+    except ValueError:
+        return False
+    receipts = apps.get_model(settings.RECEIPT_MODEL)._default_manager
+    return bool(receipts.filter(guid__in=guids).count() == len(guids))
+
+
+def _sqlstate(error: Error) -> str | None:
+    return getattr(error.__cause__, "sqlstate", None)
+
+
+class Replica:
+    """What this process knows of the replica; it looks at most twice a second, by one query there and one here.
+
+    `max_lag` is in seconds: the replica must have replayed all that the primary had written that long ago. Positions
+    are compared, not clocks, so an idle primary and a replica that is cut off are told apart.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_lag: float,
+        clock: Callable[[], float] = time.monotonic,
+        ask: Callable[[str, str], int] | None = None,
+    ) -> None:
+        self.max_lag, self.clock, self.ask = max_lag, clock, ask or _ask
+        self._fit = False
+        self._logged: bool | None = None
+        self._next_look = clock()
+        self._written: deque[tuple[float, int]] = deque()  # when, and how far the primary had written
+        self._looking = threading.Lock()
+
+    def is_fit(self) -> bool:
+        """Whether reads may go there; while one thread looks, the others go by what was last seen."""
+        if self.clock() >= self._next_look and self._looking.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._looking.release()
+        return self._fit
+
+    def note(self, error: Error) -> None:
+        """Something failed there: unless it was the query's own affair, nobody reads there for some seconds."""
+        if isinstance(error, OperationalError | InterfaceError) and _sqlstate(error) not in CONFLICTS:
+            self._next_look = self.clock() + TRY_AGAIN
+            self._judge(" ".join(str(error).split()) or type(error).__name__)
+
+    def _look(self) -> None:
+        now = self.clock()
+        self._next_look = now + LOOK_EVERY
+        self._written.append((now, self.ask(PRIMARY, WRITTEN)))
+        while self._written[0][0] < now - self.max_lag:
+            self._written.popleft()
+        try:
+            replayed = self.ask(REPLICA, REPLAYED)
+        except (OperationalError, InterfaceError) as error:
+            self.note(error)
+            return
+        if replayed < 0:
+            self._judge("it is no replica (any more)")
+        elif replayed >= self._written[0][1]:
+            self._judge("")
+        elif len(self._written) > 1:
+            self._judge("it is too far behind")
+        else:  # after a while without a look nobody knows where the primary was a moment ago
+            self._fit = False
+
+    def _judge(self, unfit: str) -> None:
+        """Sets whether it is fit, by the reason why not; a change is logged."""
+        self._fit = not unfit
+        if self._fit != self._logged:
+            self._logged = self._fit
+            if self._fit:
+                logger.info("Reads go to the replica")
+            else:
+                logger.warning("Reads go to the primary, not to the replica: %s", unfit)
+
+
+def _ask(alias: str, question: str) -> int:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(question)
+        row = cursor.fetchone()
+    return int(row[0]) if row and row[0] is not None else -1
+
+
+@cache
+def the_replica() -> Replica | None:
+    """The one of REPLICA_URL, if it is set."""
+    return Replica(max_lag=settings.REPLICA_MAX_LAG) if REPLICA in settings.DATABASES else None

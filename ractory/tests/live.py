@@ -1,0 +1,74 @@
+"""Sites as they are run: a database, gunicorns on it, a company with a key, and calls over HTTP."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPMessage
+from typing import Any
+
+from bench.faults.server import Server, manage
+
+PATIENCE = 60  # seconds for what happens by itself, in the background
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def call(port: int, method: str, path: str, body: object = None, **headers: str) -> Answer:
+    """One request on a connection of its own; `headers` with underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = None if body is None else json.dumps(body)
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request(method, path, sent, {"Content-Type": "application/json", **named})
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Waits for something that no event tells of."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A company of a site, and how it calls."""
+
+    company: str
+    key: str
+
+    @classmethod
+    def create(cls, environment: Mapping[str, str], name: str) -> "Tenant":
+        company = json.loads(manage(environment, "create_company", name, "--json"))["guid"]
+        made = manage(environment, "create_api_key", "--company", company, "--scopes", "sync:write", "--json")
+        return cls(company, json.loads(made)["key"])
+
+    def call(self, server: Server, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        return call(server.port, method, f"/api/v1{path}", body, X_API_Key=self.key, **headers)
+
+    def project(self, code: str) -> dict[str, str]:
+        return {"guid": str(uuid.uuid4()), "code": code, "company_guid": self.company}
+
+    def push(self, server: Server, *projects: dict[str, str], **headers: str) -> Answer:
+        answer = self.call(server, "POST", "/sync/projects", {"projects": projects}, **headers)
+        assert answer.status == 200, answer.body
+        return answer
+
+    def codes(self, server: Server, **headers: str) -> set[str]:
+        """Of all projects that a list shows."""
+        answer = self.call(server, "GET", "/projects?limit=1000", **headers)
+        assert answer.status == 200, answer.body
+        return {project["code"] for project in answer.json}
