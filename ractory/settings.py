@@ -168,6 +168,7 @@ if os.environ.get("REPLICA_URL"):
 # --- Who --------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "tenants.User"
+AUTHENTICATION_BACKENDS = ["tenants.logins.LimitedBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -179,6 +180,10 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "sub",
     "UPDATE_LAST_LOGIN": False,
 }
+
+# Failed logins: of an account, and from an address.
+THROTTLE_LOGINS = checked("THROTTLE_LOGINS", rate("20/15 minutes"))
+THROTTLE_LOGINS_ADDRESS = checked("THROTTLE_LOGINS_ADDRESS", rate("100/15 minutes"))
 
 # --- The API ----------------------------------------------------------------------------------
 

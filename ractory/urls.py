@@ -9,6 +9,7 @@ from ractory.api.envelope import unknown
 from ractory.api.health import HealthView, LivenessView
 from ractory.api.openapi.views import DocsView, SchemaView
 from sync.views import RunsView, RunView, SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
+from tenants.admin.login import login
 from tenants.views import LoginView, MeView, RefreshView
 
 handler400 = "ractory.api.envelope.bad_request"
@@ -22,6 +23,7 @@ entities.register("assemblies", AssemblyViewSet, "assembly")
 entities.register("pieces", PieceViewSet, "piece")
 
 urlpatterns = [
+    path("admin/login/", login),
     path("admin/", admin.site.urls),
     path("health", LivenessView.as_view(), name="liveness"),
     path("api/schema", SchemaView.as_view(), name="schema"),

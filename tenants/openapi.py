@@ -110,7 +110,7 @@ class LoginSchema(ApiSchema):
             body=Body(description="JSON, plain or gzip.", schema=CREDENTIALS, examples={"person": example}),
             answers={
                 200: success("The tokens.", TOKENS, examples={"integration": TOKENS_EXAMPLE}),
-                **errors(400, 401, 413, 415, 422, 429, 503),
+                **errors(400, 401, 409, 413, 415, 422, 429, 503),
             },
         )
 
@@ -126,7 +126,7 @@ class RefreshSchema(ApiSchema):
             body=body,
             answers={
                 200: success("The tokens.", TOKENS, examples={"integration": TOKENS_EXAMPLE}),
-                **errors(400, 401, 413, 415, 422, 429, 503),
+                **errors(400, 401, 409, 413, 415, 422, 429, 503),
             },
         )
 

@@ -16,6 +16,7 @@ from ractory.api.body import discard_body, read_json_object
 from ractory.api.errors import Fault, Unprocessable, shown
 from tenants.authentication import CHALLENGE
 from tenants.caller import Caller
+from tenants.logins import Attempt
 from tenants.models import Company, User
 from tenants.openapi import LoginSchema, MeSchema, RefreshSchema
 from tenants.permissions import IsCaller
@@ -114,7 +115,7 @@ class LoginView(_PublicView):
 
     def post(self, request: Request) -> Response:
         user = authenticate(request._request, **self.given(request, LoginSerializer))
-        if not isinstance(user, User) or not user.is_usable:
+        if not isinstance(user, User):
             raise AuthenticationFailed("Wrong email or password.")
         return Response(_pair(user, begin(user)))
 
@@ -126,7 +127,10 @@ class RefreshView(_PublicView):
 
     def post(self, request: Request) -> Response:
         given = self.given(request, RefreshSerializer)
-        return Response(_pair(*renew(given["refresh_token"])))
+        attempt = Attempt(request._request)
+        user, tokens = renew(given["refresh_token"])
+        attempt.succeeded()
+        return Response(_pair(user, tokens))
 
 
 class MeView(APIView):

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 from rest_framework.exceptions import Throttled
 
+from ractory.api.tests.client import Api
+from tenants.tests.factories import UserFactory
 from tenants.throttling import Charge, charge
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
@@ -49,3 +52,17 @@ def test_counters_that_many_charge_at_once_are_exact() -> None:
     at_once(8, work)
     assert sum(allowed.values()) == 200
     assert max(allowed.values()) <= 40
+
+
+def test_logins_at_once_are_no_more_than_are_allowed(settings: Settings) -> None:
+    settings.THROTTLE_LOGINS, settings.THROTTLE_LOGINS_ADDRESS = (5, 900), (100, 900)
+    user = UserFactory.create()
+    answers: Tally[int] = Tally()
+
+    def work(number: int) -> None:
+        for _ in range(4):
+            given = {"email": user.email, "password": f"guess {number}"}
+            answers[Api().post("/api/v1/auth/login", given).status_code] += 1
+
+    at_once(6, work)
+    assert answers == {401: 5, 429: 19}
