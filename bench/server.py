@@ -44,7 +44,7 @@ def gunicorn(workers: int = 1, **environment: str) -> Iterator[Server]:
         port = int(probe.getsockname()[1])
     command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"127.0.0.1:{port}"]
     command += ["--workers", str(workers), "--log-level", "error"]
-    process = subprocess.Popen(command, env=os.environ | UNLIMITED | environment)
+    process = subprocess.Popen(command, env=os.environ | UNLIMITED | {"LOG_LEVEL": "ERROR"} | environment)
     server = Server(port, process.pid)
     try:
         for _ in range(200):

@@ -63,6 +63,10 @@ def rate(default: str) -> Callable[[str], tuple[int, int] | None]:
     return read
 
 
+def one_of(default: str, choices: set[str]) -> Callable[[str], str]:
+    return lambda name: {choice: choice for choice in choices}[env.str(name, default="") or default]
+
+
 DEBUG = checked("DEBUG", boolean)
 # With DEBUG a throw-away key will do; without, a missing key must stop the start.
 SECRET_KEY = env.str("SECRET_KEY", default="only-for-debugging-" * 3) if DEBUG else env.str("SECRET_KEY")
@@ -90,6 +94,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "ractory.api.middleware.RequestIdMiddleware",
+    "ractory.api.middleware.AccessMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "ractory.api.middleware.TrailingSlashMiddleware",
@@ -228,19 +233,31 @@ SPECTACULAR_SETTINGS = {
 
 # --- Log --------------------------------------------------------------------------------------
 
+LOG_FORMAT = checked("LOG_FORMAT", one_of("line" if DEBUG else "json", {"json", "line"}))
+LOG_LEVEL = checked("LOG_LEVEL", one_of("INFO", {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "ractory.api.middleware.RequestIdFilter"}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "formatters": {
+        "json": {"()": "ractory.api.logs.JsonFormatter"},
+        "line": {
+            "()": "ractory.api.logs.LineFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
+        },
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
-        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django": {"handlers": [], "level": "NOTSET", "propagate": True},
+        "django.db.backends": {"level": "INFO"},  # every statement with its values, else, with LOG_LEVEL=DEBUG
         # A refusal is the client's affair and has its receipt; what is ours, a 500, comes with its traceback.
         "django.request": {"level": "ERROR"},
     },
 }
+
+# --- Metrics ----------------------------------------------------------------------------------
+
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # without one there is no /metrics
 
 # --- Site -------------------------------------------------------------------------------------
 
@@ -255,7 +272,7 @@ WHITENOISE_USE_FINDERS = True  # no collectstatic to forget, so no STATIC_ROOT t
 BEHIND_TLS = checked("BEHIND_TLS", boolean)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 if BEHIND_TLS:
-    SECURE_REDIRECT_EXEMPT = [r"^health/?$", r"^api/v1/health/?$"]  # probes come without a proxy
+    SECURE_REDIRECT_EXEMPT = [r"^health/?$", r"^api/v1/health/?$", r"^metrics$"]  # these come without a proxy
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True

@@ -8,6 +8,7 @@ from pieces.views import AssemblyViewSet, ComponentViewSet, PieceViewSet, Projec
 from ractory.api.envelope import unknown
 from ractory.api.health import HealthView, LivenessView
 from ractory.api.openapi.views import DocsView, SchemaView
+from ractory.api.scraping import metrics
 from sync.views import RunsView, RunView, SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
 from tenants.admin.login import login
 from tenants.views import LoginView, MeView, RefreshView
@@ -26,6 +27,7 @@ urlpatterns = [
     path("admin/login/", login),
     path("admin/", admin.site.urls),
     path("health", LivenessView.as_view(), name="liveness"),
+    path("metrics", metrics, name="metrics"),
     path("api/schema", SchemaView.as_view(), name="schema"),
     path("api/docs", DocsView.as_view(), name="docs"),
     path("api/v1/health", HealthView.as_view(), name="health"),

@@ -3,16 +3,18 @@
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import orjson
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from pieces.models import Entity
 from ractory.api.errors import MAX_LISTED, ConflictRetry
 from ractory.api.retry import in_transaction
 from sync.engine import Outcome
+from sync.metrics import count_run
 from sync.models import RunStatus, SyncRun
 from sync.planning import Action
 from sync.schemas import Batch
@@ -70,3 +72,4 @@ class Receipt:
         self.run.status, self.run.http_status = status, http_status
         self.run.duration_ms = round((time.perf_counter() - self.started) * 1000)
         self.run.save(force_insert=True)
+        transaction.on_commit(partial(count_run, self.run), robust=True)

@@ -24,7 +24,8 @@ START_SECONDS = 60
 def environment(database_url: str, **more: str) -> dict[str, str]:
     """The environment of a process of ours on this database."""
     kept = {name: value for name, value in os.environ.items() if name not in ("DEBUG", "ALLOWED_HOSTS", "BEHIND_TLS")}
-    return {"SECRET_KEY": "only-for-the-fault-suite-" * 3, **kept, **UNLIMITED, "DATABASE_URL": database_url, **more}
+    ours = {**UNLIMITED, "DATABASE_URL": database_url, "LOG_LEVEL": "CRITICAL"}
+    return {"SECRET_KEY": "only-for-the-fault-suite-" * 3, **kept, **ours, **more}
 
 
 def manage(environment: Mapping[str, str], *command: str) -> str:
@@ -58,7 +59,7 @@ class Server:
     def __enter__(self) -> Self:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
-        command = [sys.executable, "-m", "gunicorn", self.application, "--bind", f"127.0.0.1:{self.port}", "--preload"]
+        command = [sys.executable, "-m", "gunicorn", self.application, "--bind", f"127.0.0.1:{self.port}"]
         command += ["--workers", str(self.workers), "--log-level", "critical", "--timeout", "120"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=dict(self.environment), cwd=ROOT, stderr=log)

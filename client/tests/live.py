@@ -10,10 +10,11 @@ from bench.faults.server import Server, environment
 
 def live_server(*, workers: int, **more: str) -> Server:
     """For tests with `transactional_db`: what they commit it sees, and the other way round."""
-    return Server(environment(_database_url(), **more), workers=workers, application="ractory.wsgi")
+    return Server(environment(database_url(), **more), workers=workers, application="ractory.wsgi")
 
 
-def _database_url() -> str:
+def database_url() -> str:
+    """The DATABASE_URL of the database that the tests run on."""
     name = str(connection.settings_dict["NAME"])
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"

@@ -1,18 +1,25 @@
-"""What every request passes through: an id of its own, and paths that need no trailing slash."""
+"""What every request passes through: an id of its own, a place in the metrics and the log, no need of a slash."""
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponse
 from uuid_utils.compat import uuid7
 
+from ractory.api import metrics
+
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
+current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
+
+access = logging.getLogger("ractory.access")
+QUIET = frozenset({"/health", "/api/v1/health", "/metrics"})  # routes that machines ask every few seconds
 
 
 class RequestIdMiddleware:
@@ -38,12 +45,33 @@ class RequestIdMiddleware:
         return response
 
 
-class RequestIdFilter(logging.Filter):
-    """Gives each line of the log the id of the request that it is about."""
+class AccessMiddleware:
+    """Counts, times and logs each request; meanwhile the log's lines know theirs (ractory.api.logs)."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current_request_id.get() or "-"
-        return True
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
+        token = current_request.set(request)
+        try:
+            with metrics.IN_PROGRESS.track_inprogress():
+                response = self.get_response(request)
+            seconds = time.perf_counter() - started
+            metrics.count_request(request, response, seconds)
+            self._log(request, response, seconds)
+        finally:
+            current_request.reset(token)
+        return response
+
+    @staticmethod
+    def _log(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+        quiet = metrics.route_of(request) in QUIET and response.status_code == 200
+        level = logging.DEBUG if quiet else logging.INFO
+        ms = round(seconds * 1000, 1)
+        # Without the query string: it may hold a secret by mistake.
+        answer = {"status": response.status_code, "duration_ms": ms}
+        access.log(level, "%s %s %s", request.method, request.path, response.status_code, extra={"answer": answer})
 
 
 class TrailingSlashMiddleware:

@@ -22,7 +22,7 @@ def send(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Send]:
     """Sends bytes to a gunicorn that serves this site, and gives the status and the rest of its answer."""
     place = tmp_path_factory.mktemp("gunicorn") / "socket"
     command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"unix:{place}", "--log-level", "critical"]
-    environment = {**os.environ, "DATABASE_URL": "sqlite://:memory:"}  # nothing here needs one
+    environment = {**os.environ, "DATABASE_URL": "sqlite://:memory:", "LOG_LEVEL": "CRITICAL"}  # nothing needs one
     with subprocess.Popen(command, env=environment) as server:  # noqa: S603  # our own words
         try:
             wait_for(place, server)

@@ -44,7 +44,8 @@ class Server:
         self.key, self.url = key, f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"127.0.0.1:{port}"]
         command += ["--workers", "2", "--log-level", "warning"]
-        self.process = subprocess.Popen(command)  # noqa: S603  # our own interpreter and arguments
+        environment = {"LOG_LEVEL": "WARNING", **os.environ}
+        self.process = subprocess.Popen(command, env=environment)  # noqa: S603  # our own interpreter and arguments
 
     def wait_until_up(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -1,0 +1,66 @@
+"""How gunicorn serves Ractory: `gunicorn ractory.wsgi`, in this directory, finds it by itself (docs/operations.md).
+
+Command line and GUNICORN_CMD_ARGS go before what is said here. PORT, WEB_CONCURRENCY and FORWARDED_ALLOW_IPS are
+gunicorn's own variables.
+"""
+
+import os
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
+
+from ractory.api.workers import enter_slot, free_slot, leave_slot, share_metrics
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
+
+# Imported once, before the workers are forked: they share its memory, and a wrong setting ends the start at once.
+preload_app = True
+workers = int(os.environ.get("WEB_CONCURRENCY") or min(2 * len(os.sched_getaffinity(0)), 8))
+
+timeout = 30  # seconds that a request may take; then its worker is killed, and nothing is written
+graceful_timeout = 35  # after SIGTERM what runs may end
+keepalive = 75  # longer than a proxy keeps an idle connection: it is not closed under a request
+# A worker is replaced now and then, whatever it may have leaked; not all at once.
+max_requests, max_requests_jitter = 20_000, 2_000
+
+limit_request_line = 8190  # a `next` link carries a cursor with the values of a row
+limit_request_fields = 64
+
+# A worker's sign of life and the metrics are files that need no disk.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+share_metrics(worker_tmp_dir)
+
+control_socket_disable = True  # nobody asks there, and several servers of one user would share it
+
+access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)s ms'  # if --access-logfile is given: no query string
+
+
+class logger_class(Logger):  # gunicorn's name
+    """gunicorn's own lines in the format of the application's."""
+
+    def setup(self, cfg: Config) -> None:
+        from django.conf import settings
+        from django.utils.module_loading import import_string
+
+        super().setup(cfg)
+        chosen = settings.LOGGING["formatters"][settings.LOG_FORMAT]
+        formatter = import_string(chosen["()"])(chosen.get("format"))
+        for handler in [*self.error_log.handlers, *self.access_log.handlers]:
+            handler.setFormatter(formatter)
+
+
+def pre_fork(server: Arbiter, worker: Worker) -> None:
+    from django.db import connections
+
+    connections.close_all()  # two processes on one connection would read each other's answers
+    worker.slot = free_slot(other.slot for other in server.WORKERS.values())
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    enter_slot(worker.slot)
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    leave_slot(worker.slot)

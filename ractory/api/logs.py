@@ -1,0 +1,72 @@
+"""How a line of the log is written: as one JSON object for machines (`json`), or for a person (`line`).
+
+Only what is named here gets in, so nothing secret does by accident: no header, no query string, no body.
+"""
+
+import json
+import logging
+import time
+from typing import Any
+
+from django.http import HttpRequest
+
+from ractory.api.metrics import route_of
+from ractory.api.middleware import current_request, current_request_id
+
+
+def context() -> dict[str, Any]:
+    """Which request a line is about, and whose it is; empty outside a request."""
+    request = current_request.get()
+    if request is None:
+        return {}
+    fields: dict[str, Any] = {"request_id": current_request_id.get()}
+    if (caller := _caller_of(request)) is not None:
+        fields |= {"company": caller.company and str(caller.company), "caller": str(caller.guid)}
+    return fields | {"method": request.method, "route": route_of(request), "path": request.path}
+
+
+def _caller_of(request: HttpRequest) -> Any:
+    """Who calls, by credentials or by session, as far as that is known already: a log must not ask the database."""
+    for name in ("user", "_cached_user"):
+        user: Any = vars(request).get(name)
+        if hasattr(type(user), "as_caller"):  # asked of the type: a lazy user would be looked up
+            return user.as_caller()
+        if hasattr(type(user), "guid"):
+            return user
+    return None
+
+
+class JsonFormatter(logging.Formatter):
+    """An object per line: `time` (UTC), `level`, `logger`, `message`; in a request its context; perhaps `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        fields = {
+            "time": f"{moment}.{int(record.msecs):03}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **context(),
+            **getattr(record, "answer", {}),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, default=str)
+
+
+class LineFormatter(logging.Formatter):
+    """Time (UTC), level, logger, the request's id in brackets, message; below it a traceback, indented.
+
+    A message is one line, whatever a client put into it: no one can forge another.
+    """
+
+    converter = staticmethod(time.gmtime)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # logging's name
+        record.message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in record.message)
+        record.request_id = current_request_id.get() or "-"
+        answer = getattr(record, "answer", None)
+        return super().formatMessage(record) + (f" {answer['duration_ms']} ms" if answer else "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).replace("\n", "\n    ")

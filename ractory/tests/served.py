@@ -1,0 +1,104 @@
+"""`gunicorn ractory.wsgi` as an operator starts it, on the tests' database, with its log to read."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench.faults.server import ROOT
+from client.tests.live import database_url
+
+TOKEN = "the-scraper's-own"
+SECONDS = 60  # that anything may take
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T]) -> T:
+    """What `look` finds, as soon as it finds something."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    raise TimeoutError(look)
+
+
+class Served:
+    """A running gunicorn; an own one for each test."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+        self.process, self.port, self.log = process, port, log
+
+    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        """Status and body; ConnectionError while nothing listens."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)) as connection:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body=body, headers=named)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def is_up(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.call("GET", "/health")[0] == 200
+        except OSError:
+            return False
+
+    def metrics(self) -> dict[str, float]:
+        """The samples by name and labels, as in the text."""
+        status, text = self.call("GET", "/metrics", Authorization=f"Bearer {TOKEN}")
+        assert status == 200, text
+        found = {}
+        for family in text_string_to_metric_families(text.decode()):
+            for sample in family.samples:
+                labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+                found[f"{sample.name}{{{labels}}}"] = sample.value
+        return found
+
+    def workers(self) -> list[int]:
+        return sorted(child.pid for child in psutil.Process(self.process.pid).children())
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log so far: every line of it is an object."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=SECONDS)
+
+    def __enter__(self) -> Self:
+        until(self.is_up)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(log: Path, *options: str, **environment: str) -> Iterator[Served]:
+    """For tests with `transactional_db`: what they commit it sees, and the other way round."""
+    port = free_port()
+    ours = {"DATABASE_URL": database_url(), "PORT": str(port), "METRICS_TOKEN": TOKEN, "WEB_CONCURRENCY": "2"}
+    command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", *options]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command, cwd=ROOT, stderr=stderr, env={**os.environ, **ours, **environment})  # noqa: S603
+    with Served(process, port, log) as server:
+        yield server

@@ -1,0 +1,178 @@
+"""gunicorn.conf.py on a real server: the metrics of all workers, one log, limits, and an end that loses nothing."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.faults.server import ROOT
+from pieces.models import Component, Piece
+from pieces.tests.factories import ComponentFactory
+from ractory.tests.served import Served, served, until
+from sync.tests.batches import piece_item
+from tenants.models import Company
+from tenants.tests.factories import issue_key
+
+UNKNOWN = "ractory_http_requests_total{method=GET,route=unknown,status=404}"
+IN_PROGRESS = "ractory_http_requests_in_progress{}"
+
+
+@pytest.fixture
+def server(transactional_db: None, tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path / "log") as made:
+        yield made
+
+
+@pytest.fixture
+def component(server: Served) -> Component:
+    return ComponentFactory.create()
+
+
+def batch(component: Component) -> bytes:
+    return json.dumps({"pieces": [piece_item(component, piece_id="a")]}, default=str).encode()
+
+
+def key_of(component: Component) -> str:
+    return issue_key(Company.objects.get(guid=component.company_guid))
+
+
+class HalfSent:
+    """A sync whose body stops half-way: a request in progress, for as long as the test wants."""
+
+    def __init__(self, server: Served, key: str, body: bytes) -> None:
+        self.rest = body[len(body) // 2 :]
+        lines = ["POST /api/v1/sync/pieces HTTP/1.1", "Host: localhost", f"X-API-Key: {key}", "Connection: close"]
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        self.socket.sendall("\r\n".join(lines).encode() + body[: len(body) // 2])
+        until(lambda: server.metrics()[IN_PROGRESS] == 2)  # this one, and the scrape
+
+    def finish(self) -> bytes:
+        """The whole answer."""
+        with self.socket:
+            self.socket.sendall(self.rest)
+            return b"".join(iter(lambda: self.socket.recv(65536), b""))
+
+
+def metric_files(server: Served) -> set[Path]:
+    maps = [Path(f"/proc/{pid}/maps").read_text() for pid in server.workers()]
+    mapped = {Path(line.split()[-1]) for text in maps for line in text.splitlines() if "ractory-metrics-" in line}
+    return {file for path in mapped for file in path.parent.iterdir()}
+
+
+def replaced(server: Served, how: signal.Signals, whom: list[int]) -> None:
+    """Signals these processes, and waits until every worker is another one and answers."""
+    before = set(server.workers())
+    for pid in whom:
+        os.kill(pid, how)
+    until(lambda: len(server.workers()) == 2 and not before & set(server.workers()) and server.is_up())
+
+
+def test_counters_outlive_workers_and_gauges_do_not(server: Served, component: Component) -> None:
+    for _ in range(20):
+        server.call("GET", "/nope")
+    with HalfSent(server, key_of(component), batch(component)).socket:
+        replaced(server, signal.SIGKILL, server.workers())
+    for _ in range(20):
+        server.call("GET", "/nope")
+    found = server.metrics()
+    assert (found[UNKNOWN], found[IN_PROGRESS]) == (40, 1)
+
+
+def test_counters_go_on_after_a_reload(server: Served) -> None:
+    for _ in range(2):
+        for _ in range(20):
+            server.call("GET", "/nope")
+        replaced(server, signal.SIGHUP, [server.process.pid])
+    found = server.metrics()
+    assert (found[UNKNOWN], found[IN_PROGRESS]) == (40, 1)
+
+
+def test_replaced_workers_leave_no_files_behind(server: Served) -> None:
+    def busy() -> set[Path]:
+        for _ in range(30):
+            server.call("GET", "/nope")
+        return metric_files(server)
+
+    names = {path.name for path in until(busy)}
+    for _ in range(3):
+        replaced(server, signal.SIGKILL, server.workers())
+        files = until(busy)
+    assert len(files) <= 3 * 3  # three kinds of two workers and of their parent
+    assert {name for name in names if name.startswith("counter")} <= {path.name for path in files}
+    assert server.stop() == 0
+    assert not any(path.exists() or path.parent.exists() for path in files)
+
+
+def test_a_stop_lets_a_running_sync_end(server: Served, component: Component) -> None:
+    half = HalfSent(server, key_of(component), batch(component))
+    server.process.send_signal(signal.SIGTERM)
+    until(lambda: any("Handling signal: term" in line["message"] for line in server.lines()))
+    answer = half.finish()
+    assert answer.startswith(b"HTTP/1.1 200 OK"), answer
+    assert server.process.wait(timeout=60) == 0
+    assert Piece.across_companies.get().piece_id == "a"
+
+
+def test_what_gunicorn_and_the_application_say_is_one_stream_of_objects(server: Served, component: Component) -> None:
+    key = key_of(component)
+    for number in range(30):
+        server.call(
+            "POST", "/api/v1/sync/pieces?in-the-query", batch(component), X_API_Key=key, Content_Type="application/json"
+        )
+        server.call("GET", f"/nope/{number}")
+    server.stop()
+    lines, text = server.lines(), server.log.read_text()
+    assert {line["logger"] for line in lines} == {"gunicorn.error", "ractory.access"}
+    sync = [line for line in lines if line.get("route") == "/api/v1/sync/pieces"]
+    assert {(line["status"], line["company"]) for line in sync} == {
+        (200, str(component.company_guid)),
+        (422, str(component.company_guid)),
+    }
+    ids = [line["request_id"] for line in lines if "request_id" in line]
+    assert len(set(ids)) == len(ids) == 60  # no two workers give the same
+    assert "in-the-query" not in text
+    assert key not in text
+
+
+def test_the_log_can_be_for_people_and_quiet(transactional_db: None, tmp_path: Path) -> None:
+    with served(tmp_path / "log", LOG_FORMAT="line") as server:
+        server.call("GET", "/nope", X_Request_ID="r-1")
+    text = (tmp_path / "log").read_text()
+    assert " INFO gunicorn.error [-] Starting gunicorn " in text
+    assert " INFO ractory.access [r-1] GET /nope 404 " in text
+    with served(tmp_path / "log", "--log-level", "error", LOG_LEVEL="ERROR") as server:
+        server.call("GET", "/nope")
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_gunicorns_own_access_log_has_no_query_either(transactional_db: None, tmp_path: Path) -> None:
+    with served(tmp_path / "log", "--access-logfile", str(tmp_path / "access")) as server:
+        server.call("GET", "/nope?in-the-query")
+    (line,) = [json.loads(line) for line in (tmp_path / "access").read_text().splitlines() if "/nope" in line]
+    assert (line["logger"], line["level"]) == ("gunicorn.access", "INFO")
+    assert '"GET /nope HTTP/1.1" 404 ' in line["message"]
+    assert "in-the-query" not in line["message"]
+
+
+def test_long_paths_and_many_headers_are_refused(server: Served) -> None:
+    assert server.call("GET", "/api/v1/pieces?cursor=" + "x" * 8000)[0] == 401  # as long as a next link may be
+    assert server.call("GET", "/api/v1/pieces?cursor=" + "x" * 9000)[0] == 414
+    assert server.call("GET", "/health", None, **{f"X-{number}": "x" for number in range(70)})[0] == 431
+
+
+def test_a_wrong_setting_ends_the_start_in_words(tmp_path: Path) -> None:
+    for wrong in ({"DEBUG": "yes"}, {"LOG_FORMAT": "xml"}, {"LOG_LEVEL": "loud"}):
+        (name, value), *_ = wrong.items()
+        command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"unix:{tmp_path}/socket"]
+        ended = subprocess.run(  # noqa: S603
+            command, cwd=ROOT, env={**os.environ, **wrong}, capture_output=True, text=True, timeout=60
+        )
+        assert ended.returncode != 0
+        assert ended.stderr.splitlines()[-1].endswith(f"ImproperlyConfigured: {name}={value!r} is not understood")

@@ -1,0 +1,35 @@
+"""What is counted of every sync that leaves a receipt, for Prometheus (ractory.api.metrics)."""
+
+from collections import Counter as Tally
+
+import orjson
+from prometheus_client import Counter, Histogram
+
+from sync.models import RunStatus, SyncRun
+from sync.planning import Action
+
+ITEMS = (1, 10, 50, 100, 250, 500, 1000, 2500, 5000)
+
+RUNS = Counter("ractory_sync_runs", "Receipts written", ["entity", "status", "http_status"])
+ROWS = Counter("ractory_sync_rows", "Items of batches that were written", ["entity", "outcome"])
+BATCH = Histogram("ractory_sync_batch_items", "Items of a batch", ["entity"], buckets=ITEMS)
+FAULTS = Counter("ractory_sync_faults", "Faults of refused batches, at most 101 of each", ["entity", "type"])
+
+
+def count_run(run: SyncRun) -> None:
+    """Counts a receipt, once it is committed; what a dry run found was not written."""
+    RUNS.labels(run.entity, run.status, run.http_status).inc()
+    if run.received:
+        BATCH.labels(run.entity).observe(run.received)
+    if run.status == RunStatus.REJECTED:
+        for kind, number in Tally(fault["type"] for fault in orjson.loads(run.errors_json)).items():
+            FAULTS.labels(run.entity, kind).inc(number)
+    elif not run.dry_run:
+        for action, number in _rows(run).items():
+            ROWS.labels(run.entity, action.value).inc(number)
+
+
+def _rows(run: SyncRun) -> dict[Action, int]:
+    """The items by what became of them; a receipt's `updated` are all that were not inserted."""
+    rest = {Action.UNCHANGED: run.unchanged, Action.RESTORED: run.restored, Action.DELETED: run.deleted}
+    return {Action.INSERTED: run.inserted, Action.UPDATED: run.updated - sum(rest.values()), **rest}
