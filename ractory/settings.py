@@ -95,6 +95,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "ractory.api.middleware.RequestIdMiddleware",
     "ractory.api.middleware.AccessMiddleware",
+    "ractory.api.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "ractory.api.middleware.TrailingSlashMiddleware",

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpResponse
 from drf_spectacular.generators import EndpointEnumerator, SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer2
-from drf_spectacular.views import SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
@@ -69,8 +69,8 @@ class SchemaView(APIView):
         return HttpResponse(document(media_type), content_type=media_type, headers={"Vary": "Accept"})
 
 
-class DocsView(SpectacularSwaggerView):
-    """`GET /api/docs`: a page that needs nothing but this server."""
+class DocsView(SpectacularSwaggerSplitView):
+    """`GET /api/docs`: a page that needs nothing but this server, and no inline script (ractory.api.headers)."""
 
     schema = None
     authentication_classes = ()

@@ -46,7 +46,9 @@ def works(transactional_db: None) -> Works:
 
 
 @pytest.fixture
-def desk(driver: webdriver.Chrome, live_server: LiveServer, works: Works) -> Desk:
-    """The CompanyAdmin's place, not logged in yet."""
+def desk(driver: webdriver.Chrome, live_server: LiveServer, works: Works) -> Iterator[Desk]:
+    """The CompanyAdmin's place, not logged in yet. No walk may want what the Content-Security-Policy forbids."""
     driver.delete_all_cookies()
-    return Desk(driver, live_server.url)
+    desk = Desk(driver, live_server.url)
+    yield desk
+    assert desk.violations() == []

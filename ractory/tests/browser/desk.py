@@ -16,6 +16,7 @@ WIDE, PHONE = (1280, 800), (390, 844)
 class Desk:
     def __init__(self, driver: WebDriver, url: str) -> None:
         self.driver, self.url = driver, url
+        self._violations: list[str] = []
 
     def window(self, width: int, height: int) -> None:
         """This many CSS pixels inside; a window itself can't be as narrow as a phone."""
@@ -70,9 +71,17 @@ class Desk:
         return self.element(css).text
 
     def faults(self) -> list[str]:
-        """What the page's scripts complained about."""
+        """What the pages' scripts complained about since this was last asked."""
         log = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
-        return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
+        faults = [entry["message"] for entry in log if entry["level"] == "SEVERE"]
+        self._violations += [fault for fault in faults if "Content Security Policy" in fault]
+        return faults
+
+    def violations(self) -> list[str]:
+        """What a page's Content-Security-Policy has forbidden since this was last asked."""
+        self.faults()
+        violations, self._violations = self._violations, []
+        return violations
 
 
 def _is_gone(element: WebElement) -> bool:
