@@ -27,6 +27,7 @@ from django.test import override_settings
 
 from ractory.api.tests.client import Api
 from tenants.models import Company
+from tenants.tests.commands import Manage
 from tenants.tests.factories import CompanyFactory, issue_key
 
 
@@ -76,3 +77,9 @@ def other_company(db: None) -> Company:
 def key(company: Company) -> str:
     """The text of an API key of `company` that may read and write."""
     return issue_key(company)
+
+
+@pytest.fixture
+def manage(capsys: pytest.CaptureFixture[str]) -> Manage:
+    """Runs `manage.py` with these arguments."""
+    return Manage(capsys)

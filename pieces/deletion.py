@@ -179,6 +179,10 @@ def restore_one(model: type[Entity], guid: uuid.UUID, *, actor: Actor, now: date
             above_guid = getattr(row, f"{above.kind.value}_guid", None) if above.kind in model.parents else None
             if above_guid and not above.objects.filter(guid=above_guid).shared("guid"):
                 raise Conflict(f"The {above.kind} {above_guid} is deleted; restore it first.")
+        # Locked, so that a purge waits, or has marked it already.
+        taken_by = Deletion.objects.select_for_update(no_key=True).filter(guid=row.deletion_guid).first()
+        if taken_by and taken_by.purged_at:
+            raise Conflict(f"The {model.kind} {guid} is being purged: not all of it could be restored.")
         clashes = restore(model, {guid: row.deletion_guid}, actor=actor, now=now)
         if clashes:
             raise Conflict("; ".join(map(str, clashes[:3])) + ".")

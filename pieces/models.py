@@ -88,6 +88,8 @@ class Deletion(models.Model):
     pieces = models.PositiveIntegerField(default=0)
     restored_at = models.DateTimeField(null=True, blank=True)
     restored_by = models.CharField(max_length=300, null=True, blank=True)
+    # Since then some of its rows may be gone for good (pieces.purging): it can't be restored any more.
+    purged_at = models.DateTimeField(null=True, blank=True)
 
     objects: ClassVar[Any] = TenantManager()
 
@@ -107,7 +109,6 @@ class Entity(models.Model):
     company_guid: uuid.UUID
     is_active = models.BooleanField(default=True)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # No index: what a deletion took is found below its root.
     deletion = GuidForeignKey(
         Deletion, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
     )
@@ -137,7 +138,11 @@ class Entity(models.Model):
         )
         # Every index costs each sync time: these are the ones that lists need, on a million rows. The unique
         # constraint above serves the list without a filter.
-        indexes: ClassVar[Any] = (list_index("company", "updated_at"),)
+        indexes: ClassVar[Any] = (
+            list_index("company", "updated_at"),
+            # For purging; active rows, which name no deletion, cost it nothing.
+            models.Index(fields=["deletion"], condition=Q(deletion__isnull=False), name="%(class)s_by_deletion"),
+        )
 
     @classmethod
     def wire_fields(cls) -> list["models.Field[Any, Any]"]:

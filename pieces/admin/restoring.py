@@ -18,8 +18,9 @@ ORDER = {model.kind.value: place for place, model in enumerate(LEVELS)}
 
 
 def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
-    """Those of `guids` that are not restored yet, and how many rows of each level they still hold."""
-    deletions = list(Deletion.objects.filter(guid__any_of=list(guids), restored_at=None).order_by("guid"))
+    """Those of `guids` that are neither restored nor being purged, and how many rows of each level they still hold."""
+    rows = Deletion.objects.filter(guid__any_of=list(guids), restored_at=None, purged_at=None)
+    deletions = list(rows.order_by("guid"))
     counts: Counts = {}
     for model in LEVELS:
         roots = [deletion for deletion in deletions if deletion.kind == model.kind.value]
@@ -45,7 +46,7 @@ def restore_many(guids: Sequence[uuid.UUID], *, actor: Actor, now: datetime) -> 
     def work() -> Counts:
         preview = preview_restore(guids)
         if len(preview.roots) < len(set(guids)):
-            raise Conflict("Some of these have been restored meanwhile. Nothing was done; look again.")
+            raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
         for deletion in sorted(preview.roots, key=lambda deletion: (ORDER[deletion.kind], deletion.root_guid)):
             _undo(deletion, actor=actor, now=now)
         return preview.counts

@@ -33,7 +33,9 @@ class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no ty
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         if self.value() == "all":
             return queryset
-        return queryset.filter(restored_at__isnull=self.value() != "restored")
+        if self.value() == "restored":
+            return queryset.filter(restored_at__isnull=False)
+        return queryset.filter(restored_at=None, purged_at=None)
 
 
 class KindFilter(DropdownFilter):  # type: ignore[misc]
@@ -78,6 +80,8 @@ class DeletionAdmin(StaffAdmin):
 
     @admin.display(description="State")
     def state(self, deletion: Any) -> SafeString:
+        if deletion.restored_at is None and deletion.purged_at is not None:
+            return badge("being purged", "bad")
         if deletion.restored_at is None:
             url = act_on("pieces_deletion_restore", [deletion.guid])
             return format_html('<a class="button" href="{}">Restore …</a>', url)

@@ -135,7 +135,7 @@ def test_the_same_act_twice_is_explained(staff: Client, family: Family, company:
     assert "Nothing was deleted. Some of these have been deleted meanwhile." in text_of(again)
     guid = {"guid": str(deletions()[0].guid)}
     staff.post(RESTORE, guid)
-    assert "Some of these have been restored meanwhile." in text_of(staff.post(RESTORE, guid))
+    assert "Some of these have been restored, or purged, meanwhile." in text_of(staff.post(RESTORE, guid))
     assert len(deletions()) == 1
 
 

@@ -25,7 +25,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     refused = list(runs.filter(status=RunStatus.REJECTED)[:ROWS])
     last = list(runs[:ROWS])
     note_callers([*refused, *last])
-    deletions = list(Deletion.objects.filter(restored_at=None).order_by("-guid")[:ROWS])
+    deletions = list(Deletion.objects.filter(restored_at=None, purged_at=None).order_by("-guid")[:ROWS])
     note_names(deletions)
     context.update(
         refused=[(run, result_of(run)) for run in refused],

@@ -65,7 +65,7 @@ def test_expired_logins_go_those_in_use_stay(capsys: pytest.CaptureFixture[str])
     assert Api().post("/api/v1/auth/refresh", {"refresh_token": good}).status_code == 200
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "1w", "9999999"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "1w", "999999"])
 def test_a_bad_age_is_one_clear_line(text: str) -> None:
     with pytest.raises(CommandError, match="not a number of days"):
         call_command("purge_runs", f"--older-than={text}")

@@ -38,6 +38,7 @@ class Manage:
 
     def __call__(self, *arguments: object) -> Outcome:
         code: Any = 0
+        self.capsys.readouterr()  # what was printed before is not the command's
         # The connections stay: they are the test's.
         with mock.patch("django.core.management.base.connections.close_all"), mock.patch("sys.stdin", StringIO()):
             try:

@@ -1,4 +1,3 @@
-from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
@@ -8,17 +7,10 @@ from django.utils import timezone
 
 from sync.idempotency import KEPT
 from sync.models import IdempotentAnswer, SyncRun
-from tenants.management.commands._printing import PrintingCommand
+from tenants.management.commands._printing import PrintingCommand, days
 from tenants.models import Counter, LoginSession
 
 SLICE = 10_000  # rows a statement, so that none of them takes long
-
-
-def days(text: str) -> timedelta:
-    number = text.removesuffix("d")
-    if not number.isascii() or not number.isdecimal() or len(number) > 6:
-        raise ArgumentTypeError(f"not a number of days: {text!r}; write 90d")
-    return timedelta(days=int(number))
 
 
 class Command(PrintingCommand):

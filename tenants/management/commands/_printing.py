@@ -3,7 +3,7 @@
 import json
 import uuid
 from argparse import ArgumentTypeError
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -31,6 +31,13 @@ def moment(text: str) -> datetime:
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ArgumentTypeError(f"not an ISO 8601 date or time: {text!r}") from error
+
+
+def days(text: str) -> timedelta:
+    number = text.removesuffix("d")
+    if not number.isascii() or not number.isdecimal() or len(number) > 5:
+        raise ArgumentTypeError(f"not a number of days: {text!r}; write 90d")
+    return timedelta(days=int(number))
 
 
 def company_of(company_guid: uuid.UUID) -> Company:

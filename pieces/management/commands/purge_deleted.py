@@ -1,0 +1,51 @@
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+from tqdm import tqdm
+
+from pieces.purging import Purge
+from ractory.api.errors import ConflictRetry
+from tenants.management.commands._printing import PrintingCommand, company_of, days, guid
+from tenants.scope import company_scope, every_company
+
+STOPPED = 130  # exit code after Ctrl-C, as a shell has it
+GO_ON = "run it again to go on"
+
+
+class Command(PrintingCommand):
+    help = "Removes for good what was deleted long ago. It can't be brought back, and its guids are free again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--older-than", type=days, required=True, metavar="DAYS", help="365d; at least 1d")
+        parser.add_argument("--company", type=guid, metavar="GUID", help="of this company only")
+        parser.add_argument("--dry-run", action="store_true", help="count only")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["older_than"] < timedelta(days=1):
+            raise CommandError("--older-than is at least 1d")
+        scope = company_scope(company_of(options["company"]).guid) if options["company"] else every_company()
+        purge = Purge(before=timezone.now() - options["older_than"], dry_run=options["dry_run"])
+        with scope:
+            trouble, code = self._run(purge)
+        remarks = ["Nothing was removed: --dry-run."] if purge.dry_run else []
+        if purge.kept:
+            remarks.append("Kept: deletions that took parents of what is active, or was deleted more recently.")
+        self.answer(options, {**purge.removed, "kept": len(purge.kept)}, *remarks)
+        if trouble:
+            raise CommandError(f"{trouble}; {GO_ON}", returncode=code)
+
+    @staticmethod
+    def _run(purge: Purge) -> tuple[str, int]:
+        """What has kept it from coming to the end, and the exit code."""
+        try:
+            with tqdm(unit=" rows", leave=False, disable=None) as bar:  # on a terminal
+                for rows in purge.slices():
+                    bar.update(rows)
+        except KeyboardInterrupt:
+            return "stopped", STOPPED
+        except ConflictRetry:
+            return "the rows are busy", 1
+        return "", 0

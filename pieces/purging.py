@@ -1,0 +1,149 @@
+"""Removing soft-deleted rows for good, deletion by deletion, in short transactions: what operators call a purge.
+
+A deletion goes as a whole or stays as a whole. It stays while something below what it took is active, or was deleted
+too recently. One that goes is marked first, so that it can't be restored in part; then its rows go, children first, and
+at last the record itself. A purge that was interrupted is finished by the next one.
+"""
+
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial, reduce
+from operator import or_
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from pieces.models import LEVELS, Assembly, Component, Deletion, Entity, Piece, Project
+from ractory.api.retry import in_transaction
+
+SLICE = 5000  # rows removed in one transaction
+BATCH = 500  # deletions looked at together, at most
+
+Guids = Collection[uuid.UUID]
+
+# Each level with a parent right above it. What is further up follows: the parent's own parent has the parent below it.
+LINKS: tuple[tuple[type[Entity], str], ...] = (
+    (Piece, "assembly"),
+    (Piece, "component"),
+    (Assembly, "component"),
+    (Component, "project"),
+)
+
+
+@dataclass(slots=True)
+class Purge:
+    """One run over the deletions of the tenant scope that were made before `before`, oldest first.
+
+    `removed` counts what is gone, or with `dry_run` what would go: rows by level, and records of deletions. `kept`
+    names the deletions that are old enough, but stay.
+    """
+
+    before: datetime
+    dry_run: bool = False
+    removed: Counter[str] = field(
+        default_factory=lambda: Counter(dict.fromkeys((*(level.plural for level in LEVELS), "deletions"), 0))
+    )
+    kept: set[uuid.UUID] = field(default_factory=set)
+
+    def slices(self) -> Iterator[int]:
+        """Does it; after each transaction, the number of rows that have gone. To stop in between does no harm."""
+        for batch in self._batches():
+            self._keep_back(batch)
+            going = [guid for guid in batch if guid not in self.kept]
+            yield from (self._counted(going) if self.dry_run else self._carried_out(going))
+
+    def _carried_out(self, going: Guids) -> Iterator[int]:
+        in_transaction(lambda: self._mark(going))
+        for level in reversed(LEVELS):
+            rows = SLICE
+            while rows == SLICE:
+                rows, deletions = in_transaction(partial(self._remove, level, going))
+                self.removed.update({level.plural: rows, "deletions": deletions})
+                yield rows
+        self.removed["deletions"] += in_transaction(lambda: _forget(guid__any_of=going))
+
+    def _batches(self) -> Iterator[list[uuid.UUID]]:
+        """The old deletions, in the order of their guids, which is that of time: children went before their parents."""
+        last, names = uuid.UUID(int=0), [level.plural for level in Project.below()]
+        while True:
+            rows = Deletion.objects.filter(created_at__lt=self.before, guid__gt=last).order_by("guid")
+            batch: list[uuid.UUID] = []
+            size = 0
+            for guid, *taken in rows.values_list("guid", *names)[:BATCH]:
+                size += 1 + sum(taken)
+                if batch and size > SLICE:
+                    break
+                batch.append(guid)
+            if not batch:
+                return
+            yield batch
+            last = batch[-1]
+
+    def _staying(self) -> Q:
+        """What this run leaves where it is."""
+        return (
+            Q(is_active=True)
+            | Q(deletion=None)
+            | Q(deleted_at__gte=self.before)
+            | Q(deletion_guid__any_of=list(self.kept))
+        )
+
+    def _keep_back(self, batch: Guids) -> None:
+        """Finds the deletions that took parents of rows which stay; what they took stays too, and so on upwards."""
+        found: set[uuid.UUID] = set(batch)
+        while found:
+            staying, found = self._staying(), set()
+            for level, parent in LINKS:
+                rows = level.all_objects.filter(staying, **{f"{parent}__deletion_guid__any_of": batch})
+                found.update(rows.values_list(f"{parent}__deletion_guid", flat=True).distinct())
+            found -= self.kept
+            self.kept |= found
+
+    def _counted(self, going: Guids) -> Iterator[int]:
+        rows, staying = {level.plural: self._rows(level, going).count() for level in LEVELS}, self._staying()
+        deletions = Deletion.objects.filter(guid__any_of=going)
+        for level in LEVELS:
+            root = level.all_objects.filter(staying, guid=OuterRef("root_guid"))
+            deletions = deletions.exclude(Exists(root), kind=level.kind.value)
+        self.removed.update({**rows, "deletions": deletions.count()})
+        yield sum(rows.values())
+
+    def _rows(self, level: type[Entity], going: Guids) -> "QuerySet[Any]":
+        rows: QuerySet[Any] = level.all_objects.filter(deletion_guid__any_of=going)
+        return rows.filter(is_active=False, deleted_at__lt=self.before)
+
+    def _mark(self, going: Guids) -> None:
+        holding = reduce(or_, (Exists(level.all_objects.filter(deletion_guid=OuterRef("guid"))) for level in LEVELS))
+        Deletion.objects.filter(holding, guid__any_of=going, purged_at=None).update(purged_at=timezone.now())
+
+    def _remove(self, level: type[Entity], going: Guids) -> tuple[int, int]:
+        """Removes one slice of the rows; the number of rows, and of records of deletions, that went.
+
+        The lock waits for whoever restores some of the rows; these are then no longer among them.
+        """
+        rows = self._rows(level, going)
+        for below in level.below():
+            rows = rows.exclude(Exists(below.all_objects.filter(**{f"{level.kind.value}_guid": OuterRef("guid")})))
+        taken = list(rows.order_by("guid").select_for_update().values_list("guid", flat=True)[:SLICE])
+        _raw_delete(level.all_objects.filter(guid__any_of=taken))
+        # Earlier deletions of the same rows, restored since, are now the history of nothing.
+        return len(taken), _forget(root_guid__any_of=taken, kind=level.kind.value)
+
+
+def _forget(**conditions: Any) -> int:
+    """Removes the records of deletions of which nothing is left: neither a row that they took, nor their root."""
+    deletions = Deletion.objects.filter(**conditions)
+    for level in LEVELS:
+        deletions = deletions.exclude(Exists(level.all_objects.filter(deletion_guid=OuterRef("guid"))))
+        root = level.all_objects.filter(guid=OuterRef("root_guid"))
+        deletions = deletions.exclude(Exists(root), kind=level.kind.value)
+    return _raw_delete(deletions)
+
+
+def _raw_delete(rows: Any) -> int:
+    """One DELETE. Django's own delete() would load the rows first to look for what refers to them: nothing does."""
+    return int(rows._raw_delete(rows.db))
