@@ -25,17 +25,19 @@ def badge(text: str, kind: str) -> SafeString:
 
 
 def names_of(actors: Iterable[str | None]) -> dict[str, str]:
-    """Each recorded actor, `user:<email>` or `api_key:<guid>`, as a person says it; one query at the most."""
+    """Each recorded actor, `user:<email>`, `api_key:<guid>` or `command:<name>`, as a person says it; one query at the
+    most."""
     kinds = {actor: actor.partition(":") for actor in actors if actor}
     guids = [rest for kind, _, rest in kinds.values() if kind == "api_key" and _is_guid(rest)]
     keys = {}
     if guids:
         rows = ApiKey.objects.filter(guid__in=set(guids)).values_list("guid", "description")
         keys = {str(guid): f"key “{description}”" for guid, description in rows if description}
-    return {
-        actor: keys.get(rest, f"key {rest[:8]}…") if kind == "api_key" else rest or actor
-        for actor, (kind, _, rest) in kinds.items()
+    shown = {
+        "api_key": lambda rest: keys.get(rest, f"key {rest[:8]}…"),
+        "command": "manage.py {}".format,
     }
+    return {actor: shown.get(kind, str)(rest) or actor for actor, (kind, _, rest) in kinds.items()}
 
 
 def _is_guid(text: str) -> bool:
