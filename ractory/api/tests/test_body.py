@@ -2,16 +2,20 @@
 
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.http import HttpRequest
 from django.test import RequestFactory
+from hypothesis import given
+from hypothesis import strategies as st
 from rest_framework.exceptions import APIException
 
-from ractory.api.body import MAX_GZIP_MEMBERS, read_json_body, read_json_object
+from ractory.api.body import MAX_GZIP_MEMBERS, MAX_VALUES, is_crowded, read_json_body, read_json_object
 
 LIMIT = 1000
 
@@ -225,3 +229,60 @@ def test_anything_but_an_object_is_a_400(body: bytes) -> None:
     with pytest.raises(APIException) as caught:
         read_json_object(request(body), limit=LIMIT)
     assert caught.value.status_code == 400
+
+
+# --- How much there is in it ------------------------------------------------------------------
+
+ROOM = 100 * MAX_VALUES
+
+
+@pytest.mark.parametrize(
+    ("head", "unit", "tail"),
+    [
+        (b"[1", b",1", b"]"),
+        (b"[[]", b",[]", b"]"),
+        (b"[{}", b",{}", b"]"),
+        (b'{"a":1', b',"a":1', b"}"),
+        (b'["x"', b',"x"', b"]"),
+        (b'["\\""', b',"\\""', b"]"),  # "\""
+        (b'["\\\\"', b',"\\\\"', b"]"),  # "\\", whose quote is none of the string's
+        (b'[","', b',","', b"]"),
+        (b"", b"[", b""),
+        (b"", b'{"a":', b""),
+    ],
+)
+def test_a_body_of_too_many_values_is_a_413(head: bytes, unit: bytes, tail: bytes) -> None:
+    crowded = head + unit * (MAX_VALUES + 1) + tail
+    refused(request(crowded), 413, "more than 250000 values", limit=ROOM)
+    refused(gzipped(gzip.compress(crowded)), 413, "more than 250000 values", limit=ROOM)
+
+
+def json_separators(text: bytes) -> int:
+    count, inside, escaped = 0, False, False
+    for byte in text.decode():
+        if inside:
+            inside = escaped or byte != '"'
+            escaped = byte == "\\" and not escaped
+        elif byte == '"':
+            inside = True
+        else:
+            count += byte in ",[{"
+    return count
+
+
+TEXT = st.text(alphabet='a,[{]}":\\ ')
+DOCUMENT = st.recursive(TEXT | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner))
+
+
+@given(DOCUMENT)
+def test_values_are_counted_as_by_a_slow_walk_over_the_characters(document: object) -> None:
+    with mock.patch("ractory.api.body.MAX_VALUES", 10):
+        text = json.dumps(document).encode()
+        assert is_crowded(text) == (json_separators(text) > 10)
+
+
+@pytest.mark.parametrize("text", ["[{,", "[{,\\\\", '\\",\\"', "\\\\,\\\\"])
+def test_separators_within_strings_are_no_values(text: str) -> None:
+    body = b'{"operations": ["' + text.encode() * MAX_VALUES + b'", "x"]}'
+    assert not is_crowded(body)
+    assert read_json_body(request(body), limit=ROOM) == body
