@@ -24,12 +24,16 @@ class Fault:
 
 
 class Unprocessable(APIException):
-    """422 with every fault of the request; the first 100 are listed, then one entry says how many more."""
+    """422 with every fault of the request; the first 100 are listed, then one entry says how many more.
+
+    `faults` are as they go over the wire; `found` are all that were given.
+    """
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
 
     def __init__(self, faults: Sequence[Fault], total: int | None = None) -> None:
         super().__init__("Unprocessable")
+        self.found = tuple(faults)
         self.faults = listed(faults, total or len(faults))
 
 
