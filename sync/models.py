@@ -1,10 +1,11 @@
-"""What is kept of each request: its receipt (SyncRun), and the answer under its Idempotency-Key."""
+"""What is kept of each request: its receipt (SyncRun), and the answer under its Idempotency-Key. Of a file that is
+imported: how far it has got."""
 
 import uuid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import orjson
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -12,6 +13,7 @@ from tenants.models import Company, GuidForeignKey
 from tenants.scope import TenantManager
 
 MAX_KEY = 255  # characters of an Idempotency-Key
+MAX_SOURCE = 500  # characters of a file's path
 
 
 class RunStatus(models.TextChoices):
@@ -95,3 +97,46 @@ class IdempotentAnswer(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class FileImport(models.Model):
+    """How far the import of a file has got; written with each batch, in its transaction, so that it can go on.
+
+    The latest import of each file. `digest` stands for the rows that are done: a file that begins with other ones is
+    another file. The counts are as in receipts.
+    """
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
+    company_guid: uuid.UUID
+    entity = models.CharField(max_length=20)  # as in the path: "pieces"
+    source = models.CharField(max_length=MAX_SOURCE)  # the file's path, or "-"
+    rows = models.PositiveBigIntegerField(default=0)  # that are done, faulty ones too
+    digest = models.BinaryField(max_length=32)
+    inserted = models.PositiveBigIntegerField(default=0)
+    updated = models.PositiveBigIntegerField(default=0)
+    unchanged = models.PositiveBigIntegerField(default=0)
+    restored = models.PositiveBigIntegerField(default=0)
+    deleted = models.PositiveBigIntegerField(default=0)
+    faulty = models.PositiveBigIntegerField(default=0)
+    errors = models.CharField(max_length=MAX_SOURCE, null=True)  # the path of the faulty rows' file
+    errors_size = models.PositiveBigIntegerField(default=0)  # its bytes
+    started_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[Any] = TenantManager()
+    across_companies: ClassVar[Any] = models.Manager()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["company", "entity", "source"], name="import_of_file"),)
+
+    def __str__(self) -> str:
+        return f"{self.entity} from {self.source}"
+
+    @classmethod
+    def begin(cls, **values: Any) -> Self:
+        """A new one in place of an earlier one of the same file."""
+        with transaction.atomic():
+            cls.objects.filter(entity=values["entity"], source=values["source"]).delete()
+            begun: Self = cls.objects.create(**values)
+        return begun

@@ -3,13 +3,14 @@
 import pytest
 
 from pieces.models import Component
+from pieces.tests.conftest import family
 from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
 from sync.tests.batches import Sync
 from tenants.models import Company
 from tenants.tests.clock import clock
 
-__all__ = ["clock"]
+__all__ = ["clock", "family"]
 
 
 @pytest.fixture

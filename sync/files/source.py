@@ -1,0 +1,115 @@
+"""The bytes of a file that is imported: plain or gzip, from a path or from standard input, never all of it at once."""
+
+import gzip
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from typing import IO, TypeVar, cast
+
+MAX_ROW = 4 * 1024 * 1024  # bytes; the largest valid piece, every character escaped, has less than half of it
+STDIN = "-"
+GZIP = b"\x1f"  # no text begins with it
+BOM = b"\xef\xbb\xbf"
+OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
+
+T = TypeVar("T")
+
+
+class BadFile(Exception):
+    """The file can't be read on from `line` (counted from 1; None: from the start); what came before it counts."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message if line is None else f"line {line}: {message}")
+
+
+class Source:
+    """A stream of bytes that ends in BadFile if it can't be read. A byte order mark and gzip are taken off."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file = file
+        self.size = _size(file)  # bytes as they lie on the disk; None for a stream
+        is_gzip = self._checked(lambda: file.peek(1)[:1]) == GZIP
+        self._stream = cast(IO[bytes], gzip.GzipFile(fileobj=file) if is_gzip else file)
+        self._ahead = self._checked(lambda: self._stream.read(len(BOM)))
+        if self._ahead.startswith(OTHER_ENCODINGS):
+            raise BadFile("the file is in UTF-16; save it as UTF-8", 1)
+        if self._ahead == BOM:
+            self._ahead = b""
+
+    @property
+    def position(self) -> int:
+        """How many of `size` bytes have been read."""
+        return self._file.tell() if self.size is not None else 0
+
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes, fewer only at the end; they stay there to be read."""
+        self._ahead += self._checked(lambda: self._stream.read(max(0, size - len(self._ahead))))
+        return self._ahead[:size]
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end."""
+        if self._ahead:
+            taken, self._ahead = self._ahead[:size], self._ahead[size:]
+            return taken
+        return self._checked(lambda: self._stream.read(size))
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines with their ends. Raises BadFile at one of more than MAX_ROW bytes."""
+        number = 0
+        while line := self._line(number + 1):
+            number += 1
+            yield line
+
+    def _line(self, number: int) -> bytes:
+        start = b""
+        if self._ahead:
+            start, newline, self._ahead = self._ahead.partition(b"\n")
+            start += newline
+            if newline:
+                return start
+        try:
+            line = start + self._stream.readline(MAX_ROW + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadFile(_reason(error), number) from error
+        if len(line) > MAX_ROW:
+            raise BadFile(f"the line is longer than {MAX_ROW // 2**20} MiB", number)
+        return line
+
+    def _checked(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadFile(_reason(error)) from error
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Source]:
+    """The file at `path`, or standard input for "-". Raises BadFile if it can't be read."""
+    if path == STDIN:
+        yield Source(cast(BufferedReader, sys.stdin.buffer))
+        return
+    try:
+        file = open(path, "rb")  # noqa: SIM115  # what goes wrong within the context is not ours
+    except OSError as error:
+        raise BadFile(_reason(error)) from error
+    with file:
+        yield Source(file)
+
+
+def _size(file: BufferedReader) -> int | None:
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return status.st_size if file.seekable() else None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, EOFError):
+        return "the gzip stream is truncated"
+    if isinstance(error, gzip.BadGzipFile | zlib.error):
+        return f"the gzip stream is broken: {error}"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

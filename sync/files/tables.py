@@ -1,0 +1,152 @@
+"""CSV, in and out: a header row of wire names, and how null, an omitted value and the empty string are told apart.
+
+A cell is `\\N` for null and `\\E` for the empty string; an empty cell says nothing, so that the field keeps its value.
+A text that is itself `\\N` or `\\E` has one backslash more in front.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from django.db import models
+
+from pieces.models import READ_ONLY, Entity
+from ractory.api.errors import Fault, shown
+from ractory.api.rendering import to_json
+from sync.files.rows import Row
+from sync.files.source import MAX_ROW, BadFile, Source
+
+NULL, EMPTY = "\\N", "\\E"
+ESCAPED = re.compile(r"\\+[NE]")
+WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+BOOLEANS = {"true": True, "false": False}
+DELIMITERS = ",;\t"
+
+Cell = str | int | bool | None
+
+
+def csv_rows(source: Source, model: type[Entity], mapping: Mapping[str, str]) -> Iterator[Row]:
+    """A row per record, at the line where it begins; `mapping` is from a column's name in the header to a field's."""
+    csv.field_size_limit(MAX_ROW)
+    lines = _Lines(source)
+    first = next(lines, "")
+    delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
+    lines.put_back(first)
+    records = lines.records(delimiter)
+    _, header = next(records, (1, []))
+    columns = _columns(model, header, mapping)
+    for line, cells in records:
+        if not cells:
+            continue
+        if len(cells) != len(columns):
+            msg = f"The header has {len(columns)} columns, this row {len(cells)}"
+            yield Row(line, orjson.dumps(cells), Fault((), msg, "csv_width"))
+            continue
+        item = {
+            column[0]: _value(cell, column[1]) for column, cell in zip(columns, cells, strict=True) if cell and column
+        }
+        yield Row(line, orjson.dumps(item))
+
+
+class _Lines:
+    """The lines of the file as text, counted as an editor counts them: quoted cells may span several."""
+
+    def __init__(self, source: Source) -> None:
+        self._lines = source.lines()
+        self._ahead: list[str] = []
+        self.number, self.length = 0, 0  # of the last line; of the record so far, in bytes
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self._ahead:
+            return self._ahead.pop()
+        raw = next(self._lines)
+        self.number += 1
+        self.length += len(raw)
+        if self.length > MAX_ROW:
+            raise BadFile(f"the row that ends here is longer than {MAX_ROW // 2**20} MiB", self.number)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            wrong = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
+            raise BadFile(f"this is not UTF-8 ({wrong}); save the file as UTF-8", self.number) from error
+
+    def put_back(self, line: str) -> None:
+        if line:
+            self._ahead.append(line)
+
+    def records(self, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+        """Each record with the number of the line where it begins."""
+        reader = csv.reader(self, delimiter=delimiter, strict=True)
+        begins = 1
+        try:
+            for cells in reader:
+                yield begins, cells
+                begins, self.length = self.number + 1, 0
+        except csv.Error as error:
+            raise BadFile(f"the row that begins here is no CSV: {error}", begins) from error
+
+
+def _columns(
+    model: type[Entity], header: Sequence[str], mapping: Mapping[str, str]
+) -> list[tuple[str, Callable[[str], Cell] | None] | None]:
+    """Of each column its field and what makes a value of its cells; None for those that are passed over."""
+    names = [name.strip() for name in header]
+    if not any(names):
+        raise BadFile("there is no header row with the names of the columns", 1)
+    if missing := sorted(mapping.keys() - set(names)):
+        raise BadFile(f"--map names {shown(missing[0])}, and the header has no such column", 1)
+    fields = {field.attname: field for field in model.settable_fields()}
+    taken: dict[str, str] = {}
+    columns: list[tuple[str, Callable[[str], Cell] | None] | None] = []
+    for name in names:
+        target = mapping.get(name, name)
+        if not target or target in READ_ONLY:
+            columns.append(None)
+            continue
+        if target not in fields:
+            known = ", ".join(sorted(fields))
+            raise BadFile(f"the column {shown(name)} is no field of {model.plural} (use --map); fields: {known}", 1)
+        if target in taken:
+            raise BadFile(f"the columns {shown(taken[target])} and {shown(name)} are both {target}", 1)
+        taken[target] = name
+        columns.append((target, _reader(fields[target])))
+    return columns
+
+
+def _reader(field: "models.Field[Any, Any]") -> Callable[[str], Cell] | None:
+    """What makes of a cell what the quick decoder takes; what is no such value goes on as text, to be judged."""
+    if isinstance(field, models.IntegerField):
+        return lambda cell: int(cell) if WHOLE.fullmatch(cell) else cell
+    if isinstance(field, models.BooleanField):
+        return lambda cell: BOOLEANS.get(cell.lower(), cell)
+    return None
+
+
+def _value(cell: str, read: Callable[[str], Cell] | None) -> Cell:
+    if cell == NULL:
+        return None
+    if cell == EMPTY:
+        return ""
+    if ESCAPED.fullmatch(cell):
+        return cell[1:]
+    return read(cell) if read else cell
+
+
+def cell_of(value: Any) -> str | int:
+    """The cell that `csv_rows` reads as `value`, a value as the database has it."""
+    if value is None:
+        return NULL
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return value
+    if isinstance(value, datetime | bytes | memoryview):
+        value = orjson.loads(to_json(value))
+    text = str(value)
+    return (f"\\{text}" if ESCAPED.fullmatch(text) else text) or EMPTY
