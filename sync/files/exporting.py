@@ -1,0 +1,94 @@
+"""A company's rows as a file that an import of it takes: one snapshot, in the order of the guids, row by row.
+
+What a sync can't set (`created_at`, `updated_at`, `deleted_at`) is left out, and so is the company: a file may be
+imported into another one, and the file of the same rows is the same, byte for byte.
+"""
+
+import csv
+import gzip
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import IO, Any, cast
+
+from django.db import connections, transaction
+from django.db.models import QuerySet
+
+from pieces.models import Entity
+from ractory.api.rendering import to_json
+from sync.files.tables import cell_of
+
+CHUNK = 100  # rows that are fetched at once; each may have a picture
+
+Write = Callable[[bytes], object]
+
+
+def columns_of(model: type[Entity]) -> tuple[str, ...]:
+    return tuple(field.attname for field in model.settable_fields() if field.attname != "company_guid")
+
+
+def export(rows: "QuerySet[Any]", write: Write, *, as_csv: bool) -> Iterator[int]:
+    """Writes `rows` as CSV, or else as NDJSON; yields their number so far."""
+    model: type[Entity] = rows.model
+    columns = columns_of(model)
+    line = _csv_line() if as_csv else None
+    if line:
+        write(line(columns))
+    for number, row in enumerate(_read(rows.order_by("guid").values_list(*columns)), start=1):
+        if line:
+            write(line([cell_of(value) for value in row]))
+        else:
+            write(to_json(dict(zip(columns, row, strict=True))) + b"\n")
+        yield number
+
+
+def _csv_line() -> Callable[[Any], bytes]:
+    """What makes one record as RFC 4180 has it, CRLF included."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+
+    def line(cells: Any) -> bytes:
+        writer.writerow(cells)
+        record = buffer.getvalue().encode()
+        buffer.seek(0)
+        buffer.truncate()
+        return record
+
+    return line
+
+
+def _read(rows: "QuerySet[Any]") -> Iterator[tuple[Any, ...]]:
+    """The tuples of a `values_list()`, as one moment has them: one statement, fetched bit by bit.
+
+    Where Django may not use server-side cursors, because of a pooler, its `iterator()` would fetch all; within a
+    transaction they are safe. On SQLite a transaction would keep writers away, and is not needed.
+    """
+    connection = connections[rows.db]
+    with transaction.atomic() if connection.vendor == "postgresql" else nullcontext():
+        compiler = rows.query.get_compiler(rows.db)
+        yield from compiler.results_iter(tuple_expected=True, chunked_fetch=True, chunk_size=CHUNK)
+
+
+@contextmanager
+def written(path: str) -> Iterator[IO[bytes]]:
+    """A file that is there, whole and on the disk, once the context has ended well; gzip if its name ends so.
+
+    Until then it has another name, in the same directory. Only its owner may read it.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".export-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if path.endswith(".gz"):
+                # Neither name nor time: the same rows are the same bytes.
+                with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                    yield cast(IO[bytes], packed)
+            else:
+                yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,81 @@
+import os
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db.models import QuerySet
+
+from pieces.models import Project
+from sync.files import ENTITIES
+from sync.files.exporting import export, written
+from sync.files.meter import Meter
+from sync.files.stopping import Stop, Stopped
+from tenants.management.commands._printing import PrintingCommand, company_of, guid, moment, text
+from tenants.scope import company_scope
+
+STDOUT = "-"
+
+
+class Command(PrintingCommand):
+    help = "Writes the rows of one entity of a company to a file that import_pieces takes."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("file", type=text, nargs="?", default=STDOUT, metavar="FILE", help="gzip if it ends in .gz")
+        parser.add_argument("--company", type=guid, metavar="GUID", required=True)
+        parser.add_argument("--entity", choices=ENTITIES, default="pieces")
+        parser.add_argument("--format", choices=("ndjson", "csv"), default="ndjson")
+        parser.add_argument("--include-inactive", action="store_true", help="soft-deleted rows too")
+        parser.add_argument("--project", type=guid, metavar="GUID", help="only what belongs to this project")
+        parser.add_argument(
+            "--updated-since", type=moment, metavar="TIME", help="ISO 8601, UTC unless it says otherwise"
+        )
+        parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path = options["file"]
+        if path == STDOUT and options["json"]:
+            raise CommandError("--json needs a FILE: standard output has the rows")
+        if path != STDOUT and os.path.exists(path) and not options["force"]:
+            raise CommandError(f"{path} is there already; --force replaces it")
+        stop = Stop()
+        with company_scope(company_of(options["company"]).guid), ExitStack() as stack, stop.handled():
+            rows = _rows(options)
+            try:
+                file = sys.stdout.buffer if path == STDOUT else stack.enter_context(written(path))
+                with stop.reading():
+                    number = self._write(rows, file, as_csv=options["format"] == "csv")
+                stack.close()
+            except (Stopped, KeyboardInterrupt):
+                sys.exit(128 + (stop.signal or 0))
+            except BrokenPipeError:
+                # Whoever read it has had enough. Python would complain once more when it closes standard output.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(1)
+            except OSError as error:
+                raise CommandError(f"{path}: {error.strerror}") from error
+        if path != STDOUT:
+            self.answer(options, {"rows": number, "file": path})
+
+    @staticmethod
+    def _write(rows: "QuerySet[Any]", file: Any, *, as_csv: bool) -> int:
+        number = 0
+        with Meter(None) as meter:
+            for number in export(rows, file.write, as_csv=as_csv):
+                if number % 1000 == 0:
+                    meter.show(number)
+        file.flush()
+        return number
+
+
+def _rows(options: dict[str, Any]) -> "QuerySet[Any]":
+    model = ENTITIES[options["entity"]]
+    rows: QuerySet[Any] = model.all_objects.all() if options["include_inactive"] else model.objects.all()
+    if options["project"]:
+        if not Project.all_objects.filter(guid=options["project"]).exists():
+            raise CommandError(f"there is no project {options['project']} in this company")
+        rows = rows.filter(**{"guid" if model is Project else "project_guid": options["project"]})
+    if options["updated_since"]:
+        rows = rows.filter(updated_at__gte=options["updated_since"])
+    return rows
