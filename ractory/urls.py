@@ -5,7 +5,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from pieces.views import AssemblyViewSet, ComponentViewSet, PieceViewSet, ProjectViewSet
-from ractory.api.envelope import unknown
+from ractory.api.envelope import no_page, unknown
 from ractory.api.health import HealthView, LivenessView
 from ractory.api.openapi.views import DocsView, SchemaView
 from ractory.api.scraping import metrics
@@ -25,6 +25,7 @@ entities.register("pieces", PieceViewSet, "piece")
 
 urlpatterns = [
     path("admin/login/", login),
+    path("admin/r/<path:unknown>", no_page),
     path("admin/", admin.site.urls),
     path("health", LivenessView.as_view(), name="liveness"),
     path("metrics", metrics, name="metrics"),

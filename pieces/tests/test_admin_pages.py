@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -176,3 +177,9 @@ def test_lists_read_neither_pictures_nor_hidden_columns(staff: Client, family: F
     assert rows
     assert not any('"picture",' in sql for sql in rows)
     assert '"operations"' not in rows[0]
+
+
+@pytest.mark.parametrize("guid", [UNKNOWN, "no-guid", "_00", "%00"])
+def test_no_row_has_a_page_on_the_site(staff: Client, guid: str) -> None:
+    types = ContentType.objects.get_for_models(Piece, Component).values()
+    assert {staff.get(f"/admin/r/{kind.pk}/{guid}/").status_code for kind in types} == {404}

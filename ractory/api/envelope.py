@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.log import log_response
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
@@ -21,6 +22,7 @@ from ractory.api.errors import Fault, Unavailable, Unprocessable, listed
 
 logger = logging.getLogger(__name__)
 
+SUSPICIOUS = "Bad request."
 NO_DATABASE = (InterfaceError, OperationalError)
 NO_DATABASE_PAGE = """<!doctype html>
 <html lang="en">
@@ -41,6 +43,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         # By Django's own function, which notes on the response that it has been logged.
         log_response("The database does not answer", response=response, logger=logger, exception=exc)
         return response
+    if isinstance(exc, SuspiciousOperation):  # too many parameters, say: a refusal as any other, with its receipt
+        exc = ParseError(SUSPICIOUS)
     if isinstance(exc, Unprocessable):
         return Response({"detail": exc.faults}, status=exc.status_code)
     if isinstance(exc, ValidationError):
@@ -69,7 +73,7 @@ def _plain(request: HttpRequest, code: int, detail: str, fallback: HttpResponse)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _plain(request, 400, "Bad request.", defaults.bad_request(request, exception))
+    return _plain(request, 400, SUSPICIOUS, defaults.bad_request(request, exception))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -80,6 +84,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def unknown(request: HttpRequest, unknown: str) -> HttpResponse:
     """A path that is none: the JSON 404 with DEBUG on, too, where Django would show a page of its own."""
     return JsonResponse({"detail": "Not found."}, status=404)
+
+
+def no_page(request: HttpRequest, unknown: str) -> HttpResponse:
+    """In place of Django's "view on site": no row of ours has a page there, and that view breaks on what is no UUID."""
+    raise Http404
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

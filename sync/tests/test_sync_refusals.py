@@ -32,6 +32,13 @@ def test_a_reading_key_gets_403_before_its_body_is_looked_at(api: Api, company: 
     assert (response.status_code, type(response.json()["detail"])) == (403, str)
 
 
+def test_more_parameters_than_django_reads_are_a_400_with_a_receipt(api: Api, key: str) -> None:
+    response = api.with_key(key).post_raw(f"{PIECES}?{'limit=1&' * 1500}", b'{"pieces": []}')
+    assert (response.status_code, response.json()) == (400, {"detail": "Bad request."})
+    receipt = api.get(f"/api/v1/sync/runs/{response['X-Sync-Run']}").json()
+    assert (receipt["status"], receipt["http_status"]) == ("rejected", 400)
+
+
 @pytest.mark.parametrize(
     ("role", "status"),
     [
