@@ -10,7 +10,7 @@ SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_ur
 # Looking at models needs no database of anyone's.
 NO_DATABASE = DATABASE_URL=sqlite://:memory:
 
-.PHONY: bench help install lint test test-sqlite test-postgresql test-browser screenshots torture demo
+.PHONY: bench help install lint test test-sqlite test-postgresql test-browser screenshots torture fuzz demo
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ screenshots: $(INSTALLED)  ## the pictures of docs/staff.md, anew
 # TORTURE_KILLS, TORTURE_BATCHES, TORTURE_SECONDS, TORTURE_OVERLAP, TORTURE_SEED: see bench/torture.py.
 torture: $(INSTALLED)  ## kill server and database 500 times under load; 10 to 25 minutes
 	$(BIN)/python -m bench.torture
+
+fuzz: $(INSTALLED)  ## a million requests that no client would send; an hour or more (ARGS='--processes 2')
+	$(BIN)/python -m bench.fuzz $(ARGS)
 
 bench: $(INSTALLED)  ## every measurement; writes docs/performance.md
 	$(SECRET) $(BIN)/python -m bench $(ARGS)

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rest_framework.exceptions import ParseError
 
+from bench.fuzzing.words import TOKENS
 from pieces.models import LEVELS, Entity, Piece
+from ractory.api.rendering import to_json
 from sync import schemas
 from sync.schemas import Batch, Item, max_items, parse
 from sync.tests.batches import scalar_fields
@@ -97,6 +99,40 @@ def test_they_agree_on_mutated_bytes_too(data: st.DataObject) -> None:
         new = data.draw(st.sampled_from(b'"\\{}[],:0e-.\xff\x00\n') | st.none())
         raw[at : at + data.draw(st.integers(0, 2))] = b"" if new is None else bytes([new])
     assert_agreed(Piece, bytes(raw))
+
+
+TOKEN = st.sampled_from(TOKENS) | st.binary(max_size=8)
+MEMBER = st.tuples(
+    st.sampled_from([*required(Piece), "guid", "picture", "outer_length", "barcode", "is_active"]), TOKEN
+)
+
+
+@st.composite
+def raw_bodies(draw: st.DrawFn) -> bytes:
+    """What is near enough to a batch to get past the first brace: any token as any value, and then any bytes."""
+    members = [b'"%s":%s' % (name.encode(), token) for name, token in draw(st.lists(MEMBER, max_size=6))]
+    whole = orjson.dumps(required(Piece))[1:-1]
+    item = b"{" + b",".join([whole, *members] if draw(st.booleans()) else members) + b"}"
+    raw = b'{"pieces":[' + b",".join([item] * draw(st.integers(0, 2))) + b"]}"
+    if draw(st.booleans()):
+        at, end = draw(st.integers(0, len(raw))), draw(st.integers(0, len(raw)))
+        raw = raw[:at] + draw(TOKEN) + raw[end:]
+    return raw
+
+
+@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
+@given(raw_bodies(), st.booleans())
+def test_whatever_the_bytes_are_they_become_a_batch_or_a_refusal(raw: bytes, strict: bool) -> None:
+    assert_agreed(Piece, raw)
+    try:
+        batch = parse(Piece, raw, strict=strict)
+    except ParseError:
+        return
+    known = {column.attname for column in Piece.settable_fields()}
+    assert all(type(item) is dict and item.keys() <= known for item in batch.items)
+    assert batch.is_valid or batch.faults
+    assert len(batch.faults) <= batch.fault_count
+    to_json([batch.ignored, *(fault.as_wire() for fault in batch.faults)])  # as it goes over the wire
 
 
 @pytest.mark.parametrize(

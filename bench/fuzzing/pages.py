@@ -1,0 +1,120 @@
+"""Requests to the staff's pages: logging in, looking for things, and forms, with a session and a CSRF token."""
+
+import random
+from urllib.parse import urlencode
+
+from bench.fuzzing.wire import Request
+from bench.fuzzing.words import mutated, odd_text
+from bench.fuzzing.world import NAMES, SINGULAR, World
+
+CSRF = "abcdefghijklmnopqrstuvwxyz012345"
+MODELS = (
+    *("pieces/project", "pieces/component", "pieces/assembly", "pieces/piece", "pieces/deletion", "sync/syncrun"),
+    *("tenants/apikey", "tenants/user", "tenants/company"),
+)
+FILTERS = (
+    *(
+        "q",
+        "o",
+        "p",
+        "all",
+        "e",
+        "_popup",
+        "_to_field",
+        "_facets",
+        "_changelist_filters",
+        "is_active__exact",
+        "is_active",
+    ),
+    *("company__guid__exact", "project__guid__exact", "project", "component", "code__contains", "password__startswith"),
+    *(
+        "company__users__password__startswith",
+        "entity",
+        "status",
+        "role",
+        "updated_at__gte",
+        "started_at__gte",
+        "guid__in",
+    ),
+    *("period", "since", "next", "guid", "show", "kind", "deletion__actor__contains"),
+)
+ENTITIES = ("project", "component", "assembly", "piece")
+
+
+class Pages:
+    def __init__(self, world: World, rng: random.Random) -> None:
+        self.world, self.rng = world, rng
+
+    def read(self) -> Request:
+        rng = self.rng
+        model = rng.choice(MODELS)
+        action = rng.choice(
+            ("", "", "", "", "add/", "remove/", "find/", "restore/", "pick/", "{guid}/change/", "{guid}/history/")
+        )
+        more = rng.choice(
+            ("{guid}/edit/", "{guid}/picture/", "{guid}/delete/", "{guid}/", "{guid}/password/", "{guid}/rotate/")
+        )
+        other = rng.choice(
+            ("", "search/", "jsi18n/", "autocomplete/", "r/1/{guid}/", "password_change/", "tenants/", "x/")
+        )
+        path = rng.choice((f"{model}/{action}", f"{model}/{action}", f"{model}/{more}", other))
+        query = [(rng.choice(FILTERS), self._value()) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
+        return self._request("GET", path, query=urlencode(query, errors="replace"))
+
+    def write(self) -> Request:
+        """Forms of the entities: changing, deleting and restoring by hand."""
+        rng = self.rng
+        entity = rng.choice(ENTITIES)
+        path = rng.choice((f"pieces/{entity}/{{guid}}/edit/", f"pieces/{entity}/remove/", "pieces/deletion/restore/"))
+        fields = (
+            "code",
+            "piece_id",
+            "barcode",
+            "outer_length",
+            "due_date",
+            "in_production",
+            "seen",
+            "guid",
+            "cell",
+            "no_picture",
+        )
+        form = [(rng.choice(fields), self._value()) for _ in range(rng.choice((0, 1, 2, 4)))]
+        return self._form(path, [("csrfmiddlewaretoken", CSRF), *form])
+
+    def login(self) -> Request:
+        rng = self.rng
+        password = "{{password}}" if rng.random() < 0.5 else odd_text(rng)
+        name = rng.choice(("a-login@example.com", "staff@example.com", "x@example.com", odd_text(rng)))
+        form = [("username", name), ("next", self._value())]
+        if rng.random() < 0.9:
+            form.append(("csrfmiddlewaretoken", CSRF))
+        request = self._form("login/", form)
+        return request.with_(body=request.body + b"&password=" + password.encode("utf-8", "surrogatepass"))
+
+    def _form(self, path: str, form: list[tuple[str, str]]) -> Request:
+        body = urlencode(form, errors="replace").encode()
+        if self.rng.random() < 0.15:
+            body = mutated(self.rng, body, [])
+        request = self._request("POST", path)
+        kind = "application/x-www-form-urlencoded" if self.rng.random() < 0.95 else "multipart/form-data; boundary=x"
+        cookie = f"{request.header('Cookie')}; csrftoken={CSRF}".removeprefix("; ")
+        others = tuple(pair for pair in request.headers if pair[0] != "Cookie")
+        return request.with_(body=body, headers=(*others, ("Cookie", cookie), ("Content-Type", kind)))
+
+    def _request(self, method: str, path: str, *, query: str = "") -> Request:
+        rng = self.rng
+        caller = rng.choice(("staff", "A staff", "B staff", "A staff", "B staff", "nobody"))
+        headers = (("Cookie", f"sessionid={{{{{caller}}}}}"),) if caller != "nobody" else ()
+        guids = self.world.guids[rng.choice(NAMES)]
+        plural = next((plural for plural, name in SINGULAR.items() if f"/{name}/" in path), "pieces")
+        guid = rng.choice(guids[plural]) if rng.random() < 0.9 else "_5Fx%00"
+        return Request(
+            method=method, path=f"/admin/{path.format(guid=guid)}", query=query, headers=headers, caller=caller
+        )
+
+    def _value(self) -> str:
+        """Of no company in particular: what is sent must not look like what leaks."""
+        rng = self.rng
+        guid = rng.choice(self.world.guids[rng.choice(NAMES)][rng.choice(list(SINGULAR))])
+        known = ("1", "0", "-1.2", "piece-1", "knows", "2026-05-01", guid, "all", "true", "/admin/")
+        return rng.choice(known) if rng.random() < 0.6 else odd_text(rng)
