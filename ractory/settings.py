@@ -256,6 +256,10 @@ LOGGING = {
     },
 }
 
+# Django's own report of a crash: on the page for debugging, or by mail where ADMINS are set.
+DEFAULT_EXCEPTION_REPORTER = "ractory.api.redaction.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "ractory.api.redaction.ReportFilter"
+
 # --- Metrics ----------------------------------------------------------------------------------
 
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # without one there is no /metrics

@@ -13,6 +13,7 @@ from django.db import connection
 from rest_framework.exceptions import ParseError
 
 from ractory.api.errors import Conflict, Fault, Unprocessable, shown
+from ractory.api.redaction import holds_secret
 from sync.models import MAX_KEY, IdempotentAnswer
 
 KEPT = timedelta(hours=24)
@@ -89,7 +90,9 @@ class Claim:
 
 
 def checked_key(text: str | None) -> str | None:
-    """The header's value; 400 for one that is empty, too long or not printable."""
+    """The header's value; 400 for one that is empty, too long, not printable, or a secret."""
     if text is not None and not (0 < len(text) <= MAX_KEY and text.isprintable()):
         raise ParseError(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.")
+    if text is not None and holds_secret(text):  # it is stored, and shown in receipts
+        raise ParseError("An Idempotency-Key must not be an API key or a token.")
     return text

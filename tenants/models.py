@@ -21,6 +21,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from uuid_utils.compat import uuid7
 
 from ractory.api.address import Address
+from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import CAPABILITIES, Caller, KeyScope, Role
 from tenants.networks import MAX_LENGTH, networks_in
 
@@ -152,7 +153,6 @@ class LoginSession(models.Model):
         return str(self.guid)
 
 
-KEY_PREFIX = "rfk_"
 NOTED = timedelta(minutes=1)  # between two notes of a key's use
 _ALPHABET = digits + ascii_letters
 _SECRET_LENGTH = 32  # 32 characters of 62: 190 random bits

@@ -6,8 +6,8 @@ from drf_spectacular.openapi import AutoSchema
 from ractory.api.openapi.answers import errors, success
 from ractory.api.openapi.operations import ApiSchema, Body, Json, Operation, Part
 from ractory.api.openapi.query import NO_NUL
+from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import KeyScope, Role
-from tenants.models import KEY_PREFIX
 
 GUID: Json = {"type": "string", "format": "uuid"}
 ROLE: Json = {"type": "string", "enum": Role.values}

@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from ractory.api.errors import Fault, Unavailable, Unprocessable, listed
+from ractory.api.redaction import redacted
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     response = drf_exception_handler(exc, context)
     if response is not None:
         detail = response.data.get("detail", "") if isinstance(response.data, dict) else response.data
-        response.data = {"detail": str(detail)}
+        response.data = {"detail": redacted(str(detail))}
     return response
 
 

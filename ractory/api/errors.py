@@ -8,6 +8,8 @@ from typing import Any
 from rest_framework import status
 from rest_framework.exceptions import APIException
 
+from ractory.api.redaction import redacted
+
 MAX_LISTED = 100
 
 
@@ -20,7 +22,7 @@ class Fault:
     type: str
 
     def as_wire(self) -> dict[str, Any]:
-        return {"loc": list(self.loc), "msg": self.msg, "type": self.type}
+        return {"loc": list(self.loc), "msg": redacted(self.msg), "type": self.type}
 
 
 class Unprocessable(APIException):

@@ -1,6 +1,7 @@
 """How a line of the log is written: as one JSON object for machines (`json`), or for a person (`line`).
 
-Only what is named here gets in, so nothing secret does by accident: no header, no query string, no body.
+Only what is named here gets in, so nothing secret does by accident: no header, no query string, no body;
+and what looks like a secret is taken out, wherever it comes from (ractory.api.redaction).
 """
 
 import json
@@ -12,6 +13,7 @@ from django.http import HttpRequest
 
 from ractory.api.metrics import route_of
 from ractory.api.middleware import current_request, current_request_id
+from ractory.api.redaction import redacted
 
 
 def context() -> dict[str, Any]:
@@ -51,7 +53,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, default=str)
+        return redacted(json.dumps(fields, default=str))
 
 
 class LineFormatter(logging.Formatter):
@@ -69,4 +71,4 @@ class LineFormatter(logging.Formatter):
         return super().formatMessage(record) + (f" {answer['duration_ms']} ms" if answer else "")
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("\n", "\n    ")
+        return redacted(super().format(record).replace("\n", "\n    "))

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from uuid_utils.compat import uuid7
 
 from ractory.api import metrics
+from ractory.api.redaction import holds_secret
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -33,7 +34,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         sent = request.headers.get("X-Request-ID", "")
-        request_id = sent if SANE_ID.fullmatch(sent) else str(uuid7())
+        request_id = sent if SANE_ID.fullmatch(sent) and not holds_secret(sent) else str(uuid7())
         token = current_request_id.set(request_id)
         try:
             response = self.get_response(request)

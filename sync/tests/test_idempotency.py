@@ -100,6 +100,14 @@ def test_a_key_that_is_none_is_400(sync: Sync, component: Component, text: str) 
     assert sync("pieces", piece_item(component), idempotency_key=text).status_code == 400
 
 
+def test_an_api_key_is_no_idempotency_key(sync: Sync, component: Component, key: str) -> None:
+    """It would be stored, and shown in the receipt."""
+    answer = sync("pieces", piece_item(component), idempotency_key=f"batch {key}")
+    assert answer.status_code == 400
+    assert answer.json() == {"detail": "An Idempotency-Key must not be an API key or a token."}
+    assert SyncRun.across_companies.get().idempotency_key != f"batch {key}"
+
+
 def test_the_longest_key_is_taken(sync: Sync, component: Component) -> None:
     assert sync("pieces", piece_item(component), idempotency_key="ü" * 255).status_code == 200
 

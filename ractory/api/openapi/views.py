@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from django.http import HttpResponse
+from django.urls import reverse_lazy
 from drf_spectacular.generators import EndpointEnumerator, SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer2
 from drf_spectacular.views import SpectacularSwaggerSplitView
@@ -75,6 +76,8 @@ class DocsView(SpectacularSwaggerSplitView):
     schema = None
     authentication_classes = ()
     permission_classes = ()
+    # Else the script's address would repeat the query, and with it a misplaced key.
+    url_self = reverse_lazy("docs")  # type: ignore[assignment]  # as good as a str
     metadata_class = None  # its answer to OPTIONS would be put into the template
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:

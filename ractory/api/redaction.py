@@ -1,0 +1,51 @@
+"""What is never written down: API keys and tokens, wherever they turn up; and what a report of a crash leaves out.
+
+A key or a token gets into a message when a client puts it where it does not belong: into a path, a field, a header
+that is echoed. Passwords look like nothing in particular, so what may hold one is left out altogether.
+"""
+
+import re
+from collections.abc import ItemsView
+from types import FrameType
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.safestring import SafeString, mark_safe
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
+
+KEY_PREFIX = "rfk_"
+SECRET = re.compile(rf"{KEY_PREFIX}[0-9A-Za-z]{{8,}}|eyJ[\w-]+\.[\w-]+\.[\w-]*")  # an API key, a JWT
+REDACTED = "[secret]"
+
+
+def redacted(text: str) -> str:
+    """The text without the API keys and tokens in it, good ones or not."""
+    return SECRET.sub(REDACTED, text)
+
+
+def holds_secret(text: str) -> bool:
+    return SECRET.search(text) is not None
+
+
+class ReportFilter(SafeExceptionReporterFilter):
+    """With DEBUG off, a report holds no local variable and nothing of a form, whatever the functions are called."""
+
+    hidden_settings = re.compile(SafeExceptionReporterFilter.hidden_settings.pattern + "|DATABASE_URL", re.IGNORECASE)
+
+    def get_traceback_frame_variables(self, request: HttpRequest, tb_frame: FrameType) -> ItemsView[str, Any]:
+        return {}.items() if self.is_active(request) else super().get_traceback_frame_variables(request, tb_frame)
+
+    def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
+        parameters = super().get_post_parameters(request)
+        hidden = dict.fromkeys(parameters, self.cleansed_substitute)
+        return hidden if self.is_active(request) else parameters
+
+
+class Reporter(ExceptionReporter):
+    """Django's report of a crash, on the page for debugging or by mail, without secrets in addresses and messages."""
+
+    def get_traceback_html(self) -> SafeString:
+        return mark_safe(redacted(super().get_traceback_html()))  # noqa: S308  # as safe as it was
+
+    def get_traceback_text(self) -> SafeString:
+        return mark_safe(redacted(super().get_traceback_text()))  # noqa: S308  # as safe as it was
