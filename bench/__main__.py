@@ -22,14 +22,15 @@ def main() -> int:
     machine = f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, Python {platform.python_version()}"
     text = PAGE.read_text().partition(MEASURED)[0]
     sync, steps = measured("bench.sync", *sys.argv[1:]), measured("bench.steps")
-    reading = measured("bench.reading")
+    reading, keys = measured("bench.reading"), measured("bench.keys")
     PAGE.write_text(
         f"{text}{MEASURED}\n\n"
         f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine}, PostgreSQL with fsync on. Medians.\n\n"
         f"## Sync\n\n| what | measured | target |\n| --- | --- | --- |\n{sync}\n\n"
         f"## One request of 1000 pieces, step by step\n\n"
         f"| milliseconds | new | changed | unchanged |\n| --- | --- | --- | --- |\n{steps}\n\n"
-        f"## Reading, deleting, restoring\n\n```\n{reading}\n```\n"
+        f"## Reading, deleting, restoring\n\n```\n{reading}\n```\n\n"
+        f"## API keys\n\n```\n{keys}\n```\n"
     )
     print(f"written: {PAGE.name}")
     return 0
