@@ -24,9 +24,11 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, connections
 from django.test import override_settings
+from django.test.client import ClientHandler
 
 from ractory.api.tests.client import Api
 from tenants.models import Company
+from tenants.scope import every_company, within
 from tenants.tests.commands import Manage
 from tenants.tests.factories import CompanyFactory, issue_key
 
@@ -54,6 +56,14 @@ def django_db_modify_db_settings(
 @pytest.fixture(scope="session", autouse=True)
 def _fast_passwords() -> Iterator[None]:
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _bystander(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test sees every company; the requests that it makes start without a scope, as a server's do."""
+    monkeypatch.setattr(ClientHandler, "__call__", within(None)(ClientHandler.__call__))
+    with every_company():
         yield
 
 

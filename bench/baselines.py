@@ -54,7 +54,7 @@ class PostgresFloor:
     """Typed decode, binary COPY into a temporary table, one upsert, commit."""
 
     def __init__(self, dsn: str) -> None:
-        self.connection = psycopg.connect(dsn)
+        self.connection = psycopg.connect(dsn, options="-c ractory.company=*")
         names = ", ".join(COLUMNS)
         sets = ", ".join(f"{name} = EXCLUDED.{name}" for name in COLUMNS if name not in ("guid", "created_at"))
         self.create = f"CREATE TEMP TABLE floor ON COMMIT DROP AS SELECT {names} FROM pieces_piece WITH NO DATA"

@@ -82,7 +82,8 @@ def _lists(project: uuid.UUID, key: str) -> float:
             WHERE project_guid = %s AND is_active ORDER BY guid LIMIT 1000
         ) AS page"""
     connection.ensure_connection()
-    with gunicorn() as server, closing(psycopg.connect(connection.connection.info.dsn, autocommit=True)) as database:
+    direct = psycopg.connect(connection.connection.info.dsn, autocommit=True, options="-c ractory.company=*")
+    with gunicorn() as server, closing(direct) as database:
 
         def ours() -> bytes:
             return server.call("GET", f"/api/v1/pieces?project_guid={project}&limit=1000", key)

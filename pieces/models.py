@@ -93,6 +93,9 @@ class Deletion(models.Model):
 
     objects: ClassVar[Any] = TenantManager()
 
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["company", "guid"], name="deletion_company_guid"),)
+
     def __str__(self) -> str:
         return f"{self.kind} {self.root_guid}"
 

@@ -40,7 +40,7 @@ from sync.planning import (
 )
 from sync.schemas import Item
 from tenants.models import Company
-from tenants.scope import current_scope
+from tenants.scope import current_scope, every_company
 
 MAX_LOOKS = 10  # at a batch whose rows keep changing between looking and locking
 
@@ -119,11 +119,12 @@ def _take_snapshot(model: type[Entity], items: Sequence[Item], guids: Sequence[u
         parents=_parents(model, loose) if loose else {},
         holders=_holders(new_keys),
         companies=_companies(items),
+        taken=_taken(model, [guid for item in items if (guid := item.get("guid")) and guid not in stored]),
     )
 
 
 def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Stored]:
-    """The rows of these guids, of whatever company: a guid that another one holds must be told from a new one."""
+    """The rows of these guids, within the scope."""
     content = set(content_of(model).names)
     missing = tuple(content.difference({"picture_digest"}, set(content).intersection(*items)))
     nothing = Value(None, output_field=BinaryField())
@@ -137,7 +138,7 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
         *missing,
     )
     end = len(columns) - len(missing)
-    rows = model.across_companies.filter(guid__any_of=list(guids)).values_list(*columns)
+    rows = model.all_objects.filter(guid__any_of=list(guids)).values_list(*columns)
     nothing_missing: dict[str, Any] = {}
     return {  # by position: a thousand rows, a dozen values each
         row[0]: Stored._make(
@@ -149,6 +150,16 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
         )
         for row in fetched(rows)
     }
+
+
+def _taken(model: type[Entity], unknown: Sequence[uuid.UUID]) -> frozenset[uuid.UUID]:
+    """Those of the guids, unknown within the scope, that another company holds: nothing else is asked of its rows."""
+    own = current_scope().company
+    if own is None or not unknown:
+        return frozenset()
+    with every_company():
+        foreign = model.across_companies.filter(guid__any_of=unknown).exclude(company=own)
+        return frozenset(foreign.values_list("guid", flat=True))
 
 
 def _parents(model: type[Entity], named: Collection[Parents]) -> dict[str, dict[uuid.UUID, Parent]]:

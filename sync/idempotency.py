@@ -15,6 +15,7 @@ from rest_framework.exceptions import ParseError
 from ractory.api.errors import Conflict, Fault, Unprocessable, shown
 from ractory.api.redaction import holds_secret
 from sync.models import MAX_KEY, IdempotentAnswer
+from tenants.scope import Scope, within
 
 KEPT = timedelta(hours=24)
 
@@ -39,6 +40,7 @@ class Claim:
     """A caller's key for one request; `fingerprint` tells that request from another."""
 
     caller: uuid.UUID
+    company: uuid.UUID | None  # the caller's own; None for a SystemAdmin, whatever company the request names
     key: str
     fingerprint: bytes
 
@@ -53,16 +55,23 @@ class Claim:
         Raises 409 while another transaction has claimed it, 422 if the key was another request's.
         """
         self._lock()
-        rows = IdempotentAnswer.objects.filter(caller_guid=self.caller, key=self.key)
-        kept = rows.filter(created_at__gt=now - KEPT).first()
+        with within(Scope(self.company)):
+            kept = self._kept_row(now)
         if kept is None:
-            rows.delete()
             return None
         if bytes(kept.fingerprint) != self.fingerprint:
             msg = f"The Idempotency-Key {shown(self.key)} was used for another request"
             raise Unprocessable([Fault(("body",), msg, "idempotency_key_reused")])
         headers = orjson.loads(kept.headers_json) | {"Idempotent-Replayed": "true"}
         return Answer(bytes(kept.body), headers)
+
+    def _kept_row(self, now: datetime) -> IdempotentAnswer | None:
+        """One that is too old makes room."""
+        rows = IdempotentAnswer.objects.filter(caller_guid=self.caller, key=self.key)
+        kept = rows.filter(created_at__gt=now - KEPT).first()
+        if kept is None:
+            rows.delete()
+        return kept
 
     def _lock(self) -> None:
         """On PostgreSQL by an advisory lock; on SQLite a writing transaction is alone, and others wait for it."""
@@ -78,15 +87,16 @@ class Claim:
 
     def keep(self, answer: Answer, *, company: uuid.UUID | None, now: datetime) -> None:
         """Keeps the answer with the data that is written in the same transaction."""
-        IdempotentAnswer.objects.create(
-            caller_guid=self.caller,
-            key=self.key,
-            company_guid=company,
-            fingerprint=self.fingerprint,
-            body=answer.body,
-            headers_json=orjson.dumps(answer.headers).decode(),
-            created_at=now,
-        )
+        with within(Scope(self.company)):
+            IdempotentAnswer.objects.create(
+                caller_guid=self.caller,
+                key=self.key,
+                company_guid=company,
+                fingerprint=self.fingerprint,
+                body=answer.body,
+                headers_json=orjson.dumps(answer.headers).decode(),
+                created_at=now,
+            )
 
 
 def checked_key(text: str | None) -> str | None:

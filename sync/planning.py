@@ -81,6 +81,7 @@ class Snapshot:
     parents: Mapping[str, Mapping[Guid, Parent]]  # by kind, then guid; of items that are not settled
     holders: Mapping[PieceKey, Guid]  # the active pieces that have a piece_id which the batch wants
     companies: frozenset[Guid]  # those of the batch that exist
+    taken: frozenset[Guid] = frozenset()  # the guids that are out of scope: rows of other companies have them
 
 
 @dataclass(slots=True)
@@ -176,7 +177,7 @@ class _Planner:
             self.fault(index, "guid", f"The guid {guid} stands at index {first} already", "guid_duplicate")
         elif company not in self.snapshot.companies:
             self.fault(index, "company_guid", f"There is no company {company}", "company_not_found")
-        elif stored is not None and stored.company != company:
+        elif guid in self.snapshot.taken or (stored is not None and stored.company != company):
             self.fault(index, "guid", f"The guid {guid} is taken by another company", "guid_taken")
         else:
             return True

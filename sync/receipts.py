@@ -19,7 +19,7 @@ from sync.models import RunStatus, SyncRun
 from sync.planning import Action
 from sync.schemas import Batch
 from tenants.caller import Caller
-from tenants.scope import current_scope
+from tenants.scope import Scope, current_scope, within
 
 logger = logging.getLogger(__name__)
 
@@ -71,5 +71,6 @@ class Receipt:
     def _store(self, status: RunStatus, http_status: int) -> None:
         self.run.status, self.run.http_status = status, http_status
         self.run.duration_ms = round((time.perf_counter() - self.started) * 1000)
-        self.run.save(force_insert=True)
+        with within(Scope(self.run.company_guid)):  # a refusal can come before there is a scope
+            self.run.save(force_insert=True)
         transaction.on_commit(partial(count_run, self.run), robust=True)

@@ -112,7 +112,8 @@ class SyncView(TenantView):
             return None
         self.receipt.run.idempotency_key = key
         options = f"{match} {current_scope().company}"
-        return Claim(caller_of(request).guid, key, Claim.fingerprint_of(request.path_info, options, raw))
+        caller = caller_of(request)
+        return Claim(caller.guid, caller.company, key, Claim.fingerprint_of(request.path_info, options, raw))
 
     def _answer(
         self, batch: Batch, options: Mapping[str, Any], prefer: Mapping[str, str], claim: Claim | None

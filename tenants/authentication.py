@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from ractory.api.address import client_address
 from tenants.caller import Caller
 from tenants.models import ApiKey
+from tenants.scope import every_company
 from tenants.sessions import user_of
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ CHALLENGE = 'Bearer realm="ractory", ApiKey realm="ractory"'
 class ApiKeyAuthentication(BaseAuthentication):
     """`X-API-Key: rfk_…` or `Authorization: ApiKey rfk_…`."""
 
+    @every_company()  # nobody knows yet whose key it is
     def authenticate(self, request: Request) -> tuple[Caller, ApiKey] | None:
         text = self._text(request)
         if text is None:

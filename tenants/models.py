@@ -1,6 +1,7 @@
 """Companies (the tenants), their users with their logins, and their API keys.
 
-These are not tenant-scoped themselves: credentials are looked up before anyone knows whose they are.
+Their managers are not scoped: credentials are looked up before anyone knows whose they are, by whoever says
+`every_company()` for that. Row-level security holds for them as for all others.
 """
 
 import hashlib
@@ -8,7 +9,7 @@ import logging
 import secrets
 import uuid
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from string import ascii_letters, digits
 from typing import Any, ClassVar
@@ -24,6 +25,7 @@ from ractory.api.address import Address
 from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import CAPABILITIES, Caller, KeyScope, Role
 from tenants.networks import MAX_LENGTH, networks_in
+from tenants.scope import every_company
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +103,10 @@ class User(AbstractBaseUser):
     def normalize_username(cls, username: Any) -> Any:
         """In lower case, as the login looks for it; every form's cleaning passes here."""
         return super().normalize_username(username).lower()
+
+    @every_company()  # an email address is unique over all of them
+    def validate_unique(self, exclude: Collection[str] | None = None) -> None:
+        super().validate_unique(exclude)
 
     @property
     def is_usable(self) -> bool:

@@ -1,18 +1,19 @@
 """The first wall between tenants: a query on a tenant's model outside a scope raises.
 
-The scope comes from the caller's credentials, never from the body. It is one company, or every one.
-The idea is that of pretix's django-scopes.
+The scope comes from the caller's credentials, never from the body. It is one company, or every one. It drives the
+second wall too: on PostgreSQL, row-level security (tenants.postgresql). The idea is that of pretix's django-scopes.
 """
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import _GeneratorContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 
 class ScopeMissing(RuntimeError):
@@ -39,8 +40,20 @@ def current_scope() -> Scope:
     return scope
 
 
+EVERY_COMPANY = "*"
+
+
+def setting() -> str:
+    """What the second wall is told of the current scope: a company's guid, `EVERY_COMPANY`, or "" for none."""
+    scope = _current.get()
+    if scope is None:
+        return ""
+    return EVERY_COMPANY if scope.company is None else str(scope.company)
+
+
 @contextmanager
-def _scoped(scope: Scope | None) -> Iterator[None]:
+def within(scope: Scope | None) -> Iterator[None]:
+    """A context, or a decorator, with this scope; with None, without any."""
     token = _current.set(scope)
     try:
         yield
@@ -48,14 +61,17 @@ def _scoped(scope: Scope | None) -> Iterator[None]:
         _current.reset(token)
 
 
-def company_scope(company: uuid.UUID) -> AbstractContextManager[None]:
+def company_scope(company: uuid.UUID) -> _GeneratorContextManager[None]:
     """A context in which only this company's rows exist."""
-    return _scoped(Scope(company))
+    return within(Scope(company))
 
 
-def every_company() -> AbstractContextManager[None]:
-    """A context in which every company's rows exist: for operators' commands and SystemAdmins."""
-    return _scoped(Scope(None))
+def every_company() -> _GeneratorContextManager[None]:
+    """A context, or a decorator, in which every company's rows exist.
+
+    For operators' commands, SystemAdmins, and finding out whose a credential is.
+    """
+    return within(Scope(None))
 
 
 def enter(scope: Scope) -> None:
@@ -86,16 +102,26 @@ class ScopeMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with _scoped(_staff_scope(request)):
+        with within(_staff_scope(request)):
             return self.get_response(request)
 
 
 STAFF_COMPANY = "staff_company"  # in the session: the guid of the company that a SystemAdmin has picked
+# Pages about companies, and about the own account, which for a SystemAdmin is in none: the pick is not for them.
+UNPICKED = ("admin:tenants_company_changelist", "admin:password_change")
 
 
 def _staff_scope(request: HttpRequest) -> Scope | None:
-    if not (request.path_info.startswith("/admin/") and getattr(request.user, "is_staff", False)):
+    path = request.path_info
+    if not path.startswith("/admin/"):
         return None
-    own: uuid.UUID | None = request.user.as_caller().company  # type: ignore[union-attr]  # only our users are staff
-    picked = request.session.get(STAFF_COMPANY) if own is None else None
-    return Scope(uuid.UUID(picked) if picked else own)
+    if path == reverse("admin:login"):
+        return Scope(None)  # whoever logs in is of no company yet
+    with every_company():  # whose session it is decides the scope
+        if not getattr(request.user, "is_staff", False):
+            return None
+        own: uuid.UUID | None = request.user.as_caller().company  # type: ignore[union-attr]  # only our users are staff
+    if own is not None:
+        return Scope(own)
+    picked = None if path.startswith(tuple(map(reverse, UNPICKED))) else request.session.get(STAFF_COMPANY)
+    return Scope(uuid.UUID(picked) if picked else None)

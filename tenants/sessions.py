@@ -16,6 +16,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from tenants.models import LoginSession, User
+from tenants.scope import every_company
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def begin(user: User) -> Tokens:
     return Tokens(str(refresh.access_token), str(refresh))
 
 
+@every_company()  # nobody knows yet whose token it is
 def renew(text: str) -> tuple[User, Tokens]:
     """The user whom this refresh token names, and a new pair for it; the token is used up.
 
@@ -62,6 +64,7 @@ def renew(text: str) -> tuple[User, Tokens]:
     return user, Tokens(str(refresh.access_token), str(refresh))
 
 
+@every_company()
 def user_of(text: str) -> User:
     """The user whom this access token names.
 

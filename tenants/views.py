@@ -20,7 +20,7 @@ from tenants.logins import Attempt
 from tenants.models import Company, User
 from tenants.openapi import LoginSchema, MeSchema, RefreshSchema
 from tenants.permissions import IsCaller
-from tenants.scope import Scope, enter
+from tenants.scope import Scope, enter, every_company
 from tenants.sessions import Tokens, begin, renew
 
 
@@ -62,8 +62,10 @@ def scope_of(caller: Caller, named: uuid.UUID | None) -> Scope:
         return own
     if not own.covers(named):
         raise PermissionDenied(f"Company {named} is not yours.")
-    if caller.sees_every_company and not Company.objects.filter(guid=named).exists():
-        raise NotFound(f"Company {named} not found.")
+    if caller.sees_every_company:
+        with every_company():
+            if not Company.objects.filter(guid=named).exists():
+                raise NotFound(f"Company {named} not found.")
     return Scope(named)
 
 
@@ -113,6 +115,7 @@ class LoginView(_PublicView):
 
     schema = LoginSchema()
 
+    @every_company()  # nobody knows yet whose user it is
     def post(self, request: Request) -> Response:
         user = authenticate(request._request, **self.given(request, LoginSerializer))
         if not isinstance(user, User):

@@ -61,6 +61,7 @@ class World:
         self.callers: dict[str, Somebody] = {}
         self.secrets: dict[str, str] = {}
 
+    @every_company()
     def fill(self, name: str) -> str:
         """The secret of this name; what a mutation made of a name stays as it is."""
         if name.startswith(FRESH):
@@ -68,6 +69,7 @@ class World:
             return begin(user).refresh if user else name
         return self.secrets.get(name, f"{{{{{name}}}}}")
 
+    @every_company()
     def begin(self) -> None:
         """Fills the empty database."""
         self.callers, self.secrets = {}, {"password": PASSWORD}

@@ -3,11 +3,13 @@
 from django.db import connection
 
 from pieces.models import Entity
+from tenants.scope import every_company
 
 POSTGRESQL = "generate_series(1, %s) AS numbers(n)"
 SQLITE = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < %s) SELECT n FROM c) AS numbers"
 
 
+@every_company()
 def copies(row: Entity, count: int, **expressions: str) -> None:
     """Inserts `count` copies of `row`, each with a random guid.
 

@@ -1,7 +1,7 @@
 """The admins of the four levels with what sync knows: a history with its runs, and changes by hand."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -24,6 +24,8 @@ from ractory.api.errors import Conflict, Unprocessable
 from sync.admin.editing import Edited, edit, form_of, initial_of, note_faults
 from sync.models import SyncRun
 from tenants.admin.staff import caller_of
+from tenants.models import User
+from tenants.scope import every_company
 
 MAX_EDITS = 50  # by hand, that a history shows
 
@@ -111,11 +113,13 @@ def _with_run(event: Event, runs: dict[Any, SyncRun]) -> Event:
 def _by_hand(entity: Any) -> Iterable[tuple[str, Event]]:
     """The changes by hand, with the guids of their runs."""
     kind = ContentType.objects.get_for_model(entity)
-    entries = LogEntry.objects.filter(content_type=kind, object_id=str(entity.guid)).select_related("user")
-    for entry in entries.order_by("-pk")[:MAX_EDITS]:
+    entries = LogEntry.objects.filter(content_type=kind, object_id=str(entity.guid)).order_by("-pk")[:MAX_EDITS]
+    with every_company():  # a SystemAdmin is of none
+        emails = dict(User.objects.filter(guid__in={entry.user_id for entry in entries}).values_list("guid", "email"))
+    for entry in entries:
         changed = orjson.loads(entry.change_message)[0]["changed"]
         text = format_html("by hand: {}", "; ".join(changed["fields"]))
-        yield changed["run"], Event(entry.action_time, "changed", f"user:{cast(Any, entry.user).email}", text)
+        yield changed["run"], Event(entry.action_time, "changed", f"user:{emails[entry.user_id]}", text)
 
 
 @admin.register(Project)

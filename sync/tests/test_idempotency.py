@@ -157,7 +157,7 @@ def test_two_first_requests_at_once_write_once() -> None:
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_while_the_first_is_at_work_the_second_gets_409() -> None:
-    claim = Claim(uuid.uuid4(), "key", b"")
+    claim = Claim(uuid.uuid4(), None, "key", b"")
 
     def second() -> Any:
         with transaction.atomic(), pytest.raises(StillRunning) as raised:

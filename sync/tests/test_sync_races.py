@@ -106,7 +106,8 @@ def test_a_rows_version_changes_whichever_order_transactions_write_in() -> None:
     with ExitStack() as stack:
         dsn = connection.get_connection_params()
         dsn = {name: dsn[name] for name in ("dbname", "user", "password", "host", "port") if name in dsn}
-        writers = [stack.enter_context(psycopg.connect(**dsn)) for _ in range(4)]
+        seeing_all = "-c ractory.company=*"
+        writers = [stack.enter_context(psycopg.connect(**dsn, options=seeing_all)) for _ in range(4)]
         for writer in writers:
             writer.execute("SELECT pg_current_xact_id()")
         seen = set()

@@ -14,7 +14,7 @@ from unfold.paginator import InfinitePaginator as UnfoldPaginator
 
 from tenants.caller import Caller
 from tenants.models import Company, User
-from tenants.scope import current_scope
+from tenants.scope import Scope, current_scope, every_company, within
 
 MAX_PAGES = 100  # further on, an offset would cost what a count does; a filter gets there sooner
 
@@ -66,6 +66,14 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]
         """Only the filters that a list offers: anything else in an address could be a search without an index."""
         return lookup in {getattr(one, "parameter_name", None) for one in self.get_list_filter(request)}
 
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        with within(_scope_of(obj)):
+            return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        with within(_scope_of(obj)):
+            return super().log_change(request, obj, message)
+
     def page(self, request: HttpRequest, template: str, *, title: str, **context: Any) -> TemplateResponse:
         """A page of our own in the admin's frame."""
         request.current_app = self.admin_site.name
@@ -76,6 +84,11 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]
         name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
         made: URLPattern = path(route, self.admin_site.admin_view(view), name=name)
         return made
+
+
+def _scope_of(obj: Any) -> Scope:
+    """Of a record's company, so that the note of what was done to it is that company's, whoever did it."""
+    return Scope(obj.guid if isinstance(obj, Company) else obj.company_guid)
 
 
 def of_company(rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
@@ -91,7 +104,8 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     company = current_scope().company
     if not is_system_admin(request):
         return {"staff_company": user_of(request).company}
-    companies = list(Company.objects.order_by("name")[:500])
+    with every_company():  # to choose from
+        companies = list(Company.objects.order_by("name")[:500])
     return {
         "staff_company": next((one for one in companies if one.guid == company), None),
         "staff_companies": companies,

@@ -9,6 +9,8 @@ from unittest import mock
 import pytest
 from django.core.management import execute_from_command_line
 
+from tenants.scope import within
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -40,7 +42,8 @@ class Manage:
         code: Any = 0
         self.capsys.readouterr()  # what was printed before is not the command's
         # The connections stay: they are the test's.
-        with mock.patch("django.core.management.base.connections.close_all"), mock.patch("sys.stdin", StringIO()):
+        closing = mock.patch("django.core.management.base.connections.close_all")
+        with closing, mock.patch("sys.stdin", StringIO()), within(None):
             try:
                 execute_from_command_line(["manage.py", *map(str, arguments)])
             except SystemExit as stop:

@@ -11,6 +11,7 @@ from factory.django import DjangoModelFactory
 
 from tenants.caller import KeyScope, Role
 from tenants.models import ApiKey, Company, User
+from tenants.scope import every_company
 
 PASSWORD = "correct horse battery staple"
 
@@ -20,6 +21,12 @@ class CompanyFactory(DjangoModelFactory[Company]):
         model = Company
 
     name = Sequence(lambda number: f"Company {number}")
+
+    @classmethod
+    @every_company()
+    def _create(cls, model_class: type[Company], *args: Any, **kwargs: Any) -> Company:
+        company: Company = super()._create(model_class, *args, **kwargs)
+        return company
 
 
 class UserFactory(DjangoModelFactory[User]):
@@ -33,10 +40,12 @@ class UserFactory(DjangoModelFactory[User]):
     company = SubFactory(CompanyFactory)
 
     @classmethod
+    @every_company()
     def _create(cls, model_class: type[User], *args: Any, **kwargs: Any) -> User:
         return model_class.objects.create_user(password=kwargs.pop("password", PASSWORD), **kwargs)
 
 
+@every_company()
 def issue_key(company: Company, *scopes: str, **fields: Any) -> str:
     """The text of a new API key, with both scopes unless told; just used, so that its use is not noted again."""
     key, text = ApiKey.issue(company=company, scopes=scopes or KeyScope.values, **fields)

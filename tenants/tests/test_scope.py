@@ -18,6 +18,11 @@ FACTORIES: list[Any] = [ProjectFactory, ComponentFactory, AssemblyFactory, Piece
 MANAGERS = [(model, name) for model in LEVELS for name in ("objects", "all_objects")]
 
 
+@pytest.fixture(autouse=True)
+def _bystander() -> None:
+    """Instead of every test's: here nobody has said whose rows, until a test does."""
+
+
 @pytest.mark.parametrize(("model", "name"), [*MANAGERS, (Deletion, "objects")])
 @pytest.mark.parametrize(
     "query",

@@ -22,6 +22,7 @@ from django.utils import timezone
 from pieces.models import Piece
 from tenants.caller import KeyScope, Role
 from tenants.models import ApiKey, Company, User
+from tenants.scope import every_company
 
 NAMESPACE = uuid.UUID("5e1f0f5e-3d0a-4a53-9d43-7f1f6c0d2a10")
 PIECES, COMPONENTS = 1000, 20
@@ -131,6 +132,7 @@ class Command(BaseCommand):
         finally:
             server.stop()
 
+    @every_company()
     @transaction.atomic
     def _prepare(self) -> tuple[Company, str, str]:
         """The demo's company, a new key of its own (the old one is revoked) and a new password of its login."""

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.models import Company
+from tenants.scope import every_company
 
 
 def guid(text: str) -> uuid.UUID:
@@ -54,6 +55,10 @@ class PrintingCommand(BaseCommand):
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.print_usage = lambda file=None: None  # type: ignore[method-assign]  # it would precede each error
         return parser
+
+    @every_company()  # an operator is of no company
+    def execute(self, *args: Any, **options: Any) -> Any:
+        return super().execute(*args, **options)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
