@@ -1,24 +1,36 @@
 # syntax=docker/dockerfile:1
-# The server as an image: dependencies built in one stage, run by a user without rights in another.
+# The server as an image: installed and built in one stage, run by a user without rights in another.
+# It serves on port 8000. `python manage.py migrate` in it, as a command of its own, comes before a new version serves.
+
+ARG VENV=/opt/ractory
+ARG APP=/srv/ractory
 
 FROM python:3.11-slim AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python -m venv /opt/ractory
-COPY requirements.txt .
-RUN /opt/ractory/bin/pip install --requirement requirements.txt
-
-FROM python:3.11-slim
-ENV PATH=/opt/ractory/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-RUN useradd --system --uid 10001 --home-dir /srv/ractory ractory
-COPY --from=build /opt/ractory /opt/ractory
-WORKDIR /srv/ractory
-COPY manage.py ./
+ARG VENV
+ARG APP
+ENV PATH=$VENV/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv $VENV
+WORKDIR $APP
+COPY requirements.txt ./
+RUN pip install --requirement requirements.txt
+COPY manage.py gunicorn.conf.py ./
 COPY ractory ractory
 COPY tenants tenants
 COPY pieces pieces
 COPY sync sync
-USER ractory
+RUN python -m compileall -q ractory tenants pieces sync && \
+    DEBUG=true STATIC_ROOT=$APP/static python manage.py collectstatic --no-input --verbosity 0
+
+FROM python:3.11-slim
+ARG VENV
+ARG APP
+ENV PATH=$VENV/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 STATIC_ROOT=$APP/static PORT=8000
+COPY --from=build $VENV $VENV
+COPY --from=build $APP $APP
+WORKDIR $APP
+# A number: Kubernetes can see that it is not root.
+USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
-CMD ["gunicorn", "ractory.wsgi", "--bind", "0.0.0.0:8000", "--workers", "4"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=2)"]
+CMD ["gunicorn", "ractory.wsgi"]

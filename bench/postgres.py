@@ -35,11 +35,18 @@ def embedded_postgres_url(*, durable: bool = True) -> Iterator[str]:
     It listens on a socket in a directory that only its owner may enter, so it needs no port and no password.
     `durable=False` switches fsync off: for tests, never for a benchmark.
     """
+    with embedded_superuser_url() as url:
+        yield _prepare(url, durable=durable)
+
+
+@contextmanager
+def embedded_superuser_url() -> Iterator[str]:
+    """The same with nothing prepared, for its superuser."""
     home = Path(tempfile.mkdtemp(prefix="ractory-pg-"))
     try:
         server = _start(home)
         try:
-            yield _prepare(server.get_uri(), durable=durable)
+            yield server.get_uri()
         finally:
             server.cleanup()
     finally:

@@ -70,6 +70,7 @@ def one_of(default: str, choices: set[str]) -> Callable[[str], str]:
 DEBUG = checked("DEBUG", boolean)
 # With DEBUG a throw-away key will do; without, a missing key must stop the start.
 SECRET_KEY = env.str("SECRET_KEY", default="only-for-debugging-" * 3) if DEBUG else env.str("SECRET_KEY")
+SECRET_KEY_FALLBACKS = checked("SECRET_KEY_FALLBACKS", words())
 ALLOWED_HOSTS = checked("ALLOWED_HOSTS", words("localhost", "127.0.0.1"))
 CSRF_TRUSTED_ORIGINS = checked("CSRF_TRUSTED_ORIGINS", words())
 
@@ -273,7 +274,15 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"
-WHITENOISE_USE_FINDERS = True  # no collectstatic to forget, so no STATIC_ROOT to collect into
+# Without STATIC_ROOT files are served from where they are: there is no collectstatic to forget. The image collects
+# them, compressed and under names that change with their content, so that browsers keep them for good.
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+if STATIC_ROOT:
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    }
 
 # TLS ends at the proxy in front. With BEHIND_TLS=true the site insists on it.
 BEHIND_TLS = checked("BEHIND_TLS", boolean)

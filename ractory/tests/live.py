@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.faults.server import Server, manage
+
+T = TypeVar("T")
 
 PATIENCE = 60  # seconds for what happens by itself, in the background
 
@@ -35,12 +37,13 @@ def call(port: int, method: str, path: str, body: object = None, **headers: str)
         return Answer(response.status, response.headers, response.read())
 
 
-def until(happened: Callable[[], bool]) -> None:
-    """Waits for something that no event tells of."""
+def until(look: Callable[[], T]) -> T:
+    """Waits for something that no event tells of: what `look` finds, as soon as it finds something."""
     deadline = time.monotonic() + PATIENCE
-    while not happened():
+    while not (found := look()):
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,62 +6,46 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from http.client import HTTPConnection
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.faults.server import ROOT
 from client.tests.live import database_url
+from ractory.tests.live import PATIENCE, Answer, call, until
 
 TOKEN = "the-scraper's-own"
-SECONDS = 60  # that anything may take
-
-T = TypeVar("T")
-
-
-def until(look: Callable[[], T]) -> T:
-    """What `look` finds, as soon as it finds something."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.02)
-    raise TimeoutError(look)
 
 
 class Served:
     """A running gunicorn; an own one for each test."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[Any]", port: int, log: Path) -> None:
         self.process, self.port, self.log = process, port, log
 
-    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        """Status and body; ConnectionError while nothing listens."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)) as connection:
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, body=body, headers=named)
-            response = connection.getresponse()
-            return response.status, response.read()
+    def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        return call(self.port, method, path, body, **headers)
 
     def is_up(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return self.call("GET", "/health")[0] == 200
+            return self.call("GET", "/health").status == 200
         except OSError:
             return False
 
+    def scrape(self) -> str:
+        answer = self.call("GET", "/metrics", Authorization=f"Bearer {TOKEN}")
+        assert answer.status == 200, answer.body
+        return answer.body.decode()
+
     def metrics(self) -> dict[str, float]:
         """The samples by name and labels, as in the text."""
-        status, text = self.call("GET", "/metrics", Authorization=f"Bearer {TOKEN}")
-        assert status == 200, text
         found = {}
-        for family in text_string_to_metric_families(text.decode()):
+        for family in text_string_to_metric_families(self.scrape()):
             for sample in family.samples:
                 labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
                 found[f"{sample.name}{{{labels}}}"] = sample.value
@@ -76,7 +60,7 @@ class Served:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=SECONDS)
+        return self.process.wait(timeout=PATIENCE)
 
     def __enter__(self) -> Self:
         until(self.is_up)

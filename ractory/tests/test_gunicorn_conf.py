@@ -8,13 +8,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.faults.server import ROOT
 from pieces.models import Component, Piece
 from pieces.tests.factories import ComponentFactory
-from ractory.tests.served import Served, served, until
+from ractory.tests.live import until
+from ractory.tests.served import Served, served
 from sync.tests.batches import piece_item
 from tenants.models import Company
 from tenants.tests.factories import issue_key
@@ -34,8 +36,8 @@ def component(server: Served) -> Component:
     return ComponentFactory.create()
 
 
-def batch(component: Component) -> bytes:
-    return json.dumps({"pieces": [piece_item(component, piece_id="a")]}, default=str).encode()
+def batch(component: Component) -> dict[str, Any]:
+    return {"pieces": [{name: str(value) for name, value in piece_item(component, piece_id="a").items()}]}
 
 
 def key_of(component: Component) -> str:
@@ -45,7 +47,8 @@ def key_of(component: Component) -> str:
 class HalfSent:
     """A sync whose body stops half-way: a request in progress, for as long as the test wants."""
 
-    def __init__(self, server: Served, key: str, body: bytes) -> None:
+    def __init__(self, server: Served, key: str, batch: dict[str, Any]) -> None:
+        body = json.dumps(batch).encode()
         self.rest = body[len(body) // 2 :]
         lines = ["POST /api/v1/sync/pieces HTTP/1.1", "Host: localhost", f"X-API-Key: {key}", "Connection: close"]
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
@@ -162,9 +165,9 @@ def test_gunicorns_own_access_log_has_no_query_either(transactional_db: None, tm
 
 
 def test_long_paths_and_many_headers_are_refused(server: Served) -> None:
-    assert server.call("GET", "/api/v1/pieces?cursor=" + "x" * 8000)[0] == 401  # as long as a next link may be
-    assert server.call("GET", "/api/v1/pieces?cursor=" + "x" * 9000)[0] == 414
-    assert server.call("GET", "/health", None, **{f"X-{number}": "x" for number in range(70)})[0] == 431
+    assert server.call("GET", "/api/v1/pieces?cursor=" + "x" * 8000).status == 401  # as long as a next link may be
+    assert server.call("GET", "/api/v1/pieces?cursor=" + "x" * 9000).status == 414
+    assert server.call("GET", "/health", None, **{f"X-{number}": "x" for number in range(70)}).status == 431
 
 
 def test_a_wrong_setting_ends_the_start_in_words(tmp_path: Path) -> None:
