@@ -4,8 +4,8 @@ PostgreSQL: binary `COPY` into a temporary table, then one `INSERT` or `UPDATE` 
 Rows are tuples, in the order of `columns`; which rows to write, and with what, is decided elsewhere.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from operator import itemgetter
 from typing import Any, cast
 
@@ -13,8 +13,10 @@ from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Row = Sequence[Any]
-STAGED = '"staged"'
 PLAIN = ("INSERT INTO", "")
+VERSION = "xmin::text"  # of a row on PostgreSQL: another one as soon as someone has written it
+
+_stages = count()
 
 
 def insert_rows(
@@ -31,11 +33,10 @@ def insert_rows(
     verb, on_conflict = conflict
     into = f"{verb} {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
     if connection.vendor == "postgresql":
-        with _staged(connection, model, columns, rows), connection.cursor() as cursor:
-            # In the order of the key, so that two writers of the same rows wait in one order.
-            key = quote(_field(model, "pk").attname)
+        source = _staged(connection, model, columns, rows)
+        with connection.cursor() as cursor:
             # S608: identifiers of the models, quoted; values are parameters.
-            cursor.execute(f"{into} SELECT * FROM {STAGED} ORDER BY {key} {on_conflict}")  # noqa: S608
+            cursor.execute(f"{into} SELECT * FROM {source} ORDER BY {quote(_pk(model))} {on_conflict}")  # noqa: S608
     else:
         _executemany(connection, f"{into} VALUES ({_marks(columns)}) {on_conflict}", model, columns, rows)
 
@@ -46,63 +47,85 @@ def update_rows(
     rows: Sequence[Row],
     *,
     unless_same: Mapping[str, str] | None = None,
+    versioned: bool = False,
 ) -> int:
     """Sets `columns`, the first of which is the primary key, in the rows that are there; returns their number.
 
     `unless_same` maps a large column to the column of its digest: where the digest stays, the value stays, and the
-    row need not bring it along.
+    row need not bring it along. With `versioned` each row ends with the VERSION that the stored one must have; one
+    that somebody has written meanwhile stays as it is. On SQLite, where a writing transaction is alone, none has.
     """
     if not rows:
         return 0
     connection = connections[router.db_for_write(model)]
-    quote = connection.ops.quote_name
-    table, key = quote(model._meta.db_table), columns[0]
-    staged = connection.vendor == "postgresql"
-    order: list[int] = []  # of the parameters, where there are any
+    if connection.vendor != "postgresql":
+        order: list[int] = []  # of the columns among the parameters
 
-    def new(column: str) -> str:
-        """The new value of the column."""
-        if staged:
-            return f"{STAGED}.{quote(column)}"
-        order.append(columns.index(column))
-        return "%s"
+        def parameter(column: str) -> str:
+            order.append(columns.index(column))
+            return "%s"
 
-    sets = []
-    for column in columns[1:]:
-        value, digest = f"{table}.{quote(column)}", (unless_same or {}).get(column)
-        if digest:
-            value = f"CASE WHEN {table}.{quote(digest)} = {new(digest)} THEN {value} ELSE {new(column)} END"
-        sets.append(f"{quote(column)} = {value if digest else new(column)}")
-    source = f"FROM {STAGED}" if staged else ""
-    # S608: identifiers of the models, quoted; values are parameters.
-    sql = f"UPDATE {table} SET {', '.join(sets)} {source} WHERE {table}.{quote(key)} = {new(key)}"  # noqa: S608
-    if not staged:
+        sql = _update_sql(connection, model, columns, parameter, unless_same or {})
         pick = itemgetter(*order)
-        return _executemany(connection, sql, model, pick(columns), [pick(row) for row in rows])
-    with _staged(connection, model, columns, rows), connection.cursor() as cursor:
-        cursor.execute(sql)
+        return _executemany(connection, sql.format(source=""), model, pick(columns), [pick(row) for row in rows])
+    quote = connection.ops.quote_name
+    sql = _update_sql(connection, model, columns, lambda column: f"staged.{quote(column)}", unless_same or {})
+    # In the order of the key, so that two writers of the same rows wait in one order.
+    staged = _staged(connection, model, columns, rows, versioned=versioned)
+    source = f"FROM (SELECT * FROM {staged} ORDER BY {quote(columns[0])}) AS staged"  # noqa: S608  # our own names
+    same = f" AND {quote(model._meta.db_table)}.{VERSION} = staged.version" if versioned else ""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format(source=source) + same)
         return int(cursor.rowcount)
 
 
-@contextmanager
-def _staged(
-    connection: BaseDatabaseWrapper, model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]
-) -> Iterator[None]:
-    """A temporary table with the rows: COPY itself can't update, and is refused under row-level security."""
+def _update_sql(
+    connection: BaseDatabaseWrapper,
+    model: type[models.Model],
+    columns: Sequence[str],
+    new: Callable[[str], str],
+    unless_same: Mapping[str, str],
+) -> str:
+    """The UPDATE, with a place for its `{source}`; `new` gives the SQL of a column's new value."""
     quote = connection.ops.quote_name
-    names = ", ".join(map(quote, columns))
+    table = quote(model._meta.db_table)
+    sets = []
+    for column in columns[1:]:
+        value, digest = f"{table}.{quote(column)}", unless_same.get(column)
+        if digest:
+            value = f"CASE WHEN {table}.{quote(digest)} = {new(digest)} THEN {value} ELSE {new(column)} END"
+        sets.append(f"{quote(column)} = {value if digest else new(column)}")
+    key = quote(columns[0])
+    # S608: identifiers of the models, quoted; values are parameters.
+    return f"UPDATE {table} SET {', '.join(sets)} {{source}} WHERE {table}.{key} = {new(columns[0])}"  # noqa: S608
+
+
+def _staged(
+    connection: BaseDatabaseWrapper,
+    model: type[models.Model],
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    versioned: bool = False,
+) -> str:
+    """The name of a temporary table with the rows, which ends with the transaction.
+
+    COPY itself can't update, and is refused under row-level security.
+    """
+    quote = connection.ops.quote_name
+    name = f"staged_{next(_stages)}"
+    names = ", ".join(map(quote, columns)) + (", '' AS version" if versioned else "")
     types = [(_field(model, name).db_type(connection) or "").partition("(")[0] for name in columns]
     with connection.cursor() as cursor:
         # S608: identifiers of the models, quoted; values are parameters.
         source = f"SELECT {names} FROM {quote(model._meta.db_table)} WITH NO DATA"  # noqa: S608
-        cursor.execute(f"CREATE TEMP TABLE {STAGED} ON COMMIT DROP AS {source}")
-        copying = cursor.copy(f"COPY {STAGED} FROM STDIN (FORMAT BINARY)")
+        cursor.execute(f"CREATE TEMP TABLE {name} ON COMMIT DROP AS {source}")
+        copying = cursor.copy(f"COPY {name} FROM STDIN (FORMAT BINARY)")
         with connection.wrap_database_errors, copying as copy:  # Django's cursor does not wrap what COPY raises
-            copy.set_types(types)
+            copy.set_types([*types, "text"] if versioned else types)
             for row in rows:
                 copy.write_row(row)
-        yield
-        cursor.execute(f"DROP TABLE {STAGED}")
+    return name
 
 
 def _marks(columns: Sequence[str]) -> str:
@@ -121,6 +144,10 @@ def _executemany(
     with connection.cursor() as cursor:
         cursor.executemany(sql, [_adapted(row, adapters) for row in rows])
         return int(cursor.rowcount)
+
+
+def _pk(model: type[models.Model]) -> str:
+    return _field(model, "pk").attname
 
 
 def _field(model: type[models.Model], name: str) -> "models.Field[Any, Any]":

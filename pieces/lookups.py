@@ -28,7 +28,7 @@ class AnyOf(Lookup):
     def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
         column, params = self.process_lhs(compiler, connection)
         values = list(self._values())
-        if values and isinstance(values[0], uuid.UUID):
+        if isinstance(self.lhs.output_field, models.UUIDField | GuidForeignKey):
             return f"{column} = ANY(%s::uuid[])", [*params, _array(values)]
         return f"{column} = ANY(%s)", [*params, values]
 
@@ -43,9 +43,9 @@ class AnyOf(Lookup):
         return values
 
 
-def _array(guids: Iterable[uuid.UUID]) -> str:
+def _array(guids: Iterable[uuid.UUID | str]) -> str:
     """An array as one string, of which the driver makes a parameter at once; for a list it calls a dumper per value."""
-    return f"{{{','.join([guid.hex for guid in guids])}}}"
+    return f"{{{','.join([guid if isinstance(guid, str) else guid.hex for guid in guids])}}}"
 
 
 class PieceKeyIn(Func):

@@ -22,7 +22,7 @@ MAX_PICTURE = 256 * 1024  # bytes, decoded
 DIGEST_SIZE = 16  # bytes
 
 READ_ONLY = frozenset({"created_at", "updated_at", "deleted_at"})
-INTERNAL = frozenset({"deletion_guid", "created_in", "changed_in", "digest", "picture_digest"})
+INTERNAL = frozenset({"deletion_guid", "created_in", "changed_in", "digest", "picture_digest", "sent_digest"})
 
 
 def text(limit: int = SHORT) -> Any:
@@ -123,6 +123,7 @@ class Entity(models.Model):
     changed_in = models.UUIDField(null=True, editable=False)
     # Of the content: all that a client sets except the guids and is_active (pieces.content).
     digest = stored_digest()
+    sent_digest = stored_digest()  # of the bytes of the item that wrote the row last (sync.recognising)
 
     objects: ClassVar[Any] = ActiveManager()
     all_objects: ClassVar[Any] = AllManager()

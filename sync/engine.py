@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter, itemgetter
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import BinaryField, Value
+from django.db.models import BinaryField, CharField, Value
+from django.db.models.functions import Cast
 from uuid_utils.compat import uuid7
 
 from pieces.bulk import insert_rows, update_rows
@@ -38,7 +40,7 @@ from sync.planning import (
     place,
     state_columns,
 )
-from sync.schemas import Item
+from sync.schemas import Item, uuid_of
 from tenants.models import Company
 from tenants.scope import current_scope, every_company
 
@@ -60,23 +62,26 @@ def synchronise(
     *,
     actor: Actor,
     now: datetime,
+    sent: Sequence[bytes] = (),
     match_piece_id: bool = False,
     dry_run: bool = False,
 ) -> Outcome:
     """Inserts or updates `items`, valid by the schema, within the tenant scope and the caller's transaction.
 
+    `sent` are the bytes of each item, by which it is recognised when it comes again (sync.recognising).
     Raises Unprocessable with every fault of parents and identities; then nothing is written. With `dry_run`
     nothing is written either, after all the work has been done. (Contract, "Sync".)
     """
+    if not items:
+        return Outcome([], [], Counter())
     with transaction.atomic() if dry_run else nullcontext():  # a savepoint to go back to
-        for _ in range(MAX_LOOKS):
+        for look in range(MAX_LOOKS):
             guids = _guids(items, match_piece_id)
-            snapshot = _take_snapshot(model, items, guids)
+            snapshot = _take_snapshot(model, items, guids, sent)
             plan = make_plan(model, snapshot, actor=actor, now=now)
             if plan.faults:
                 raise Unprocessable(plan.faults)
-            if _holds(model, plan, snapshot):
-                _carry_out(model, plan, guids, actor, now)
+            if _written(model, plan, snapshot, actor, now, lock=look > 0 or not plan.is_plain):
                 if dry_run:
                     transaction.set_rollback(True)
                 return Outcome(guids, plan.actions, Counter(plan.actions))
@@ -103,10 +108,12 @@ def _holders(keys: Iterable[PieceKey]) -> dict[PieceKey, uuid.UUID]:
     return {(project, piece_id): guid for project, piece_id, guid in rows}
 
 
-def _take_snapshot(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID]) -> Snapshot:
+def _take_snapshot(
+    model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID], sent: Sequence[bytes]
+) -> Snapshot:
     stored = _stored(model, items, guids)
     placed = [place(model, item, guid, stored.get(guid)) for item, guid in zip(items, guids, strict=True)]
-    loose = {each.parents for each in placed if not each.settled}
+    loose = {parents for parents, _ in groupby(each.parents for each in placed if not each.settled)}
     new_keys: list[PieceKey] = []
     if model is Piece:
         new_keys = [
@@ -120,6 +127,7 @@ def _take_snapshot(model: type[Entity], items: Sequence[Item], guids: Sequence[u
         holders=_holders(new_keys),
         companies=_companies(items),
         taken=_taken(model, [guid for item in items if (guid := item.get("guid")) and guid not in stored]),
+        sent=sent,
     )
 
 
@@ -128,13 +136,16 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
     content = set(content_of(model).names)
     missing = tuple(content.difference({"picture_digest"}, set(content).intersection(*items)))
     nothing = Value(None, output_field=BinaryField())
+    relations: tuple[Any, ...] = ("company_guid", *model.parent_columns())
+    if connection.vendor == "postgresql":  # as texts, most of which uuid_of knows
+        relations = tuple(Cast(name, CharField()) for name in relations)
     columns: tuple[Any, ...] = (
         "guid",
         VERSION if connection.vendor == "postgresql" else nothing,
-        *("company_guid", "is_active", "deleted_at", "deletion_guid", "digest"),
+        *("is_active", "deleted_at", "deletion_guid", "digest"),
         "picture_digest" if "picture_digest" in content else nothing,
         "piece_id" if model is Piece else nothing,
-        *model.parent_columns(),
+        *relations,
         *missing,
     )
     end = len(columns) - len(missing)
@@ -143,8 +154,9 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
     return {  # by position: a thousand rows, a dozen values each
         row[0]: Stored._make(
             (
-                *row[1:9],
-                row[9:end],
+                *row[1:8],
+                _guid(row[8]),
+                tuple([value and _guid(value) for value in row[9:end]]),
                 dict(zip(missing, row[end:], strict=True)) if missing else nothing_missing,
             )
         )
@@ -160,6 +172,10 @@ def _taken(model: type[Entity], unknown: Sequence[uuid.UUID]) -> frozenset[uuid.
     with every_company():
         foreign = model.across_companies.filter(guid__any_of=unknown).exclude(company=own)
         return frozenset(foreign.values_list("guid", flat=True))
+
+
+def _guid(value: str | uuid.UUID) -> uuid.UUID:
+    return uuid_of(value) if isinstance(value, str) else value
 
 
 def _parents(model: type[Entity], named: Collection[Parents]) -> dict[str, dict[uuid.UUID, Parent]]:
@@ -184,53 +200,78 @@ def _companies(items: Sequence[Item]) -> frozenset[uuid.UUID]:
     return frozenset(Company.objects.filter(guid__any_of=list(named)).values_list("guid", flat=True))
 
 
-def _holds(model: type[Entity], plan: Plan, snapshot: Snapshot) -> bool:
-    """Locks what the plan rests on, parents first, and tells whether it is still as in the snapshot.
+class _Stale(Exception):
+    """A row has been written since the snapshot."""
 
-    Parents are shared with other syncs, but kept from deletion and moves; changed rows are locked in guid order.
+
+def _written(model: type[Entity], plan: Plan, snapshot: Snapshot, actor: Actor, now: datetime, *, lock: bool) -> bool:
+    """Carries the plan out, if what it rests on is still as in the snapshot; else nothing is written.
+
+    Without `lock` it is the UPDATE itself that leaves a row alone which somebody has written meanwhile.
     """
-    if not (plan.inserts or plan.changed) or not connection.features.has_select_for_update:
-        return True  # on SQLite a writing transaction is alone
+    if not connection.features.has_select_for_update:  # SQLite, where a writing transaction is alone
+        _carry_out(model, plan, snapshot, actor, now)
+        return True
+    if not _parents_hold(plan, snapshot) or (lock and plan.changed and not _rows_hold(model, plan)):
+        return False
+    try:
+        with nullcontext() if lock or not plan.updates else transaction.atomic():
+            _carry_out(model, plan, snapshot, actor, now, verify=not lock)
+    except _Stale:
+        return False
+    return True
+
+
+def _parents_hold(plan: Plan, snapshot: Snapshot) -> bool:
+    """Shares the parents with other syncs, from the top, but keeps them from deletion and moves."""
+    if not (plan.inserts or plan.changed):
+        return True
     for level in LEVELS:
         guids = plan.leaning_on.get(level.kind.value)
-        if guids and not _parents_hold(level, guids, snapshot):
+        if not guids:
+            continue
+        rows = level.all_objects.filter(guid__any_of=list(guids))
+        locked = rows.shared("guid", "company_guid", "is_active", *level.parent_columns())
+        known = snapshot.parents[level.kind.value]
+        now = {guid: Parent(company, is_active, tuple(above)) for guid, company, is_active, *above in locked}
+        if now != {guid: known.get(guid) for guid in guids}:
             return False
-    if not plan.changed:
-        return True
-    rows = model.all_objects.filter(guid__any_of=plan.changed)
-    in_order = sorted(plan.changed, key=attrgetter("int"))
-    return bool(rows.locked_versions() == " ".join([plan.changed[guid] for guid in in_order]))
+    return True
 
 
-def _parents_hold(level: type[Entity], guids: Collection[uuid.UUID], snapshot: Snapshot) -> bool:
-    rows = level.all_objects.filter(guid__any_of=list(guids))
-    locked = rows.shared("guid", "company_guid", "is_active", *level.parent_columns())
-    known = snapshot.parents[level.kind.value]
-    now = {guid: Parent(company, is_active, tuple(above)) for guid, company, is_active, *above in locked}
-    return now == {guid: known.get(guid) for guid in guids}
+def _rows_hold(model: type[Entity], plan: Plan) -> bool:
+    """Locks the rows that will change, in guid order."""
+    rows = model.all_objects.filter(guid__any_of=[guid for guid, _ in plan.changed])
+    in_order = sorted(plan.changed, key=lambda changed: changed[0].int)
+    return bool(rows.locked_versions() == " ".join([version for _, version in in_order]))
 
 
-def _carry_out(model: type[Entity], plan: Plan, guids: Sequence[uuid.UUID], actor: Actor, now: datetime) -> None:
+def _carry_out(
+    model: type[Entity], plan: Plan, snapshot: Snapshot, actor: Actor, now: datetime, *, verify: bool = False
+) -> None:
     soft_delete(plan.deletions)
     parked = model.all_objects.filter(guid__any_of=plan.parked)
     if plan.parked:  # out of the way while the rows are written one by one
         parked.update(is_active=False, deleted_at=now)
     content, state = content_columns(model), state_columns(model)
     kept_pictures = {"picture": "picture_digest"} if issubclass(model, Pictured) else None
-    update_rows(model, content, plan.updates, unless_same=kept_pictures)
+    updates = plan.updates if verify else [row[:-1] for row in plan.updates]
+    if update_rows(model, content, updates, unless_same=kept_pictures, versioned=verify) < len(updates):
+        raise _Stale
     update_rows(model, content + state, plan.rewrites, unless_same=kept_pictures)
     insert_rows(model, content + state + FIXED, plan.inserts)
     if plan.parked:
         parked.update(is_active=True, deleted_at=None)
-    _refuse(model, guids, f"{model.parents[-1]}_guid" if model.parents else "", carry_below(model, plan.moved, now=now))
+    if plan.moved:
+        _refuse(model, snapshot, f"{model.parents[-1]}_guid", carry_below(model, plan.moved, now=now))
     if plan.restored:
-        _refuse(model, guids, "guid", restore(model, plan.restored, actor=actor, now=now))
+        _refuse(model, snapshot, "guid", restore(model, plan.restored, actor=actor, now=now))
 
 
-def _refuse(model: type[Entity], guids: Sequence[uuid.UUID], column: str, clashes: Sequence[Clash]) -> None:
+def _refuse(model: type[Entity], snapshot: Snapshot, column: str, clashes: Sequence[Clash]) -> None:
     """422 for pieces below that can't follow, at the item that would take them along."""
     if clashes:
-        index_of = {guid: index for index, guid in enumerate(guids)}
+        index_of = {placed.guid: index for index, placed in enumerate(snapshot.items)}
         places = [index_of[clash.parents[model.kind.value]] for clash in clashes]
         raise Unprocessable(
             [

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from pieces.content import Content, content_of, digest_of, hashed
+from pieces.content import Content, content_of, digest_of, hashed, sent_digest
 from pieces.deletion import Actor
 from pieces.models import Deletion, Entity, Pictured, Piece
 from ractory.api.errors import Fault, shown
@@ -34,13 +34,13 @@ class Stored(NamedTuple):
     """What is known of a row that a batch names; `content` only as far as some item leaves it out."""
 
     version: str  # on PostgreSQL: another one as soon as the row has been written
-    company: Guid
     is_active: bool
     deleted_at: datetime | None
     deletion: Guid | None
     digest: bytes | None
     picture_digest: bytes | None
     piece_id: str | None
+    company: Guid
     parents: Parents
     content: Mapping[str, Any]
 
@@ -82,6 +82,7 @@ class Snapshot:
     holders: Mapping[PieceKey, Guid]  # the active pieces that have a piece_id which the batch wants
     companies: frozenset[Guid]  # those of the batch that exist
     taken: frozenset[Guid] = frozenset()  # the guids that are out of scope: rows of other companies have them
+    sent: Sequence[bytes] = ()  # the bytes of each item, or nothing
 
 
 @dataclass(slots=True)
@@ -90,15 +91,20 @@ class Plan:
 
     actions: list[Action] = field(default_factory=list)  # one per item
     inserts: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state, FIXED
-    updates: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content
+    updates: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, then the version
     rewrites: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state
     deletions: list[Deletion] = field(default_factory=list)
     restored: dict[Guid, Guid] = field(default_factory=dict)  # guid -> the deletion to undo
     moved: list[Guid] = field(default_factory=list)
     parked: list[Guid] = field(default_factory=list)  # pieces whose piece_id goes to another piece of the batch
-    changed: dict[Guid, str] = field(default_factory=dict)  # rows that must still have these versions
+    changed: list[tuple[Guid, str]] = field(default_factory=list)  # rows that must still have these versions
     leaning_on: dict[str, set[Guid]] = field(default_factory=dict)  # parents, by kind, that must stay as they are
     faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all that is written are rows of the batch, each of them once."""
+        return not (self.rewrites or self.deletions or self.parked)
 
 
 FIXED = ("company_guid", "created_at", "created_in")  # once a row is there
@@ -107,7 +113,7 @@ FIXED = ("company_guid", "created_at", "created_in")  # once a row is there
 def content_columns(model: type[Entity]) -> tuple[str, ...]:
     """The columns that an update of the content sets, the key first."""
     picture = ("picture",) if issubclass(model, Pictured) else ()
-    return ("guid", "updated_at", "changed_in", "digest", *picture, *content_of(model).names)
+    return ("guid", "updated_at", "changed_in", "digest", "sent_digest", *picture, *content_of(model).names)
 
 
 def state_columns(model: type[Entity]) -> tuple[str, ...]:
@@ -130,11 +136,11 @@ class _Planner:
     def __init__(self, model: type[Entity], snapshot: Snapshot, actor: Actor, now: datetime) -> None:
         self.model, self.snapshot, self.actor, self.now = model, snapshot, actor, now
         self.content: Content = content_of(model)
-        self.complete = frozenset(self.content.names) - {"picture_digest"}
         self.pictured = issubclass(model, Pictured)
         self.plan = Plan()
         self.seen: dict[Guid, int] = {}
-        self.fitting: set[tuple[Guid, Parents]] = set()  # parents that are known to be right; many items share theirs
+        self.company: Guid | None = None  # the last that was right; many items share theirs
+        self.fitting: tuple[Guid, Parents] | None = None  # the last that were right; many items share theirs
         self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: index, guid and what they want to be
         self.newcomers = False  # whether one of them is not what it wants to be yet
 
@@ -148,7 +154,7 @@ class _Planner:
             return
         # A row that stays below its parents as it is, active or deleted, proves them fit for that.
         wrong: Collection[str] = ()
-        if not settled and (company, parents) not in self.fitting:
+        if not settled and (company, parents) != self.fitting:
             wrong = self._check_parents(index, company, parents)
         if active and self.model is Piece and "project" not in wrong:
             self.wanted.append((index, guid, (item["project_guid"], item["piece_id"])))
@@ -161,9 +167,10 @@ class _Planner:
         if action is Action.UNCHANGED:
             return
         picture = (item.get("picture"),) if self.pictured else ()
-        row = (guid, self.now, self.actor.run, digest, *picture, *values)
+        sent = sent_digest(self.content, self.snapshot.sent[index], self.now) if self.snapshot.sent else None
+        row = (guid, self.now, self.actor.run, digest, sent, *picture, *values)
         if settled and action is Action.UPDATED:
-            self.plan.updates.append(row)
+            self.plan.updates.append((*row, stored.version if stored else None))
             return
         row += (*self._state(stored, active), *parents)
         if stored is None:
@@ -175,11 +182,14 @@ class _Planner:
         first = self.seen.setdefault(guid, index)
         if first != index:
             self.fault(index, "guid", f"The guid {guid} stands at index {first} already", "guid_duplicate")
-        elif company not in self.snapshot.companies:
+        elif company is not self.company and company not in self.snapshot.companies:
             self.fault(index, "company_guid", f"There is no company {company}", "company_not_found")
-        elif guid in self.snapshot.taken or (stored is not None and stored.company != company):
+        elif (stored is None and guid in self.snapshot.taken) or (
+            stored is not None and stored.company is not company and stored.company != company
+        ):
             self.fault(index, "guid", f"The guid {guid} is taken by another company", "guid_taken")
         else:
+            self.company = company
             return True
         return False
 
@@ -206,18 +216,19 @@ class _Planner:
                 self.fault(index, f"{kind}_guid", *fault)
             self.plan.leaning_on.setdefault(kind, set()).add(guid)
         if not wrong:
-            self.fitting.add((company, parents))
+            self.fitting = (company, parents)
         return wrong
 
     def _values(self, item: Item, stored: Stored | None) -> tuple[Any, ...]:
         """The content after the batch: what the item says, else what is stored, else the defaults."""
-        if not item.keys() >= self.complete:
-            item = {**(stored.content if stored else self.content.blank), **item}
         if self.pictured:
             picture = item.get("picture")
             kept = stored.picture_digest if stored and "picture" not in item else None
             item["picture_digest"] = kept if picture is None else hashed(picture)
-        return self.content.pick(item)
+        try:
+            return self.content.pick(item)
+        except KeyError:  # not everything was said
+            return self.content.pick({**(stored.content if stored else self.content.blank), **item})
 
     def _act(self, placed: Placed, company: Guid, digest: bytes) -> Action:
         plan, stored, guid = self.plan, placed.stored, placed.guid
@@ -227,7 +238,7 @@ class _Planner:
             return Action.INSERTED
         if placed.settled and placed.active == stored.is_active and digest == stored.digest:
             return Action.UNCHANGED
-        plan.changed[guid] = stored.version
+        plan.changed.append((guid, stored.version))
         if not placed.settled and placed.parents != stored.parents:
             plan.moved.append(guid)
         if placed.active and not stored.is_active:

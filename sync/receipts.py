@@ -37,9 +37,9 @@ class Receipt:
             started_at=timezone.now(),
         )
 
-    def take(self, batch: Batch) -> None:
-        """Notes what came in."""
-        self.run.received = len(batch.items)
+    def take(self, batch: Batch, *, unchanged: int = 0) -> None:
+        """Notes what came in: the items of the batch, and those that were known before it was read."""
+        self.run.received = len(batch.items) + unchanged
         self.run.ignored_json = orjson.dumps(batch.ignored).decode()
         self.run.company_guid = current_scope().company  # a SystemAdmin may have named one
 
@@ -49,7 +49,7 @@ class Receipt:
         if run.company_guid is None:  # a SystemAdmin's: of its items' company, if they share one
             companies = {item["company_guid"] for item in batch.items}
             run.company_guid = companies.pop() if len(companies) == 1 else None
-        run.inserted, run.updated = counts[Action.INSERTED], len(outcome.actions) - counts[Action.INSERTED]
+        run.inserted, run.updated = counts[Action.INSERTED], counts.total() - counts[Action.INSERTED]
         run.unchanged, run.restored = counts[Action.UNCHANGED], counts[Action.RESTORED]
         run.deleted, run.dry_run = counts[Action.DELETED], dry_run
         self._store(RunStatus.SUCCEEDED, 200)

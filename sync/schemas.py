@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -29,6 +29,7 @@ MAX_ITEMS_OTHERS = 5000
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 NUMERIC = re.compile(r"\s*[+-]?[0-9]{1,40}(\.0*)?\s*")
 NUMBER = re.compile(r"\s*[+-]?[0-9.]+\s*")
+CANONICAL = re.compile("[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 ESCAPED_NUL = b"\\u0000"
 MAX_UNKNOWN = 1000
 
@@ -99,7 +100,27 @@ def _decoded(model: type[Entity], raw: bytes) -> list[Item] | None:
     if len(decoded) > max_items(model):
         return None
     items: list[Item] = msgspec.to_builtins(decoded, builtin_types=(uuid.UUID,))  # without what is UNSET
+    relations = ("company_guid", *model.parent_columns())
+    try:
+        for item in items:
+            for name in relations:
+                text = item.get(name)
+                if text is not None:
+                    item[name] = uuid_of(text)
+    except ValueError:
+        return None
     return items
+
+
+@lru_cache(2**14)
+def uuid_of(text: str) -> uuid.UUID:
+    """The UUID of a canonical text; the same object each time, as far as it is remembered, so that comparing is cheap.
+
+    Many items share their relations. Raises ValueError for a text of another form.
+    """
+    if not CANONICAL.fullmatch(text):  # uuid.UUID takes underscores, and dashes anywhere
+        raise ValueError(text)
+    return uuid.UUID(text)
 
 
 @cache
@@ -120,7 +141,9 @@ def _decoder(model: type[Entity]) -> "msgspec.json.Decoder[Any]":
 
 
 def _plain_type(column: "models.Field[Any, Any]") -> Any:
-    if isinstance(column, models.ForeignKey | models.UUIDField):
+    if isinstance(column, models.ForeignKey):
+        return str  # see uuid_of
+    if isinstance(column, models.UUIDField):
         return uuid.UUID
     if isinstance(column, models.CharField):
         return Annotated[str, msgspec.Meta(max_length=column.max_length)]

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.utils import timezone
-from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.exceptions import NotFound, ParseError, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -29,6 +29,7 @@ from sync.models import RunStatus, SyncRun
 from sync.openapi import RunSchema, RunsSchema, SyncSchema
 from sync.planning import Action
 from sync.receipts import Receipt
+from sync.recognising import Recognised, recognise
 from sync.schemas import Batch, Item, parse
 from tenants.caller import Caller
 from tenants.permissions import MayRead, MaySync
@@ -87,18 +88,30 @@ class SyncView(TenantView):
 
     def post(self, request: Request) -> HttpResponse:
         raw = read_json_body(request._request, limit=settings.MAX_BODY_BYTES)
+        whole = Recognised({}, raw, ())
+        known = recognise(self.model, raw) if current_scope().company else whole
+        try:
+            answer = self._synced(request, raw, known)
+        except (ParseError, PermissionDenied, Unprocessable):
+            if not known.unchanged:
+                raise
+            # To name every fault, and each at its place in the body.
+            answer = self._synced(request, raw, whole, again=True)
+        return HttpResponse(answer.body, content_type="application/json", headers=answer.headers)
+
+    def _synced(self, request: Request, raw: bytes, known: Recognised, *, again: bool = False) -> Answer:
         prefer = preferences(request.headers.get("Prefer", ""))
         strict = prefer.get("handling") == "strict"
         query = SyncQuery(request.query_params, self.model)
         faults = [*query.faults(), *(query.unknown() if strict else ())]
-        batch = parse(self.model, raw, strict=strict, faults=faults)
-        self.receipt.take(batch)
-        charge_rows(caller_of(request), len(batch.items))
+        batch = parse(self.model, known.rest, strict=strict, faults=faults)
+        self.receipt.take(batch, unchanged=len(known.unchanged))
+        if not again:
+            charge_rows(caller_of(request), self.receipt.run.received)
         self._refuse_foreign_companies(batch.checked())
         options = query.checked()
         claim = None if options["dry_run"] else self._claim(request, raw, match=options["match"])
-        answer = in_transaction(lambda: self._answer(batch, options, prefer, claim))
-        return HttpResponse(answer.body, content_type="application/json", headers=answer.headers)
+        return in_transaction(lambda: self._answer(batch, known, options, prefer, claim))
 
     def _refuse_foreign_companies(self, items: Sequence[Item]) -> None:
         scope = current_scope()
@@ -116,7 +129,12 @@ class SyncView(TenantView):
         return Claim(caller.guid, caller.company, key, Claim.fingerprint_of(request.path_info, options, raw))
 
     def _answer(
-        self, batch: Batch, options: Mapping[str, Any], prefer: Mapping[str, str], claim: Claim | None
+        self,
+        batch: Batch,
+        known: Recognised,
+        options: Mapping[str, Any],
+        prefer: Mapping[str, str],
+        claim: Claim | None,
     ) -> Answer:
         """Within a transaction: the kept answer of the first request, or this one's work, receipt and answer."""
         now, run = timezone.now(), self.receipt.run
@@ -127,9 +145,11 @@ class SyncView(TenantView):
             batch.items,
             actor=Actor(run.actor, run.request_id, run.guid),
             now=now,
+            sent=known.sent if not batch.ignored else (),
             match_piece_id=options["match"],
             dry_run=options["dry_run"],
         )
+        outcome = known.with_rest(outcome)
         self.receipt.succeed(batch, outcome, dry_run=options["dry_run"])
         with_items = prefer.get("return") == "representation"
         body = _body(outcome, dry_run=options["dry_run"], with_items=with_items)
@@ -141,7 +161,7 @@ class SyncView(TenantView):
 
 def _body(outcome: Outcome, *, dry_run: bool, with_items: bool) -> dict[str, object]:
     inserted = outcome.counts[Action.INSERTED]
-    body: dict[str, object] = {"inserted": inserted, "updated": len(outcome.actions) - inserted}
+    body: dict[str, object] = {"inserted": inserted, "updated": outcome.counts.total() - inserted}
     if dry_run:
         body["dry_run"] = True
     if with_items:

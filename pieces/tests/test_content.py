@@ -48,7 +48,7 @@ def test_a_field_that_is_added_leaves_old_digests_valid(model: type[Entity]) -> 
     for name in content.names[:-1]:
         fewer = tuple(other for other in content.names if other != name)
         defaults = tuple(pair for pair in content.defaults if pair[0] != name)
-        older = type(content)(fewer, content.pick, content.blank, defaults, b"")
+        older = type(content)(fewer, content.pick, content.blank, defaults, None, b"")
         row = {**dict.fromkeys(content.names, "x"), "picture_digest": b"1", name: content.blank[name]}
         old = digest_of(older, [row[other] for other in fewer])
         assert digest_of(content, content.pick(row)) == old
