@@ -59,13 +59,13 @@ def _campaign(options: argparse.Namespace) -> "Campaign":
     from django.db import connection
 
     django.setup()
-    logging.getLogger().handlers.clear()  # a million refusals are no news
     # What is not as in production, for the sake of speed: how passwords are hashed, since a login would cost as much
     # as hundreds of other requests; and nobody asks before each request whether the connection is still there.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     connection.settings_dict["CONN_HEALTH_CHECKS"] = False
     call_command("migrate", verbosity=0)
     import_module("ractory.wsgi")  # as a worker does: it tunes the garbage collector
+    logging.getLogger().handlers.clear()  # a million refusals are no news
     from bench.fuzzing.campaign import Campaign
 
     return Campaign(options.seed, tell=lambda finding: _tell(finding, options.findings))

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from bench.fuzzing.words import mutated, odd_text, odd_token
+from bench.fuzzing.words import SCALARS, STRINGS, mutated, odd_text, odd_token
 from bench.fuzzing.world import MARKERS, NAMES, PARENTS, SINGULAR, World
 from pieces.models import LEVELS, Entity
 
@@ -110,9 +110,12 @@ class Bodies:
         return self.rng.randrange(len(item))
 
     def _odd_value(self, level: str, item: Fields) -> None:
-        if self.rng.random() < 0.5:
-            name = orjson.dumps(self.rng.choice(MODELS[level].settable_fields()).attname)
-            item.append((name, odd_token(self.rng)))
+        """Half of them of the field's own type, so that they get far."""
+        if self.rng.random() < 0.7:
+            column = self.rng.choice(MODELS[level].settable_fields())
+            is_scalar = column.get_internal_type() in ("IntegerField", "BooleanField")
+            fitting = self.rng.choice(SCALARS if is_scalar else STRINGS)
+            item.append((orjson.dumps(column.attname), fitting if self.rng.random() < 0.7 else odd_token(self.rng)))
         elif item:
             at = self._at(item)
             item[at] = (item[at][0], odd_token(self.rng))

@@ -3,61 +3,37 @@
 import random
 from urllib.parse import urlencode
 
+from bench.fuzzing.surface import pages
 from bench.fuzzing.wire import Request
 from bench.fuzzing.words import mutated, odd_text
 from bench.fuzzing.world import NAMES, SINGULAR, World
 
 CSRF = "abcdefghijklmnopqrstuvwxyz012345"
-MODELS = (
-    *("pieces/project", "pieces/component", "pieces/assembly", "pieces/piece", "pieces/deletion", "sync/syncrun"),
-    *("tenants/apikey", "tenants/user", "tenants/company"),
+LISTS = (
+    *("/project/", "/component/", "/assembly/", "/piece/", "/deletion/"),
+    *("/syncrun/", "/apikey/", "/user/", "/company/"),
 )
 FILTERS = (
-    *(
-        "q",
-        "o",
-        "p",
-        "all",
-        "e",
-        "_popup",
-        "_to_field",
-        "_facets",
-        "_changelist_filters",
-        "is_active__exact",
-        "is_active",
-    ),
+    *("q", "o", "p", "all", "e", "_popup", "_to_field", "_facets", "_changelist_filters", "is_active__exact", "show"),
     *("company__guid__exact", "project__guid__exact", "project", "component", "code__contains", "password__startswith"),
-    *(
-        "company__users__password__startswith",
-        "entity",
-        "status",
-        "role",
-        "updated_at__gte",
-        "started_at__gte",
-        "guid__in",
-    ),
-    *("period", "since", "next", "guid", "show", "kind", "deletion__actor__contains"),
+    *("company__users__password__startswith", "entity", "status", "role", "updated_at__gte", "started_at__gte"),
+    *("guid__in", "is_active", "period", "since", "next", "guid", "kind", "deletion__actor__contains"),
+)
+FIELDS = (
+    *("code", "piece_id", "barcode", "outer_length", "due_date", "in_production", "seen", "guid", "cell"),
+    *("no_picture", "picture", "project_guid", "is_active"),
 )
 ENTITIES = ("project", "component", "assembly", "piece")
 
 
 class Pages:
     def __init__(self, world: World, rng: random.Random) -> None:
-        self.world, self.rng = world, rng
+        self.world, self.rng, self.paths = world, rng, pages()
 
     def read(self) -> Request:
         rng = self.rng
-        model = rng.choice(MODELS)
-        action = rng.choice(
-            ("", "", "", "", "add/", "remove/", "find/", "restore/", "pick/", "{guid}/change/", "{guid}/history/")
-        )
-        more = rng.choice(
-            ("{guid}/edit/", "{guid}/picture/", "{guid}/delete/", "{guid}/", "{guid}/password/", "{guid}/rotate/")
-        )
-        other = rng.choice(
-            ("", "search/", "jsi18n/", "autocomplete/", "r/1/{guid}/", "password_change/", "tenants/", "x/")
-        )
-        path = rng.choice((f"{model}/{action}", f"{model}/{action}", f"{model}/{more}", other))
+        lists = [path for path in self.paths if path.endswith(LISTS)]
+        path = rng.choice(lists if rng.random() < 0.4 else self.paths)
         query = [(rng.choice(FILTERS), self._value()) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
         return self._request("GET", path, query=urlencode(query, errors="replace"))
 
@@ -65,21 +41,9 @@ class Pages:
         """Forms of the entities: changing, deleting and restoring by hand."""
         rng = self.rng
         entity = rng.choice(ENTITIES)
-        path = rng.choice((f"pieces/{entity}/{{guid}}/edit/", f"pieces/{entity}/remove/", "pieces/deletion/restore/"))
-        fields = (
-            "code",
-            "piece_id",
-            "barcode",
-            "outer_length",
-            "due_date",
-            "in_production",
-            "seen",
-            "guid",
-            "cell",
-            "no_picture",
-        )
-        form = [(rng.choice(fields), self._value()) for _ in range(rng.choice((0, 1, 2, 4)))]
-        return self._form(path, [("csrfmiddlewaretoken", CSRF), *form])
+        path = rng.choice((f"{entity}/{{guid}}/edit/", f"{entity}/remove/", "deletion/restore/"))
+        form = [(rng.choice(FIELDS), self._value()) for _ in range(rng.choice((0, 1, 2, 4)))]
+        return self._form(f"/admin/pieces/{path}", [("csrfmiddlewaretoken", CSRF), *form])
 
     def login(self) -> Request:
         rng = self.rng
@@ -88,7 +52,7 @@ class Pages:
         form = [("username", name), ("next", self._value())]
         if rng.random() < 0.9:
             form.append(("csrfmiddlewaretoken", CSRF))
-        request = self._form("login/", form)
+        request = self._form("/admin/login/", form)
         return request.with_(body=request.body + b"&password=" + password.encode("utf-8", "surrogatepass"))
 
     def _form(self, path: str, form: list[tuple[str, str]]) -> Request:
@@ -108,9 +72,7 @@ class Pages:
         guids = self.world.guids[rng.choice(NAMES)]
         plural = next((plural for plural, name in SINGULAR.items() if f"/{name}/" in path), "pieces")
         guid = rng.choice(guids[plural]) if rng.random() < 0.9 else "_5Fx%00"
-        return Request(
-            method=method, path=f"/admin/{path.format(guid=guid)}", query=query, headers=headers, caller=caller
-        )
+        return Request(method=method, path=path.format(guid=guid), query=query, headers=headers, caller=caller)
 
     def _value(self) -> str:
         """Of no company in particular: what is sent must not look like what leaks."""

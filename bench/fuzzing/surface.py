@@ -3,9 +3,12 @@
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+from django.urls import URLPattern, URLResolver, get_resolver
 
 from ractory.api.openapi.views import document
 
@@ -65,3 +68,18 @@ class Surface:
         if plain.startswith(("/api/", "/health/")):
             plain = plain.rstrip("/")
         return next((self._by_template[name] for pattern, name in self._patterns if pattern.fullmatch(plain)), [])
+
+
+def pages() -> list[str]:
+    """The paths of the staff's pages, `{guid}` in place of what is looked up."""
+    routes = [re.sub(r"<[^<>]+>", "{guid}", route) for route in _routes(get_resolver())]
+    return sorted({f"/{route}" for route in routes if route.startswith("admin/") and "(" not in route})
+
+
+def _routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
+    for entry in resolver.url_patterns:
+        route = prefix + str(entry.pattern)
+        if isinstance(entry, URLPattern):
+            yield route
+        else:
+            yield from _routes(entry, route)

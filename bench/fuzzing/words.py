@@ -38,6 +38,8 @@ RARE: tuple[Callable[[], bytes], ...] = (
     lambda: b'"' + b"QUFB" * 100_000 + b'"',
     lambda: b'"' + b"\\u0000" * 50_000 + b'"',
 )
+STRINGS = tuple(token for token in TOKENS if token.startswith(b'"'))
+SCALARS = tuple(token for token in TOKENS if not token.startswith((b'"', b"[", b"{")))
 PUNCTUATION = (
     *(bytes([code]) for code in b'"\\{}[],:0-.eE \n\x00\xff\x80'),
     b'":',
