@@ -3,13 +3,11 @@
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from bench.fuzzing.surface import OTHER_METHOD, Operation, Surface
 from bench.fuzzing.wire import Answer, Request
 from bench.fuzzing.world import HIDDEN, MARKERS, Somebody, World
-from tenants.scope import ScopeMissing, current_scope
 
 MAX_FAULTS = 101
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -56,8 +54,8 @@ class Oracle:
         yield from self._leaks(caller, answer)
         if is_api(request) and request.method != "HEAD":
             yield from self._body(request, answer, operations, caller)
-        with suppress(ScopeMissing):
-            yield f"scope: {current_scope()} is left behind"
+        if answer.leaves_scope:
+            yield "scope: one is left behind"
 
     def _statuses(self, request: Request, operations: list[Operation]) -> frozenset[int]:
         if not operations:

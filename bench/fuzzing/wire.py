@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 
 from django.core.handlers.wsgi import WSGIHandler
 
+from tenants.scope import setting, within
+
 SECRET = re.compile(r"\{\{([^{}]+)\}\}")  # stands for a credential of the present world
 
 
@@ -54,6 +56,7 @@ class Answer:
     headers: list[tuple[str, str]]
     body: bytes
     log: list[str] = field(default_factory=list)  # what the server logged as an error meanwhile, with tracebacks
+    leaves_scope: bool = False  # a tenant's rows could be seen after the request
 
     def header(self, name: str) -> str | None:
         return next((value for given, value in self.headers if given.lower() == name.lower()), None)
@@ -106,7 +109,8 @@ class Application:
         self.errors.lines = log
         logging.getLogger().addHandler(self.errors)
         try:
-            return self._send(request, log)
+            with within(None):
+                return self._send(request, log)
         finally:
             logging.getLogger().removeHandler(self.errors)
 
@@ -126,7 +130,7 @@ class Application:
         except Exception as error:
             logging.getLogger("bench.fuzzing").error("out of the application", exc_info=error)
             return Answer(599, [], b"", log)
-        return Answer(*started[0], body, log)
+        return Answer(*started[0], body, log, bool(setting()))
 
     def _environ(self, request: Request) -> dict[str, Any]:
         body = SECRET.sub(lambda found: self.fill(found[1]), request.body.decode("latin-1")).encode("latin-1")

@@ -65,10 +65,12 @@ class World:
     def fill(self, name: str) -> str:
         """The secret of this name; what a mutation made of a name stays as it is."""
         if name.startswith(FRESH):
-            user = User.objects.filter(email=f"{name.removeprefix(FRESH)}@example.com").first()
-            return begin(user).refresh if user else name
+            with every_company():
+                user = User.objects.filter(email=f"{name.removeprefix(FRESH)}@example.com").first()
+                return begin(user).refresh if user else name
         return self.secrets.get(name, f"{{{{{name}}}}}")
 
+    @every_company()
     @every_company()
     def begin(self) -> None:
         """Fills the empty database."""

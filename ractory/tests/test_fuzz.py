@@ -114,6 +114,11 @@ def test_a_wrong_answer_is_complained_of_by_its_rule_alone(oracle: Oracle, rule:
     assert [said.partition(":")[0] for said in complaints(oracle, *WRONG[rule])] == [rule.partition(" ")[0]]
 
 
+def test_a_scope_that_outlives_its_request_is_complained_of(oracle: Oracle) -> None:
+    answer = Answer(200, list(HEADERS.items()), b"[]", leaves_scope=True)
+    assert list(oracle.complaints(READ, answer)) == ["scope: one is left behind"]
+
+
 def test_a_receipt_belongs_to_one_request_or_to_its_replay(oracle: Oracle) -> None:
     first = (SYNC, 200, {"X-Sync-Run": GUID}, b'{"inserted":1,"updated":0}')
     replayed = (SYNC, 200, {"X-Sync-Run": GUID, "Idempotent-Replayed": "true"}, b'{"inserted":1,"updated":0}')
