@@ -69,9 +69,13 @@ class Importer:
     dry_run: bool = False
     ignored: set[str] = field(default_factory=set)
     _hash: Any = field(init=False)
+    _head: bytes = field(init=False)
+    _tail: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         self._hash = hashlib.sha256(b"keep active" if self.keep_active else b"")
+        self._head = b'{"company_guid":"%s",' % str(self.progress.company_guid).encode()
+        self._tail = b',"is_active":true}' if self.keep_active else b"}"
 
     def skip(self, rows: Iterator[Row]) -> None:
         """Goes to where the import stopped. Raises Changed if what comes before is not what has been imported."""
@@ -79,7 +83,7 @@ class Importer:
             row = next(rows, None)
             if row is None:
                 raise Changed
-            self._note(row)
+            self._hash.update(row.raw + b"\n")
         if self.progress.rows and self._hash.digest() != bytes(self.progress.digest):
             raise Changed
 
@@ -90,15 +94,10 @@ class Importer:
             reset_queries()  # with DEBUG Django would keep them
             yield
 
-    def _note(self, row: Row) -> None:
-        self._hash.update(row.raw)
-        self._hash.update(b"\n")
-
     def _import(self, rows: Sequence[Row]) -> None:
         checked = self._check(rows)
         before = self._hash.copy()
-        for row in rows:
-            self._note(row)
+        self._hash.update(b"".join([row.raw + b"\n" for row in rows]))
         for _ in range(MAX_TRIES):
             try:
                 return self._write(len(rows), checked)
@@ -161,9 +160,9 @@ class Importer:
         """
         if raw[:1] != b"{" or raw[-1:] != b"}":
             return raw
-        comma = b"" if len(raw) == 2 or raw[1:-1].isspace() else b","
-        end = b',"is_active":true}' if self.keep_active else b"}"
-        return b'{"company_guid":"%s"%s%s%s' % (str(self.progress.company_guid).encode(), comma, raw[1:-1], end)
+        if raw[1:2] != b'"' and (len(raw) == 2 or raw[1:-1].isspace()):
+            return self._head[:-1] + self._tail
+        return self._head + raw[1:-1] + self._tail
 
     def _write(self, received: int, checked: Checked) -> None:
         """The batch, its receipt and the progress in one transaction. Raises Unprocessable; then nothing is written."""

@@ -5,7 +5,7 @@ What is inside a row is for sync.schemas to decode and check, a batch at a time.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pieces.models import Entity
 from ractory.api.errors import Fault
@@ -21,8 +21,7 @@ OPENING, SEPARATOR, END, CLOSING = (re.compile(mark) for mark in (rb"\[", rb"[,\
 SCALAR = re.compile(STRING + rb'|[^\s"{}\[\],]++', re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One item: where it begins (counted from 1), its JSON, and what the reader of the file found wrong with it."""
 
     line: int

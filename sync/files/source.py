@@ -15,6 +15,8 @@ GZIP = b"\x1f"  # no text begins with it
 BOM = b"\xef\xbb\xbf"
 OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
 
+UNREADABLE = (OSError, EOFError, zlib.error)
+
 T = TypeVar("T")
 
 
@@ -58,30 +60,27 @@ class Source:
 
     def lines(self) -> Iterator[bytes]:
         """The lines with their ends. Raises BadFile at one of more than MAX_ROW bytes."""
-        number = 0
-        while line := self._line(number + 1):
-            number += 1
-            yield line
-
-    def _line(self, number: int) -> bytes:
-        start = b""
-        if self._ahead:
-            start, newline, self._ahead = self._ahead.partition(b"\n")
-            start += newline
-            if newline:
-                return start
+        number, readline = 1, self._stream.readline
         try:
-            line = start + self._stream.readline(MAX_ROW + 1)
-        except (OSError, EOFError, zlib.error) as error:
+            while line := self._line_ahead() or readline(MAX_ROW + 1):
+                if len(line) > MAX_ROW:
+                    raise BadFile(f"the line is longer than {MAX_ROW // 2**20} MiB", number)
+                yield line
+                number += 1
+        except UNREADABLE as error:
             raise BadFile(_reason(error), number) from error
-        if len(line) > MAX_ROW:
-            raise BadFile(f"the line is longer than {MAX_ROW // 2**20} MiB", number)
-        return line
+
+    def _line_ahead(self) -> bytes:
+        """The next line, if it begins in what was peeked at."""
+        if not self._ahead:
+            return b""
+        line, newline, self._ahead = self._ahead.partition(b"\n")
+        return line + (newline or self._stream.readline(MAX_ROW + 1))
 
     def _checked(self, read: Callable[[], T]) -> T:
         try:
             return read()
-        except (OSError, EOFError, zlib.error) as error:
+        except UNREADABLE as error:
             raise BadFile(_reason(error)) from error
 
 
