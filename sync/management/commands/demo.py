@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -16,24 +15,18 @@ from urllib.request import Request, urlopen
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import models, transaction
-from django.utils import timezone
+from django.db import transaction
 
-from pieces.models import Piece
-from tenants.caller import KeyScope, Role
-from tenants.models import ApiKey, Company, User
+from sync.samples.orders import Order, guid
+from sync.samples.people import fresh_key, fresh_password, login
+from tenants.caller import Role
+from tenants.models import Company
 from tenants.scope import every_company
 
-NAMESPACE = uuid.UUID("5e1f0f5e-3d0a-4a53-9d43-7f1f6c0d2a10")
-PIECES, COMPONENTS = 1000, 20
+PIECES = 1000
 EMAIL = "demo@ractory.example"
 KEY_NAME = "make demo"
 START_SECONDS = 30
-
-
-def guid(*path: object) -> str:
-    """The same guid for the same name in every run, so that a second run updates."""
-    return str(uuid.uuid5(NAMESPACE, "/".join(map(str, path))))
 
 
 class Server:
@@ -75,43 +68,6 @@ class Server:
         self.process.wait(timeout=30)
 
 
-def project(company: Company) -> dict[str, Any]:
-    return {"guid": guid("project"), "code": "DEMO-2026-001", "company_guid": str(company.guid)}
-
-
-def components(company: Company) -> list[dict[str, Any]]:
-    above = {"project_guid": guid("project"), "company_guid": str(company.guid)}
-    return [{"guid": guid("component", n), "code": f"W{n + 1:02}", **above} for n in range(COMPONENTS)]
-
-
-def assemblies(company: Company) -> list[dict[str, Any]]:
-    return [
-        {
-            "guid": guid("assembly", n),
-            "trolley_cell": f"T1-{n + 1:02}",
-            "component_guid": guid("component", n),
-            "project_guid": guid("project"),
-            "company_guid": str(company.guid),
-        }
-        for n in range(COMPONENTS)
-    ]
-
-
-def pieces(company: Company) -> list[dict[str, Any]]:
-    """1000 pieces with a value in every scalar field."""
-    scalars = [field for field in Piece.settable_fields() if isinstance(field, models.CharField | models.IntegerField)]
-    batch = []
-    for number in range(PIECES):
-        values: dict[str, Any] = {
-            field.attname: 100 + number if isinstance(field, models.IntegerField) else f"{field.attname}-{number:04}"
-            for field in scalars
-        }
-        values |= {f"{kind}_guid": guid(kind, number % COMPONENTS) for kind in ("component", "assembly")}
-        values |= {"guid": guid("piece", number), "piece_id": f"PCE-{number:04}", "barcode": f"40{number:011}"}
-        batch.append(values | {"project_guid": guid("project"), "company_guid": str(company.guid)})
-    return batch
-
-
 class Command(BaseCommand):
     help = "Pushes a demo project of 1000 full pieces through the HTTP API, reads it back, and keeps serving."
 
@@ -121,8 +77,9 @@ class Command(BaseCommand):
         server = Server(key)
         try:
             server.wait_until_up()
-            self._push(server, company)
-            self._read_back(server, company)
+            order = Order(company.guid, "DEMO-2026-001", PIECES)
+            self._push(server, order)
+            self._read_back(server, order)
             self._say_where(server, password)
             if not os.environ.get("DEMO_ONCE"):
                 self.stdout.write("\nServing until Ctrl-C.")
@@ -137,33 +94,20 @@ class Command(BaseCommand):
     def _prepare(self) -> tuple[Company, str, str]:
         """The demo's company, a new key of its own (the old one is revoked) and a new password of its login."""
         company, _ = Company.objects.get_or_create(guid=uuid.UUID(guid("company")), defaults={"name": "Demo Windows"})
-        company.api_keys.filter(description=KEY_NAME, revoked_at=None).update(revoked_at=timezone.now())
-        _, key = ApiKey.issue(company=company, scopes=KeyScope.values, description=KEY_NAME)
-        password = secrets.token_urlsafe(9)
-        user = User.objects.filter(email=EMAIL).first()
-        if user is None:
-            User.objects.create_user(EMAIL, password, role=Role.COMPANY_ADMIN, company=company)
-        else:
-            user.set_password(password)
-            user.save(update_fields=["password"])
-        return company, key, password
+        password = fresh_password()
+        login(Role.COMPANY_ADMIN, password, company, EMAIL)
+        return company, fresh_key(company, KEY_NAME), password
 
-    def _push(self, server: Server, company: Company) -> None:
-        batches = {
-            "projects": [project(company)],
-            "components": components(company),
-            "assemblies": assemblies(company),
-            "pieces": pieces(company),
-        }
-        for plural, items in batches.items():
+    def _push(self, server: Server, order: Order) -> None:
+        for plural, items in order.items.items():
             start = time.perf_counter()
             result = server.call("POST", f"/api/v1/sync/{plural}", {plural: items})
             ms = (time.perf_counter() - start) * 1000
             done = f"{result['inserted']} inserted, {result['updated']} updated"
             self.stdout.write(f"POST /api/v1/sync/{plural:10}  {done}  ({ms:.0f} ms)")
 
-    def _read_back(self, server: Server, company: Company) -> None:
-        sent = {item["guid"]: item for item in pieces(company)}
+    def _read_back(self, server: Server, order: Order) -> None:
+        sent = {item["guid"]: item for item in order.items["pieces"]}
         query = urlencode({"project_guid": guid("project"), "limit": 1000, "detail": "true"})
         start = time.perf_counter()
         read = server.call("GET", f"/api/v1/pieces?{query}")

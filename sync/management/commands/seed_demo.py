@@ -1,0 +1,66 @@
+from argparse import ArgumentTypeError
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
+from tqdm import tqdm
+
+from pieces.models import LEVELS
+from ractory.api.errors import ConflictRetry, Unprocessable
+from sync.samples.filling import fill, orders
+from sync.samples.people import company_called, fresh_key, fresh_password, login
+from tenants.caller import Role
+from tenants.management.commands._printing import PrintingCommand, text
+from tenants.scope import company_scope, every_company
+
+MOST_PIECES, MOST_SEED = 10_000_000, 2**31 - 1
+STOPPED = 130  # exit code after Ctrl-C, as a shell has it
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
+            raise ArgumentTypeError(f"not a number from {least} to {most}: {text!r}")
+        return int(text)
+
+    return number
+
+
+class Command(PrintingCommand):
+    help = "Fills a made-up company with orders, users and a key, through the sync engine. Run again, it adds nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        pieces, seed = whole(1, MOST_PIECES), whole(0, MOST_SEED)
+        parser.add_argument("--pieces", type=pieces, default=5000, metavar="N", help="5000 unless told")
+        name = "Sample Windows"
+        parser.add_argument("--company", type=text, default=name, metavar="NAME", help=f"its name: {name}")
+        parser.add_argument("--seed", type=seed, default=1, metavar="S", help="another one makes other orders")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        password = fresh_password()
+        with every_company(), transaction.atomic():
+            try:
+                company = company_called(options["company"].strip())
+                users = {role: login(role, password, company) for role in Role}
+            except ValueError as error:
+                raise CommandError(str(error)) from error
+            key = fresh_key(company, "seed_demo")
+        counts: Counter[str] = Counter(dict.fromkeys((*(level.plural for level in LEVELS), "deletions"), 0))
+        try:
+            with company_scope(company.guid), tqdm(total=options["pieces"], leave=False, disable=None) as bar:
+                for order in orders(company, seed=options["seed"], pieces=options["pieces"]):
+                    counts.update(fill(order, users))
+                    bar.update(order.pieces)
+        except KeyboardInterrupt as error:
+            raise CommandError("stopped; run it again to go on", returncode=STOPPED) from error
+        except ConflictRetry as error:
+            raise CommandError("the rows are busy; run it again to go on") from error
+        except Unprocessable as error:  # somebody has changed what it made
+            raise CommandError(str(error.faults[0]["msg"])) from error
+        emails = [user.email for user in users.values()]
+        result = {"company_guid": company.guid, "name": company.name, **counts}
+        result |= {"users": emails if options["json"] else ", ".join(emails), "password": password, "key": key}
+        self.answer(options, result)

@@ -1,0 +1,178 @@
+"""Orders of a made-up window factory, with plausible values in every field.
+
+The same names make the same orders, with the same guids, so that sending them again changes nothing.
+"""
+
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+NAMESPACE = uuid.UUID("5e1f0f5e-3d0a-4a53-9d43-7f1f6c0d2a10")
+START = datetime(2026, 1, 12, 7, tzinfo=UTC)  # when the first order is due
+BAR, SAW_CUT, WELDING = 6500, 4, 3  # millimetres: a bar's length, what a cut takes, what a welded end takes
+
+Item = dict[str, Any]
+Size = tuple[int, int]  # width and height in millimetres
+
+
+def guid(*path: object) -> str:
+    """The same guid for the same name, in every run."""
+    return str(uuid.uuid5(NAMESPACE, "/".join(map(str, path))))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    code: str
+    name: str
+    kind: str
+    width: int
+    height: int
+
+
+FRAME = Profile("K70-101", "Frame 70/66", "frame", 70, 66)
+SASH = Profile("K70-205", "Sash 70/78", "sash", 70, 78)
+MULLION = Profile("K70-311", "Mullion 70/82", "mullion", 70, 82)
+BEAD = Profile("K70-402", "Glazing bead 24", "bead", 24, 20)
+REINFORCEMENTS = {"frame": "R-1501", "sash": "R-1602", "mullion": "R-1703", "bead": "none"}
+COLOURS = (("9016", "White", "none"), ("7016", "Anthracite grey", "one side"), ("8003", "Golden oak", "both sides"))
+UNITS = (("Fixed window", 0), ("Tilt and turn window", 1), ("Double casement window", 2), ("Balcony door", 1))
+CLIENTS = ("Bauer Homes", "Müller & Sons", "Nordic Housing AB", "Kowalski Development", "City of Linz")
+DEALERS = ("Window Centre North", "Glass & Frame", "Alpenfenster", "Okna Plus")
+GLASS = ("4-16-4 Ug 1.1", "4-14-4-14-4 Ug 0.6", "44.2-16-4 Ug 1.0")
+PHASES = ("measured", "released", "cutting", "assembly")
+
+
+class Order:
+    """A project of `pieces` pieces, with the components and assemblies that those make.
+
+    `items` has what a sync takes, by the plural of the level, parents first. `path` begins the names that its guids and
+    its values are made from: equal ones make equal orders. Each `number` is due a day after the one before.
+    """
+
+    def __init__(
+        self, company: uuid.UUID, code: str, pieces: int, path: tuple[object, ...] = (), number: int = 0
+    ) -> None:
+        self.code, self.pieces, self.path, self.number = code, pieces, path, number
+        self._random = random.Random(guid(*path, "values"))  # noqa: S311  # to be repeated, not to be secret
+        pick = self._random.choice
+        self.client, self.dealer, self.phase = pick(CLIENTS), pick(DEALERS), pick(PHASES)
+        self.colour, self.glass = pick(COLOURS), pick(GLASS)
+        own = uuid.UUID(guid(*path, "project"))
+        self.serial = own.int % 100_000
+        self.above: Item = {"company_guid": str(company), "project_guid": str(own)}
+        project: Item = {"guid": str(own), "company_guid": str(company), "code": code, "company_name": self.client}
+        due = (START + timedelta(days=number % 3650)).isoformat()
+        project |= {"due_date": due, "in_production": self.phase in PHASES[2:]}
+        self.items: dict[str, list[Item]] = {"projects": [project], "components": [], "assemblies": [], "pieces": []}
+        units = self._units()
+        while len(self.items["pieces"]) < pieces:
+            next(units)
+
+    def _units(self) -> Iterator[None]:
+        """Window after window: a frame, and in it the sashes, each with its glazing beads."""
+        while True:
+            number = len(self.items["components"]) + 1
+            kind, sashes = self._random.choice(UNITS)
+            size = self._random.randrange(600, 1801, 50), self._random.randrange(600, 2201, 50)
+            unit = {"guid": guid(*self.path, "component", number - 1), "code": f"W{number:03}", "quantity": 1}
+            unit |= {"designation": f"{kind} {size[0]} x {size[1]}", **self.above}
+            self.items["components"].append(unit)
+            self._assembly(unit, size, FRAME, mullion=sashes > 1)
+            for _ in range(sashes):
+                self._assembly(unit, (size[0] // sashes - 80, size[1] - 80), SASH)
+            yield
+
+    def _assembly(self, unit: Item, size: Size, profile: Profile, *, mullion: bool = False) -> None:
+        number = len(self.items["assemblies"])
+        trolley, cell = f"T{number // 40 + 1:02}", number % 40 + 1
+        part = {"guid": guid(*self.path, "assembly", number), "component_guid": unit["guid"], **self.above}
+        part |= {"trolley": trolley, "trolley_cell": f"{trolley}-{cell:02}", "cell_number": cell}
+        self.items["assemblies"].append(part)
+        sides = (("bottom", size[0]), ("right", size[1]), ("top", size[0]), ("left", size[1]))
+        for orientation, length in sides:
+            self._piece(unit, part, size, profile, orientation, length)
+        if mullion:
+            self._piece(unit, part, size, MULLION, "vertical", size[1] - 2 * FRAME.height)
+        if profile is SASH or not mullion:
+            for orientation, length in sides:
+                self._piece(unit, part, size, BEAD, orientation, length - 2 * profile.height)
+
+    def _piece(self, unit: Item, part: Item, size: Size, profile: Profile, orientation: str, length: int) -> None:
+        number = len(self.items["pieces"])
+        if number == self.pieces:
+            return
+        welded = profile in (FRAME, SASH)
+        outer = length + 2 * WELDING if welded else length
+        colour, colour_name, sides = self.colour
+        cell, bar = f"{number % 60 + 1:02}", f"B{self.serial:05}-{number // 5 + 1:04}"
+        angle = 90 if profile is MULLION else 45
+        self.items["pieces"].append(
+            {
+                **self.above,
+                "component_guid": unit["guid"],
+                "assembly_guid": part["guid"],
+                "guid": guid(*self.path, "piece", number),
+                "piece_id": f"{unit['code']}-{number:04}",
+                "barcode": ean13(f"40{self.serial:05}{number % 100_000:05}"),
+                "orientation": orientation,
+                "trolley": f"P{number // 60 + 1:02}",
+                "cell": cell,
+                "trolley_cell": f"P{number // 60 + 1:02}-{cell}",
+                "operations": "cut 45;drain;weld" if welded else "cut 45" if profile is BEAD else "cut 90;mill;screw",
+                "component_code": unit["code"],
+                "component_description": unit["designation"],
+                "info2": f"{orientation} of {part['trolley_cell']}",
+                "info3": self.phase,
+                "client": self.client,
+                "dealer": self.dealer,
+                "project_description": f"{self.client}, building {self.number % 9 + 1}",
+                "project_phase": self.phase,
+                "reinforcement_code": REINFORCEMENTS[profile.kind],
+                "hardware_info": "tilt and turn, left" if profile is SASH else "none",
+                "glass_info": self.glass,
+                "project_number": self.code,
+                "component_number": unit["code"][1:],
+                "water_handle": "drain" if orientation == "bottom" else "none",
+                "segment_order": str(number % 4 + 1),
+                "cutting_pattern": f"{angle}/{angle}",
+                "fixing_mode": "welded" if welded else "screwed" if profile is MULLION else "clipped",
+                "material_type": "PVC",
+                "project_code_parent": self.code.rpartition("-")[0] or self.code,
+                "bar_id": bar,
+                "profile_code": profile.code,
+                "profile_name": profile.name,
+                "lamination": sides,
+                "gasket": "black" if colour != "9016" else "grey",
+                "profile_color": colour_name,
+                "profile_type_ra": profile.kind[0].upper(),
+                "profile_type": profile.kind,
+                "trolley_size": "60",
+                "profile_code_with_color": f"{profile.code}.{colour}",
+                "parent_assembly_trolley_cell": part["trolley_cell"],
+                "mullion_trolley_cell": part["trolley_cell"] if profile is MULLION else "none",
+                "glazing_bead_trolley_cell": part["trolley_cell"] if profile is BEAD else "none",
+                "outer_length": outer,
+                "inner_length": length - 2 * profile.height if angle == 45 else length,
+                "angle_left": angle,
+                "angle_right": angle,
+                "assembly_width": size[0],
+                "assembly_height": size[1],
+                "reinforcement_length": 0 if profile is BEAD else max(length - 2 * profile.height - 20, 0),
+                "other_length": 0,
+                "bar_rest": BAR - outer - SAW_CUT,
+                "bar_length": BAR,
+                "bar_cutting_tolerance": SAW_CUT,
+                "profile_width": profile.width,
+                "profile_height": profile.height,
+                "welding_tolerance": WELDING if welded else 0,
+            }
+        )
+
+
+def ean13(digits: str) -> str:
+    """Twelve digits and the check digit (GS1 General Specifications, 7.9)."""
+    weighted = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits))
+    return f"{digits}{-weighted % 10}"
