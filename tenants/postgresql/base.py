@@ -35,8 +35,10 @@ class _Scoped:
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         if self.django is None or (isinstance(query, str) and ROWLESS.match(query)):
-            if self.django is not None and ROLLBACK.match(query):
-                self.django.told = None
+            if self.django is not None:
+                self.django.untold()  # a SAVEPOINT may begin a transaction, which then knows nothing
+                if ROLLBACK.match(query):
+                    self.django.told = None
             return super().execute(query, params, **options)  # type: ignore[misc]
         if not self._fits_one_message(query):
             with self._told():

@@ -239,6 +239,15 @@ def test_the_setting_ends_with_its_transaction_however_that_ends(company: Compan
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_begins_with_a_savepoint_is_told_too(company: Company) -> None:
+    with company_scope(company.guid):
+        with transaction.atomic():
+            assert names() == {company.name}
+        with transaction.atomic(), transaction.atomic():
+            assert names() == {company.name}
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("held", [False, True], ids=["in a transaction", "without one"])
 def test_what_is_fetched_piece_by_piece_is_of_the_scope_it_began_in(
     company: Company, other_company: Company, held: bool
