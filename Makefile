@@ -32,7 +32,8 @@ lint: $(INSTALLED)  ## style, types, migrations, deployment checks
 	$(NO_DATABASE) $(SECRET) DEBUG=false BEHIND_TLS=true \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 
-test: lint test-sqlite test-postgresql  ## lint, then all tests on SQLite and on PostgreSQL
+test: lint  ## lint, then all tests on SQLite and, at the same time, on PostgreSQL
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-sqlite test-postgresql
 
 test-sqlite: $(INSTALLED)
 	env -u DATABASE_URL $(BIN)/python -m pytest --quiet $(ARGS)

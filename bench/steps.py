@@ -19,12 +19,14 @@ os.environ.setdefault("SECRET_KEY", "only-for-a-benchmark-" * 3)
 ROUNDS = 20
 STEPS = {
     "read the body": ("sync.views", "read_json_body"),
+    "know what comes again": ("sync.views", "recognise"),
     "decode and check the bytes": ("sync.views", "parse"),
     "look: the rows there are": ("sync.engine", "_stored"),
+    "look: guids of other companies": ("sync.engine", "_taken"),
     "look: the parents": ("sync.engine", "_parents"),
     "look: who holds the piece_ids": ("sync.engine", "_holders"),
     "plan": ("sync.engine", "make_plan"),
-    "lock and verify": ("sync.engine", "_holds"),
+    "lock the parents": ("sync.engine", "_parents_hold"),
     "write: COPY and UPDATE": ("sync.engine", "update_rows"),
     "write: COPY and INSERT": ("sync.engine", "insert_rows"),
 }
