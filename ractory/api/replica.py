@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
+from prometheus_client import Counter
 from rest_framework.request import Request
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ WRITTEN = "SELECT pg_current_wal_lsn() - '0/0'"  # bytes of the log, as the next
 REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() - '0/0' ELSE -1 END"
 CONFLICTS = ("40001", "40P01")  # with what the replica has to replay: no fault of its own
 CANCELLED = "57014"  # ran into statement_timeout, and would again
+
+READS = Counter("ractory_reads", "Lists and single objects, where there is a replica", ["source"])
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -56,15 +59,20 @@ def may_lag(view: View) -> View:
     @wraps(view)
     def wrapper(self: Any, request: Request, *args: Any, **kwargs: Any) -> Any:
         replica = the_replica()
-        if replica and not _insists(request) and replica.is_fit():
+        if replica is None:
+            return view(self, request, *args, **kwargs)
+        if not _insists(request) and replica.is_fit():
             try:
                 with _reading_from_replica():
                     if _has_seen(request):
-                        return view(self, request, *args, **kwargs)
+                        answer = view(self, request, *args, **kwargs)
+                        READS.labels("replica").inc()
+                        return answer
             except Error as error:
                 if _sqlstate(error) == CANCELLED:
                     raise
                 replica.note(error)
+        READS.labels("primary").inc()
         return view(self, request, *args, **kwargs)
 
     return cast(View, wrapper)
