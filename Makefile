@@ -10,7 +10,7 @@ SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_ur
 # Looking at models needs no database of anyone's.
 NO_DATABASE = DATABASE_URL=sqlite://:memory:
 
-.PHONY: bench help install lint test test-sqlite test-postgresql test-browser screenshots torture fuzz demo
+.PHONY: bench help install lint test test-sqlite test-postgresql test-browser test-proxies screenshots torture fuzz demo
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ test-postgresql: $(INSTALLED)
 # Chromium is Debian's, so that installing it needs root: these are no part of `make test`.
 test-browser: $(INSTALLED)  ## the staff's pages in Chromium (apt-get install chromium chromium-driver)
 	env -u DATABASE_URL $(BIN)/python -m pytest --quiet -o python_files='walk_*.py' $(ARGS) ractory/tests/browser
+
+# PgBouncer and nginx are Debian's, too.
+test-proxies: $(INSTALLED)  ## the site through PgBouncer and nginx (apt-get install pgbouncer nginx-light openssl)
+	env -u DATABASE_URL $(BIN)/python -m pytest --quiet -o python_files='through_*.py' $(ARGS) ractory/tests/proxies
 
 screenshots: $(INSTALLED)  ## the pictures of docs/staff.md, anew
 	env -u DATABASE_URL $(BIN)/python -m pytest --quiet -o python_files='shoot_*.py' ractory/tests/browser

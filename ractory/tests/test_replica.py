@@ -49,7 +49,7 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
     with running_database(durable=False) as primary, running_replica(primary) as replica:
-        known = environment(primary.url, REPLICA_URL=replica.url, REPLICA_MAX_LAG="3600")
+        known = environment(primary.url, REPLICA_URL=replica.url, REPLICA_MAX_LAG="3600", LOG_LEVEL="INFO")
         manage(known, "migrate")
         yield Pair(primary, replica, Tenant.create(known, "Twice Windows"), known)
 
