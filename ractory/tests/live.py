@@ -28,9 +28,9 @@ class Answer:
 
 
 def call(port: int, method: str, path: str, body: object = None, **headers: str) -> Answer:
-    """One request on a connection of its own; `headers` with underscores."""
+    """One request on a connection of its own: the body as JSON, unless it is bytes; `headers` with underscores."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    sent = None if body is None else json.dumps(body)
+    sent = body if body is None or isinstance(body, bytes) else json.dumps(body)
     with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         connection.request(method, path, sent, {"Content-Type": "application/json", **named})
         response = connection.getresponse()
