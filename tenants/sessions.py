@@ -15,6 +15,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
+from ractory.api.retry import in_transaction
 from tenants.models import LoginSession, User
 from tenants.scope import every_company
 
@@ -33,11 +34,11 @@ class Tokens:
 
 
 def begin(user: User) -> Tokens:
-    """A login of this user, whose password has been checked."""
+    """A login of this user, whose password has been checked. Raises 409 while a SQLite file stays locked."""
     session = LoginSession(user=user, bound_to=user.get_session_auth_hash())
     refresh = _refresh_token(session)
     session.refresh_jti, session.renewed_at, session.expires_at = refresh["jti"], timezone.now(), _expiry(refresh)
-    session.save(force_insert=True)
+    in_transaction(lambda: session.save(force_insert=True))
     return Tokens(str(refresh.access_token), str(refresh))
 
 
@@ -52,10 +53,9 @@ def renew(text: str) -> tuple[User, Tokens]:
     claims = _claims_of(RefreshToken, text)
     session = _session_of(claims)
     refresh, now = _refresh_token(session), timezone.now()
-    renewed = LoginSession.objects.filter(guid=session.guid, refresh_jti=claims["jti"]).update(
-        refresh_jti=refresh["jti"], renewed_at=now, expires_at=_expiry(refresh)
-    )
-    if not renewed:
+    unused = LoginSession.objects.filter(guid=session.guid, refresh_jti=claims["jti"])
+    changes = {"refresh_jti": refresh["jti"], "renewed_at": now, "expires_at": _expiry(refresh)}
+    if not in_transaction(lambda: unused.update(**changes)):
         if session.refresh_jti != claims["jti"] and now - session.renewed_at > LENIENCE:
             session.delete()
             logger.warning("A used refresh token of user %s came again: the login is ended", session.user_guid)

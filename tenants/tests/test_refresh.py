@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
@@ -11,7 +12,7 @@ from ractory.api.tests.client import Api
 from ractory.api.tests.threads import at_once
 from tenants.models import Company, LoginSession, User
 from tenants.sessions import ENDED, LENIENCE, begin
-from tenants.tests.factories import UserFactory
+from tenants.tests.factories import PASSWORD, UserFactory
 
 PATH, ME = "/api/v1/auth/refresh", "/api/v1/auth/me"
 USED = "The refresh token has been used; log in again."
@@ -119,6 +120,19 @@ def test_of_many_refreshes_at_once_with_one_token_one_succeeds(user: User) -> No
         assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
         (good,) = (answer.json() for answer in answers if answer.status_code == 200)
         assert refresh(Api(), good["refresh_token"]).status_code == 200
+
+
+def test_while_the_file_is_locked_it_is_a_409_and_the_token_stays_good(api: Api, user: User) -> None:
+    def locked(execute: Any, sql: str, *rest: Any) -> Any:
+        if "tenants_loginsession" in sql and not sql.startswith("SELECT"):
+            raise OperationalError("database is locked")
+        return execute(sql, *rest)
+
+    token, login = begin(user).refresh, {"email": user.email, "password": PASSWORD}
+    with connection.execute_wrapper(locked):
+        answers = [refresh(api, token), api.post("/api/v1/auth/login", login)]
+    assert [(answer.status_code, answer["Retry-After"]) for answer in answers] == [(409, "1"), (409, "1")]
+    assert refresh(api, token).status_code == 200
 
 
 def test_no_token_is_stored(api: Api, user: User) -> None:
