@@ -137,15 +137,15 @@ class Builder:
         for source in sources:
             if options:
                 (stage,) = (option.removeprefix("--from=") for option in options)
-                found = self.kept[stage] / self._place(source).relative_to(self.root)
+                # Moved, since that is quicker: whoever copied the same once more would find nothing.
+                place.parent.mkdir(parents=True, exist_ok=True)
+                (self.kept[stage] / self._place(source).relative_to(self.root)).rename(place)
             else:
-                found = self.context / source
-            self._copy(found, place, into=target.endswith("/"), filtered=not options)
+                self._copy(self.context / source, place, into=target.endswith("/"))
 
-    def _copy(self, source: Path, place: Path, *, into: bool, filtered: bool) -> None:
+    def _copy(self, source: Path, place: Path, *, into: bool) -> None:
         if source.is_dir():
-            ignore = self._ignore if filtered else None
-            shutil.copytree(source, place, symlinks=True, ignore=ignore, dirs_exist_ok=True)
+            shutil.copytree(source, place, symlinks=True, ignore=self._ignore, dirs_exist_ok=True)
         else:
             assert into, f"COPY of a file to {place}, which may become a file"
             assert not self._ignore(str(source.parent), [source.name]), f"{source} is in .dockerignore"
