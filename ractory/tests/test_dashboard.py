@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.faults.server import ROOT
 from pieces.tests.factories import ComponentFactory
+from ractory.api.replica import READS
 from ractory.tests.served import Served, served
 from sync.tests.batches import piece_item
 from tenants.models import Company
@@ -38,7 +39,8 @@ def families(transactional_db: None, tmp_path: Path) -> list[Metric]:
     with served(tmp_path / "log") as server:
         traffic(server)
         text = server.scrape()
-    return list(text_string_to_metric_families(text))
+    READS.labels("primary")  # told only where there is a replica, so it is taken from this process
+    return [*text_string_to_metric_families(text), *READS.collect()]
 
 
 @pytest.fixture
