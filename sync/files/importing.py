@@ -20,6 +20,7 @@ from rest_framework.exceptions import ParseError
 
 from pieces.deletion import Actor
 from pieces.models import Entity
+from ractory.api.body import MAX_VALUES, is_crowded
 from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable, shown
 from ractory.api.retry import in_transaction
 from sync.engine import Outcome, synchronise
@@ -128,6 +129,8 @@ class Importer:
         """None if some row is not one JSON object: then it might pass for several, or several for one."""
         texts = [self._completed(row.raw) for row in rows]
         joined = b"[%s]" % b",".join(texts)
+        if is_crowded(joined):
+            return None
         try:
             values = raw_values.decode(joined)
             if any(row.fault for row in rows) or [bytes(value) for value in values] != texts:
@@ -138,6 +141,8 @@ class Importer:
 
     def _check_one(self, row: Row, checked: Checked) -> None:
         known, faults = {}, [row.fault] if row.fault else []
+        if is_crowded(row.raw):  # what it would become might not fit into the memory
+            faults = [Fault((), f"The row has more than {MAX_VALUES} values", "too_many_values")]
         if not faults:
             try:
                 known = orjson.loads(row.raw)

@@ -1,13 +1,14 @@
 """`manage.py import_pieces`: what goes in, what is left out, and how it is told; whatever the format."""
 
 import uuid
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from pieces.models import Component, Piece
+from pieces.models import MAX_PICTURE, Component, Piece
 from pieces.tests.factories import ComponentFactory
 from sync.engine import synchronise
 from sync.files import importing
@@ -171,14 +172,37 @@ def test_rows_that_fail_one_after_the_other_end_row_by_row(
     assert outcome.err.splitlines()[0].startswith("line 1: assembly_guid: ")
 
 
+def test_a_batch_of_large_rows_is_a_small_one(
+    manage: Manage, company: Company, component: Component, tmp_path: Path
+) -> None:
+    path, picture = tmp_path / "pieces.ndjson", b64encode(bytes(MAX_PICTURE)).decode()
+    path.write_bytes(ndjson(small_piece(component, number, picture=picture) for number in range(30)))
+    assert manage("import_pieces", path, "--company", company.guid).code == 0
+    assert [run.received for run in runs()] == [24, 6]  # 8 MiB
+
+
+def test_a_row_of_too_many_values_is_not_even_parsed(
+    manage: Manage, company: Company, component: Component, tmp_path: Path
+) -> None:
+    path = tmp_path / "pieces.ndjson"
+    crowded = b'{"piece_id": "1", "more": [' + b"0," * 300_000 + b"0]}\n"
+    path.write_bytes(crowded + ndjson([small_piece(component, 2)]))
+    outcome = manage("import_pieces", path, "--company", company.guid)
+    assert (outcome.code, piece_ids()) == (1, ["2"])
+    assert outcome.err == "line 1: The row has more than 250000 values\n"
+
+
 def test_a_line_that_passes_for_two_rows_or_half_a_row_is_faulty(
     manage: Manage, company: Company, component: Component, tmp_path: Path
 ) -> None:
-    one, two = (orjson.dumps(small_piece(component, number)) for number in (1, 2))
+    """Joined with commas these four lines are four valid items, though not the ones that they seem."""
+    one, two = (orjson.dumps(small_piece(component, number, company_guid=company.guid)) for number in (1, 2))
     path = tmp_path / "pieces.ndjson"
-    path.write_bytes(b"\n".join([one + b"," + two, one[:-1], one[1:], two]))
+    three = orjson.dumps(small_piece(component, 3, company_guid=company.guid))
+    four = orjson.dumps(small_piece(component, 4, company_guid=company.guid))
+    path.write_bytes(b"\n".join([one + b"," + two, three[:-1], three[1:], four]))
     outcome = manage("import_pieces", path, "--company", company.guid, "--json")
-    assert (outcome.json["rows"], outcome.json["faulty"], piece_ids()) == (4, 3, ["2"])
+    assert (outcome.json["rows"], outcome.json["faulty"], piece_ids()) == (4, 3, ["4"])
 
 
 def test_a_dry_run_tells_everything_and_writes_nothing(
