@@ -10,11 +10,15 @@ import json
 import logging
 import os
 import secrets
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
@@ -31,6 +35,8 @@ ENVIRONMENT = {"DJANGO_SETTINGS_MODULE": "ractory.settings", "DEBUG": "false", "
 
 def main() -> int:
     options = _parser().parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # in the background of a shell, the first is ignored by default
+        signal.signal(number, signal.default_int_handler)
     os.environ.update(ENVIRONMENT)
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(64))
     if options.processes > 1:
@@ -46,9 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**9))
     parser.add_argument("--processes", type=int, default=1, help="each with a database and a share of the requests")
-    parser.add_argument("--rounds", metavar="FROM", type=int, default=0, help="the number of the first round")
+    parser.add_argument("--first-round", type=int, default=0, help="to come to a finding of a later one at once")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), metavar="FOLDER")
     parser.add_argument("--replay", type=Path, metavar="FILE")
+    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)  # where one of several processes puts it
     return parser
 
 
@@ -76,51 +83,64 @@ def _tell(finding: "Finding", folder: Path) -> None:
 
 
 def _run(campaign: "Campaign", options: argparse.Namespace) -> int:
-    figures, number, started = campaign.figures, options.rounds, time.monotonic()
+    """Rounds until all is sent, or until it is interrupted: then it tells what there is so far."""
+    figures, started = campaign.figures, time.monotonic()
     print(f"seed {options.seed}: {options.requests} requests", flush=True)
-    while figures.requests < options.requests:
-        campaign.world.restart()
-        campaign.round(number, min(ROUND, options.requests - figures.requests))
-        number += 1
-        rate = figures.requests / (time.monotonic() - started)
-        print(f"{figures.requests} requests, {rate:.0f} a second, {figures.found.total()} findings", flush=True)
-    result = {
-        "seeds": [options.seed],
+    with suppress(KeyboardInterrupt):
+        for number in count(options.first_round):
+            campaign.world.restart()
+            campaign.round(number, min(ROUND, options.requests - figures.requests))
+            rate, found = figures.requests / (time.monotonic() - started), figures.found.total()
+            print(f"seed {options.seed}: {figures.requests}, {rate:.0f} a second, {found} findings", flush=True)
+            if figures.requests >= options.requests:
+                break
+    result = _result(campaign, time.monotonic() - started)
+    if options.result:
+        options.result.write_text(json.dumps(result))
+    else:
+        _print_table(result)
+    return 1 if figures.found or figures.requests < options.requests else 0
+
+
+def _result(campaign: "Campaign", seconds: float) -> dict[str, Any]:
+    figures = campaign.figures
+    return {
+        "seeds": [campaign.seed],
         "requests": figures.requests,
-        "seconds": round(time.monotonic() - started),
-        "answers": {f"{endpoint} {status}": count for (endpoint, status), count in figures.answers.items()},
+        "seconds": round(seconds),
+        "answers": {f"{endpoint} {status}": number for (endpoint, status), number in figures.answers.items()},
         "slowest": {endpoint: round(seconds * 1000) for endpoint, seconds in figures.slowest.items()},
         "watched": figures.watched,
         "integrity checks": figures.checks,
         "found": dict(figures.found),
     }
-    _print_table(result)
-    print(json.dumps(result))
-    return 1 if figures.found else 0
 
 
 def _several(options: argparse.Namespace) -> int:
     """Each process has its own seed, database and share."""
-    processes = []
-    for number in range(options.processes):
-        share = options.requests // options.processes + (number < options.requests % options.processes)
-        command = [sys.executable, "-m", "bench.fuzz", "--requests", str(share), "--seed", str(options.seed + number)]
-        command += ["--findings", str(options.findings)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-    results, codes = [], []
-    for process in processes:
-        output, _ = process.communicate()
-        print(output[: output.rstrip().rfind("\n")] if process.returncode == 0 else output)
-        codes.append(process.returncode)
-        if output.rstrip().endswith("}"):
-            results.append(json.loads(output.rstrip().rpartition("\n")[2]))
-    if results:
-        _print_table(_sum(results))
-    return 1 if any(codes) or len(results) < options.processes else 0
+    with tempfile.TemporaryDirectory(prefix="ractory-fuzz-") as folder:
+        results = [Path(folder, str(number)) for number in range(options.processes)]
+        processes = []
+        for number, result in enumerate(results):
+            share = options.requests // options.processes + (number < options.requests % options.processes)
+            command = [sys.executable, "-m", "bench.fuzz", "--requests", str(share), "--result", str(result)]
+            command += ["--seed", str(options.seed + number), "--findings", str(options.findings)]
+            processes.append(subprocess.Popen(command))
+        codes = [_ended(process) for process in processes]
+        _print_table(_sum([json.loads(result.read_text()) for result in results if result.exists()]))
+    return 1 if any(codes) else 0
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> int:
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
 
 
 def _sum(results: list[dict[str, Any]]) -> dict[str, Any]:
-    total: dict[str, Any] = {"seconds": max(result["seconds"] for result in results)}
+    total: dict[str, Any] = {"seconds": max((result["seconds"] for result in results), default=0)}
     total["seeds"] = [seed for result in results for seed in result["seeds"]]
     for name in ("requests", "watched", "integrity checks"):
         total[name] = sum(result[name] for result in results)
@@ -133,21 +153,21 @@ def _sum(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _print_table(result: dict[str, Any]) -> None:
     by_endpoint: dict[str, dict[str, int]] = {}
-    for name, count in sorted(result["answers"].items()):
+    for name, number in sorted(result["answers"].items()):
         endpoint, _, status = name.rpartition(" ")
-        by_endpoint.setdefault(endpoint, {})[status] = count
+        by_endpoint.setdefault(endpoint, {})[status] = number
     print(f"{'endpoint':20} {'requests':>9} {'slowest ms':>10}  statuses")
     for endpoint, statuses in by_endpoint.items():
-        said = ", ".join(f"{status}: {count}" for status, count in statuses.items())
+        said = ", ".join(f"{status}: {number}" for status, number in statuses.items())
         print(f"{endpoint:20} {sum(statuses.values()):9} {result['slowest'].get(endpoint, 0):10}  {said}")
-    server_errors = sum(count for name, count in result["answers"].items() if name.rpartition(" ")[2] >= "500")
+    server_errors = sum(number for name, number in result["answers"].items() if name.rpartition(" ")[2] >= "500")
     for name in ("seeds", "requests", "seconds", "watched", "integrity checks"):
         print(f"{name:40} {result[name]}")
     print(f"{'requests a second':40} {result['requests'] / max(1, result['seconds']):.0f}")
     print(f"{'5xx':40} {server_errors}")
     print(f"{'findings':40} {sum(result['found'].values())}")
-    for name, count in result["found"].items():
-        print(f"FOUND {count:6} {name}")
+    for name, number in result["found"].items():
+        print(f"FOUND {number:6} {name}")
 
 
 def _replay(campaign: "Campaign", path: Path) -> int:
