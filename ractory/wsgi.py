@@ -6,9 +6,11 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import resolve
 
 from ractory.garbage import settle
+from tenants.postgresql.guard import guard_server
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 
 application = get_wsgi_application()
+guard_server()
 resolve("/health")  # imports every view now, in the process that workers are forked from, not at their first request
 settle()

@@ -15,6 +15,7 @@ from psycopg import ClientCursor, ServerCursor
 from psycopg.client_cursor import ClientCursorMixin
 from psycopg.pq import PipelineStatus, TransactionStatus
 
+from tenants.postgresql.guard import look_at
 from tenants.postgresql.policies import SETTING
 from tenants.postgresql.schema import SchemaEditor
 from tenants.scope import setting
@@ -99,6 +100,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         return {**super().get_connection_params(), "cursor_factory": Cursor}
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        try:
+            look_at(self)
+        except BaseException:
+            self.close()  # or the next one would find it open
+            raise
 
     def create_cursor(self, name: str | None = None) -> Any:
         if name:

@@ -166,9 +166,11 @@ def fail_within(scope: Scope) -> None:
 def test_a_rollback_to_a_savepoint_takes_no_scope_away_and_leaves_none(
     company: Company, other_company: Company
 ) -> None:
+    with every_company():
+        assert names() >= {company.name, other_company.name}
     with company_scope(company.guid):
-        with pytest.raises(ZeroDivisionError):  # PostgreSQL goes back to what it was told before: nothing
-            fail_within(Scope(other_company.guid))
+        with pytest.raises(ZeroDivisionError):  # PostgreSQL goes back to what it was told before: every company
+            fail_within(Scope(company.guid))
         assert names() == {company.name}
         with pytest.raises(IntegrityError), transaction.atomic(), every_company():
             Company.objects.create(guid=other_company.guid, name="twice")

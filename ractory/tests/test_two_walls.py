@@ -1,0 +1,283 @@
+"""Either wall between tenants is enough by itself: every route is asked as one company, with one wall taken down.
+
+What is asked for names the other company's rows in every way there is: in paths, queries, bodies and forms. No answer
+may hold a text or a guid of theirs that the request did not bring along, and not one of their rows may change.
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus, urlencode
+
+import orjson
+import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, models, transaction
+from django.test import Client
+from django.urls import URLResolver, get_resolver
+from django.utils import timezone
+
+from pieces.deletion import Actor, delete_one
+from pieces.models import Deletion, Piece
+from pieces.tests.factories import PieceFactory
+from ractory.api.rendering import to_json
+from ractory.api.tests.client import Api
+from sync.models import FileImport, IdempotentAnswer, SyncRun
+from sync.views import SyncView
+from tenants.models import Company
+from tenants.postgresql.policies import expose, tenant_tables
+from tenants.scope import TenantManager, every_company
+from tenants.tests.factories import CompanyFactory, UserFactory, issue_key
+from tenants.tests.staff import admin_of
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
+
+TEXTS = ("operations", "barcode", "trolley", "trolley_cell", "profile_code", "piece_id")
+KINDS = ("project", "component", "assembly", "piece")
+PLURALS = {"projects": "project", "components": "component", "assemblies": "assembly", "pieces": "piece"}
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A company with a row in every table, each with texts that no other row has; guids by what they are of."""
+
+    company: Company
+    guids: dict[str, uuid.UUID]
+    key: str
+
+    @property
+    def secrets(self) -> set[str]:
+        """What nobody else may see."""
+        guids = {str(guid) for guid in (*self.guids.values(), self.company.guid)}
+        return guids | {f"{self.company.name} {what}" for what in (*TEXTS, "code", "key", "actor", "note", "file")}
+
+
+def tenant(name: str) -> Tenant:
+    company = CompanyFactory.create(name=name)
+    texts = {field: f"{name} {field}" for field in TEXTS}
+    piece = PieceFactory.create(company=company, **texts)
+    above = {"project": piece.project, "component": piece.component, "assembly": piece.assembly}
+    for row in (above["project"], above["component"]):
+        row.code = f"{name} code"
+        row.save()
+    gone = PieceFactory.create(assembly=piece.assembly, **texts | {"piece_id": f"{name} gone"})
+    delete_one(Piece, gone.guid, actor=Actor(f"user:{name} actor"), now=timezone.now())
+    user = UserFactory.create(company=company, email=f"{name.lower()}@example.com")
+    run = SyncRun.across_companies.create(
+        company=company, entity="pieces", status="rejected", http_status=422, actor=f"user:{name} actor"
+    )
+    IdempotentAnswer.objects.create(
+        caller_guid=user.guid, key="k", company=company, fingerprint=b"", body=name.encode(), headers_json="{}"
+    )
+    FileImport.objects.create(company=company, entity="pieces", source=f"{name} file", digest=b"")
+    key = issue_key(company, description=f"{name} key")
+    said = orjson.dumps([{"changed": {"fields": [f"{name} note"], "run": str(run.guid)}}]).decode()
+    kind = ContentType.objects.get_for_model(Piece)
+    about = {"content_type": kind, "object_id": str(piece.guid), "object_repr": f"{name} note"}
+    note = LogEntry.objects.create(user=user, action_flag=CHANGE, change_message=said, **about)
+    with connection.cursor() as cursor:  # made with every company in scope: it has to be told whose it is
+        cursor.execute("UPDATE django_admin_log SET company_guid = %s WHERE id = %s", [company.guid, note.pk])
+    guids = {kind: row.guid for kind, row in above.items()} | {"piece": piece.guid, "gone": gone.guid}
+    guids |= {"deletion": Deletion.objects.get(root_guid=gone.guid).guid, "user": user.guid, "syncrun": run.guid}
+    return Tenant(company, guids | {"apikey": company.api_keys.get().guid}, key)
+
+
+def rows_of(one: Tenant) -> list[tuple[str, str]]:
+    """Every row of the company's, in every tenant table."""
+    whose = {"tenants_company": "guid", "tenants_loginsession": "user_guid"}
+    by = {"guid": one.company.guid, "company_guid": one.company.guid, "user_guid": one.guids["user"]}
+    columns = {table: whose.get(table, "company_guid") for table in tenant_tables()}
+    # S608: the models' own names.
+    parts = [f"SELECT '{table}', t::text FROM {table} AS t WHERE {column} = %s" for table, column in columns.items()]  # noqa: S608
+    with every_company(), connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts) + " ORDER BY 1, 2", [by[column] for column in columns.values()])
+        found: list[tuple[str, str]] = cursor.fetchall()
+    return found
+
+
+# --- What is asked ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ask:
+    method: str
+    path: str
+    query: str = ""
+    body: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.method} /{self.path}?{unquote_plus(self.query)} {self.body}"
+
+
+def routes(patterns: Any, prefix: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        else:
+            yield route
+
+
+PLACES = ("<str:guid>", "<uuid:guid>", "<path:object_id>", "<id>")
+OTHER_PLACES = {
+    "<path:unknown>": "x",
+    "<path:content_type_id>": "1",
+    "^(?P<app_label>tenants|pieces|sync)/$": "pieces/",
+    "(?P<url>.*)$": "x",
+}
+
+
+def asks(own: Tenant, foreign: Tenant) -> Iterator[Ask]:
+    for route in dict.fromkeys(routes(get_resolver().url_patterns)):
+        for place, filled in OTHER_PLACES.items():
+            route = route.replace(place, filled)
+        if any(place in route for place in PLACES):
+            yield from _asks_of_one(route, foreign)
+        else:
+            yield from _asks_of_many(route, own, foreign)
+
+
+def _asks_of_one(route: str, foreign: Tenant) -> Iterator[Ask]:
+    words = route.split("/")
+    kind = next((PLURALS.get(word, word) for word in words if PLURALS.get(word, word) in foreign.guids), "syncrun")
+    guid = foreign.company.guid if "company" in words else foreign.guids[kind]
+    guids = [guid, foreign.guids["gone"]] if kind == "piece" else [guid]
+    for one in guids:
+        path = route
+        for place in PLACES:
+            path = path.replace(place, str(one))
+        assert "<" not in path
+        for query in ("", "include_inactive=true"):
+            yield Ask("GET", path, query)
+        yield from _posts(path, foreign)
+        yield Ask("DELETE", path)
+
+
+def _asks_of_many(route: str, own: Tenant, foreign: Tenant) -> Iterator[Ask]:
+    assert "<" not in route
+    name, guids = foreign.company.name, foreign.guids
+    yield Ask("GET", route)
+    queries: list[dict[str, Any]] = [
+        {"include_inactive": "true", "detail": "true", "count": "true"},
+        {"company_guid": foreign.company.guid},
+        *({f"{kind}_guid": guids[kind]} for kind in KINDS),
+        *({field: f"{name} {field}"} for field in TEXTS),
+        *({word: name} for word in ("search", "q", "code")),
+        *({"q": guid} for guid in guids.values()),
+        {"guid": list(guids.values())},
+        {"deleted": "shown"},
+        {"state": "all"},
+        {"days": "365"},
+    ]
+    yield from (Ask("GET", route, urlencode(query, doseq=True)) for query in queries)
+    if route.startswith("api/v1/sync/"):
+        yield from (Ask("POST", route, query, body) for query, body in _batches(route, own, foreign))
+    yield from _posts(route, foreign)
+
+
+def _batches(route: str, own: Tenant, foreign: Tenant) -> Iterator[tuple[str, Any]]:
+    """Of one item, that names something of theirs: the company, the row, the parents, or all of it."""
+    plural = route.rpartition("/")[2]
+    kind = PLURALS.get(plural, "piece")
+    for company in (own.company.guid, foreign.company.guid):
+        for parents in (own.guids, foreign.guids):
+            for guid in (None, foreign.guids[kind], foreign.guids["gone"]):
+                item = {"company_guid": company, "guid": guid, "code": "taken over", "piece_id": "taken over"}
+                item |= {f"{above}_guid": parents[above] for above in KINDS[: KINDS.index(kind)]}
+                for query in ("", f"company_guid={foreign.company.guid}", "match=piece_id"):
+                    yield query, {plural: [{name: value for name, value in item.items() if value}]}
+
+
+def _posts(path: str, foreign: Tenant) -> Iterator[Ask]:
+    """Forms of the admin, with what any of them may ask for; and a bare POST."""
+    guids = [str(guid) for guid in foreign.guids.values()]
+    form = {
+        **{"company": str(foreign.company.guid), "guid": guids, "_selected_action": guids, "name": "taken over"},
+        **{"email": "new@example.com", "role": "Operator", "is_active": "", "description": "taken over"},
+        **{"usable_password": "true", "password1": "s3cret-enough-for-all", "password2": "s3cret-enough-for-all"},
+        **{"scopes": "sync:read", "overlap": "0", "code": "taken over", "piece_id": "taken over"},
+        "seen": timezone.now().isoformat(),
+    }
+    if path.startswith("admin/"):
+        for action in ("delete_chosen", "restore_selected"):
+            yield Ask("POST", path, body=form | {"action": action})
+    else:
+        yield Ask("POST", path)
+
+
+# --- What is answered ---------------------------------------------------------------------------
+
+
+def complaints(own: Tenant, foreign: Tenant) -> dict[str, str]:
+    """By request: what it showed of the foreign company's, or that it changed something of theirs."""
+    staff, api = admin_of(own.company), Api().with_key(own.key)
+    session = staff.cookies["sessionid"].value
+    before, found, asked = rows_of(foreign), {}, 0
+    for ask in asks(own, foreign):
+        with transaction.atomic():
+            staff.cookies.clear()  # the page before may have logged out, or left a message that repeats a guid
+            staff.cookies["sessionid"] = session
+            said = _answer(staff if ask.path.startswith("admin/") else api, ask)
+            asked += 1
+            if any(secret in said and secret not in str(ask) for secret in foreign.secrets):
+                found[f"shown: {ask}"] = said
+            if rows_of(foreign) != before:
+                found[f"changed: {ask}"] = said
+            transaction.set_rollback(True)
+    assert asked > 1000
+    return found
+
+
+def _answer(client: Client, ask: Ask) -> str:
+    client.raise_request_exception = False  # behind one wall, the other one may well be a 500
+    path = f"/{ask.path}?{ask.query}"
+    if ask.path.startswith("admin/"):
+        answer: Any = client.post(path, ask.body) if ask.method == "POST" else client.generic(ask.method, path)
+    else:
+        body = to_json(ask.body).decode() if ask.body else ""
+        answer = client.generic(ask.method, path, body, "application/json")
+    return str(answer.content.decode(errors="replace")) + str(answer.headers)
+
+
+# --- The walls ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_wall_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the filter of the scope nor the checks of a batch's companies; a scope there is still."""
+    monkeypatch.setattr(TenantManager, "get_queryset", models.Manager.get_queryset)
+    for module in ("keys", "users"):
+        monkeypatch.setattr(f"tenants.admin.{module}.of_company", lambda rows: rows)
+    monkeypatch.setattr(SyncView, "_refuse_foreign_companies", lambda view, items: None)
+    monkeypatch.setattr("sync.engine._companies", lambda items: frozenset(item["company_guid"] for item in items))
+
+
+@pytest.fixture
+def no_wall_2(db: None) -> None:
+    """Until the transaction of the test is rolled back."""
+    with connection.cursor() as cursor:
+        for table in tenant_tables():
+            for statement in expose(table):
+                cursor.execute(statement)
+
+
+def test_with_wall_1_down_nothing_foreign_is_shown_or_changed(no_wall_1: None) -> None:
+    assert complaints(tenant("Ahorn"), tenant("Birke")) == {}
+
+
+def test_with_wall_2_down_nothing_foreign_is_shown_or_changed(no_wall_2: None) -> None:
+    assert complaints(tenant("Ahorn"), tenant("Birke")) == {}
+
+
+def test_with_both_down_it_would_have_been_seen(no_wall_2: None, no_wall_1: None) -> None:
+    """Or the two tests above could not fail."""
+    found = complaints(tenant("Ahorn"), tenant("Birke"))
+    for plural, kind in PLURALS.items():
+        for what in (f"shown: GET /api/v1/{plural}", f"changed: DELETE /api/v1/{plural}/"):
+            assert any(ask.startswith(what) for ask in found), what
+        for what in (f"changed: POST /api/v1/sync/{plural}", f"shown: GET /admin/pieces/{kind}/"):
+            assert any(ask.startswith(what) for ask in found), what
+    for what in ("tenants/apikey", "tenants/user", "sync/syncrun", "pieces/deletion"):
+        assert any(ask.startswith(f"shown: GET /admin/{what}/") for ask in found), what

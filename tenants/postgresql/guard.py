@@ -1,0 +1,95 @@
+"""Refuses to run where the second wall would not hold: for such a role, or with such a table, policies are decoration.
+
+With DEBUG off: `manage.py check --database default` and `migrate` report it, and a server's process looks before it
+uses its first connection.
+"""
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import InterfaceError, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
+
+from tenants.postgresql.policies import unprotected
+
+logger = logging.getLogger(__name__)
+
+REACHED_SOON = 5  # seconds: a server's start does not wait longer for a database that is away
+
+_is_serving = False
+_passed: set[str] = set()  # aliases of databases
+
+
+class Refused(OperationalError):
+    """The database is one that may not be used: for a request, as if it were away."""
+
+
+@register(Tags.database)
+def check_second_wall(databases: Any = None, **kwargs: Any) -> list[Error]:
+    """Tables without a policy are no fault while there are migrations to apply: one of these may bring it."""
+    faults = []
+    for connection in [] if settings.DEBUG else [connections[alias] for alias in databases or ()]:
+        if connection.vendor == "postgresql":
+            faults += faults_of_role(connection)
+            executor = MigrationExecutor(connection)
+            if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                faults += faults_of_tables(connection)
+    return faults
+
+
+def faults_of_role(connection: BaseDatabaseWrapper) -> list[Error]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)")
+        found = cursor.fetchone()
+    if found is None:
+        return []
+    said = f"Row-level security does not hold for the database role {found[0]!r}: it is a superuser, or has BYPASSRLS."
+    hint = "Let the application's role own its database and be neither (docs/operations.md)."
+    return [Error(said, hint=hint, id="ractory.E001")]
+
+
+def faults_of_tables(connection: BaseDatabaseWrapper) -> list[Error]:
+    tables = unprotected(connection)
+    if not tables:
+        return []
+    said = f"Row-level security is not forced on {', '.join(tables)}, as the migrations leave it."
+    return [Error(said, hint="Migrate; if that changes nothing, see docs/operations.md.", id="ractory.E002")]
+
+
+def guard_server() -> None:
+    """From now on this process uses no database before it has looked at it. Looks at those that it can reach.
+
+    Raises ImproperlyConfigured for one that may not be used.
+    """
+    global _is_serving
+    _is_serving = not settings.DEBUG
+    for alias in connections if _is_serving else ():
+        connection = connections[alias].copy()
+        if connection.vendor != "postgresql":
+            continue
+        options = connection.settings_dict["OPTIONS"]
+        connection.settings_dict["OPTIONS"] = {"connect_timeout": REACHED_SOON, **options}
+        try:
+            connection.ensure_connection()
+        except Refused as refusal:
+            raise ImproperlyConfigured(str(refusal)) from refusal
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("The database %r can't be reached yet, and will be looked at later: %s", alias, error)
+        finally:
+            connection.close()
+
+
+def look_at(connection: BaseDatabaseWrapper) -> None:
+    """Before a server's process uses its first connection to a database. Raises Refused."""
+    if not _is_serving or connection.alias in _passed:
+        return
+    faults = faults_of_role(connection) + faults_of_tables(connection)
+    if faults:
+        said = " ".join(f"{fault.id}: {fault.msg} {fault.hint}" for fault in faults)
+        logger.critical("The database %r is not used: %s", connection.alias, said)
+        raise Refused(said)
+    _passed.add(connection.alias)
