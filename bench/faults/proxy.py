@@ -52,7 +52,7 @@ class Proxy:
             behaviour = self._choose(sum(self.counts.values()))
             self.counts[behaviour] += 1
         client.settimeout(SECONDS)
-        request = _request(client)
+        request = _request(client).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
         with socket.create_connection(("127.0.0.1", self._upstream), timeout=SECONDS) as server:
             server.sendall(request[: len(request) // 2] if behaviour == "cut" else request)
             if behaviour == "cut":
@@ -94,7 +94,7 @@ def _header(request: bytes, name: bytes) -> str:
 
 
 def _until_closed(server: Any) -> bytes:
-    """A sync worker of gunicorn closes after each answer."""
+    """As the server does after an answer to `Connection: close`."""
     parts = []
     while data := server.recv(CHUNK):
         parts.append(data)

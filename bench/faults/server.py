@@ -59,7 +59,7 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
         command = [sys.executable, "-m", "gunicorn", self.application, "--bind", f"127.0.0.1:{self.port}"]
-        command += ["--workers", str(self.workers), "--log-level", "critical", "--timeout", "120"]
+        command += ["--workers", str(self.workers), "--threads", "1", "--log-level", "critical", "--timeout", "120"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=dict(self.environment), cwd=ROOT, stderr=log)
         try:

@@ -30,7 +30,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "written": (Claim, "keep"),  # the last statement before the commit
     "committed": (sync.views, "in_transaction"),
 }
-_due = {"point": "", "target": "", "key": ""}  # of the one request that a sync worker serves at a time
+_due = {"point": "", "target": "", "key": ""}  # of the one request that a worker with one thread serves at a time
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -7,10 +7,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from bench.faults.server import ROOT
 from pieces.models import Component, Piece
@@ -44,23 +46,27 @@ def key_of(component: Component) -> str:
     return issue_key(Company.objects.get(guid=component.company_guid))
 
 
-class HalfSent:
-    """A sync whose body stops half-way: a request in progress, for as long as the test wants."""
+class Waiting:
+    """A sync that waits for the database: a request in progress, for as long as the test wants."""
 
     def __init__(self, server: Served, key: str, batch: dict[str, Any]) -> None:
         body = json.dumps(batch).encode()
-        self.rest = body[len(body) // 2 :]
+        self.lock = transaction.atomic()
+        self.lock.__enter__()  # on SQLite this is the one write lock
+        if connection.vendor == "postgresql":
+            connection.cursor().execute("LOCK TABLE pieces_piece")
         lines = ["POST /api/v1/sync/pieces HTTP/1.1", "Host: localhost", f"X-API-Key: {key}", "Connection: close"]
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-        self.socket.sendall("\r\n".join(lines).encode() + body[: len(body) // 2])
+        self.socket.sendall("\r\n".join(lines).encode() + body)
         until(lambda: server.metrics()[IN_PROGRESS] == 2)  # this one, and the scrape
 
     def finish(self) -> bytes:
-        """The whole answer."""
-        with self.socket:
-            self.socket.sendall(self.rest)
+        """The whole answer, nothing if there is none."""
+        self.lock.__exit__(None, None, None)
+        with self.socket, suppress(ConnectionResetError):
             return b"".join(iter(lambda: self.socket.recv(65536), b""))
+        return b""
 
 
 def metric_files(server: Served) -> set[Path]:
@@ -80,8 +86,9 @@ def replaced(server: Served, how: signal.Signals, whom: list[int]) -> None:
 def test_counters_outlive_workers_and_gauges_do_not(server: Served, component: Component) -> None:
     for _ in range(20):
         server.call("GET", "/nope")
-    with HalfSent(server, key_of(component), batch(component)).socket:
-        replaced(server, signal.SIGKILL, server.workers())
+    waiting = Waiting(server, key_of(component), batch(component))
+    replaced(server, signal.SIGKILL, server.workers())
+    assert waiting.finish() == b""
     for _ in range(20):
         server.call("GET", "/nope")
     found = server.metrics()
@@ -114,10 +121,10 @@ def test_replaced_workers_leave_no_files_behind(server: Served) -> None:
 
 
 def test_a_stop_lets_a_running_sync_end(server: Served, component: Component) -> None:
-    half = HalfSent(server, key_of(component), batch(component))
+    waiting = Waiting(server, key_of(component), batch(component))
     server.process.send_signal(signal.SIGTERM)
     until(lambda: any("Handling signal: term" in line["message"] for line in server.lines()))
-    answer = half.finish()
+    answer = waiting.finish()
     assert answer.startswith(b"HTTP/1.1 200 OK"), answer
     assert server.process.wait(timeout=60) == 0
     assert Piece.across_companies.get().piece_id == "a"
