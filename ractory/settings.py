@@ -160,6 +160,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 # Behind PgBouncer in transaction mode a cursor of the server would not outlive its transaction.
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = checked("PGBOUNCER", boolean)
+# Below the 30 seconds of gunicorn's `timeout`, which would take the worker's other request along.
+STATEMENT_TIMEOUT = checked("STATEMENT_TIMEOUT", count(20))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REPLICA_MAX_LAG = checked("REPLICA_MAX_LAG", count(30))  # seconds

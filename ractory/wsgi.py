@@ -5,6 +5,7 @@ import os
 from django.core.wsgi import get_wsgi_application
 from django.urls import resolve
 
+from ractory.api.timeouts import limit_statements
 from ractory.garbage import settle
 from tenants.postgresql.guard import guard_server
 
@@ -12,5 +13,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 
 application = get_wsgi_application()
 guard_server()
+limit_statements()
 resolve("/health")  # imports every view now, in the process that workers are forked from, not at their first request
 settle()
