@@ -31,18 +31,22 @@ class Finding:
 
     complaint: str
     request: Request
-    status: int
-    log: str
+    answer: Answer
     where: str  # seed, round and number
     is_alone: bool  # it is answered like that when sent again, too
 
     def __str__(self) -> str:
         again = "" if self.is_alone else "\n(only after what was sent before: run its round again)"
-        return f"{self.complaint}\n{self.where}{again}\n{self.request}\n{self.log[-3000:]}".rstrip()
+        answer = f"{self.answer.status} {self.answer.headers}\n{self.answer.body[:2000]!r}"
+        return f"{self.complaint}\n{self.where}{again}\n{self.request}\n{answer}\n{self._log()[-3000:]}".rstrip()
+
+    def _log(self) -> str:
+        return "\n".join(self.answer.log)
 
     def save(self, folder: Path) -> Path:
-        data = {"complaint": self.complaint, "where": self.where, "status": self.status, "log": self.log[-20_000:]}
-        text = json.dumps(data | {"request": self.request.as_json()}, indent=1)
+        data: dict[str, Any] = {"complaint": self.complaint, "where": self.where, "request": self.request.as_json()}
+        data |= {"status": self.answer.status, "headers": self.answer.headers, "log": self._log()[-20_000:]}
+        text = json.dumps(data | {"body": self.answer.body[:1_000_000].decode("utf-8", "replace")}, indent=1)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
         path.write_text(text)
@@ -112,7 +116,7 @@ class Campaign:
         self.figures.checks += 1
         if broken:
             nothing = Request(method="-", path="", caller="nobody")
-            self._keep(Finding(f"integrity: {broken}", nothing, 0, "", where, False))
+            self._keep(Finding(f"integrity: {broken}", nothing, Answer(0, [], b""), where, False))
 
     def _note(self, oracle: Oracle, complaint: str, request: Request, answer: Answer, where: str) -> None:
         if self.figures.found[_name(complaint, answer)] >= KEPT:
@@ -126,11 +130,10 @@ class Campaign:
             return any(_name(found, answer) == _name(complaint, answer) for found in complaints)
 
         small = minimised(request, fails)
-        log = "\n".join(answer.log)
-        self._keep(Finding(complaint, small or request, answer.status, log, where, small is not None))
+        self._keep(Finding(complaint, small or request, answer, where, small is not None))
 
     def _keep(self, finding: Finding) -> None:
-        self.figures.found[_name(finding.complaint, Answer(0, [], b"", finding.log.splitlines()))] += 1
+        self.figures.found[_name(finding.complaint, finding.answer)] += 1
         self.figures.findings.append(finding)
         self.tell(finding)
 

@@ -26,7 +26,7 @@ from tenants.sessions import begin
 
 NAMES = ("A", "B")
 MARKERS = {name: f"only-{name}-knows-{name * 4}" for name in NAMES}
-HIDDEN = {"A": "aaaaaaaa-aaaa", "B": "bbbbbbbb-bbbb"}  # how the guids begin that no request names
+HIDDEN = {"A": "a1a2a3a4-a5a6", "B": "b1b2b3b4-b5b6"}  # how the guids begin that no request names
 FRESH = "fresh token of "
 PASSWORD = "correct horse battery staple"
 ROWS = {"projects": 3, "components": 5, "assemblies": 6, "pieces": 16}
