@@ -24,7 +24,9 @@ from ractory.framing import Framing
 
 IN_MEMORY = 512 * 1024  # bytes of a request; more of them wait in a file
 IN_OUTBOX = 8 * 1024 * 1024  # bytes of an answer; a longer one is written as fast as it is read
-CHUNK = 64 * 1024
+# At once from or to a socket. Each time the main loop gives up Python's global lock, a thread that computes may keep it
+# for 5 ms: a body in small pieces would crawl.
+CHUNK = 1024 * 1024
 STALLED = 30  # seconds without a byte, in a request or in an answer, after which a client is dropped
 REQUEST = 600  # seconds that a request may take to come in
 LINGER = 2  # seconds without a byte that a refused client may go on sending, so that it sees the answer
@@ -139,7 +141,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.nr_conns += 1
             if self.nr_conns >= self.worker_connections and self.waiting:
                 self.drop(next(iter(self.waiting)))
-            self.receive(Connection(self.cfg, Wire(sock), client, listener.getsockname(), self.limit))
+            conn = Connection(self.cfg, Wire(sock), client, listener.getsockname(), self.limit)
+            self.receive(conn)
+            self.on_bytes(conn)  # most requests are here already
 
     def wait(self, conn: Connection, event: int, then: Callable[[Connection], None], seconds: float) -> None:
         self.forget(conn)
@@ -182,7 +186,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: Connection) -> Any:
         conn.started = time.monotonic()
-        return super().handle(conn)
+        keep = super().handle(conn)
+        with suppress(OSError):  # which the main loop will meet again
+            conn.sock.flush()
+        return keep
 
     def handle_request(self, req: Request, conn: Connection) -> Any:
         if not conn.framing.whole:
