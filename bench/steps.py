@@ -15,6 +15,7 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 os.environ.setdefault("SECRET_KEY", "only-for-a-benchmark-" * 3)
+os.environ.setdefault("LOG_LEVEL", "ERROR")
 
 ROUNDS = 20
 STEPS = {
