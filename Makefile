@@ -10,7 +10,7 @@ SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_ur
 # Looking at models needs no database of anyone's.
 NO_DATABASE = DATABASE_URL=sqlite://:memory:
 
-.PHONY: bench help install lint test test-sqlite test-postgresql test-browser test-proxies screenshots torture fuzz demo
+.PHONY: bench help install lint test test-sqlite test-postgresql test-postgresql-site test-postgresql-apps test-browser test-proxies screenshots torture fuzz demo
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ lint: $(INSTALLED)  ## style, types, migrations, deployment checks
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 
 test: lint  ## lint, then all tests on SQLite and, at the same time, on PostgreSQL
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-sqlite test-postgresql
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-sqlite $(if $(DATABASE_URL),test-postgresql,test-postgresql-site test-postgresql-apps)
 
 test-sqlite: $(INSTALLED)
 	env -u DATABASE_URL $(BIN)/python -m pytest --quiet $(ARGS)
@@ -41,6 +41,12 @@ test-sqlite: $(INSTALLED)
 # DATABASE_URL names another PostgreSQL than the one of the wheel.
 test-postgresql: $(INSTALLED)
 	$(BIN)/python -m bench.postgres --no-fsync $(BIN)/python -m pytest --quiet $(ARGS)
+
+# The same in two halves of about the same length, each on a server of its own.
+test-postgresql-site: HALF = ractory
+test-postgresql-apps: HALF = tenants pieces sync bench client
+test-postgresql-site test-postgresql-apps: $(INSTALLED)
+	$(BIN)/python -m bench.postgres --no-fsync $(BIN)/python -m pytest --quiet $(HALF) $(ARGS)
 
 # Chromium is Debian's, so that installing it needs root: these are no part of `make test`.
 test-browser: $(INSTALLED)  ## the staff's pages in Chromium (apt-get install chromium chromium-driver)

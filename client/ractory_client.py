@@ -184,8 +184,8 @@ class Client:
         try:
             with suppress(BrokenPipeError, ConnectionResetError):  # who refuses a body half-way may have answered
                 self.connection.request(method, self.base + path, body, sent)
-            response = self.connection.getresponse()
-            content = response.read()
+            with self.connection.getresponse() as response:  # has the socket, where it is the last answer on it
+                content = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.connection.close()
             raise Dropped(f"{type(error).__name__}: {error}") from error

@@ -33,8 +33,8 @@ def call(port: int, method: str, path: str, body: object = None, **headers: str)
     sent = body if body is None or isinstance(body, bytes) else json.dumps(body)
     with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         connection.request(method, path, sent, {"Content-Type": "application/json", **named})
-        response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        with connection.getresponse() as response:
+            return Answer(response.status, response.headers, response.read())
 
 
 def until(look: Callable[[], T]) -> T:
