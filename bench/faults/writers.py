@@ -53,6 +53,9 @@ class Writer(threading.Thread):
                 self.figures.count("items", len(batch.items))
         except Exception as error:
             self.figures.complain("a client broke off", f"{batch.key}: {type(error).__name__}: {error}")
+        finally:
+            for client in self.routes.clients.values():
+                client.connection.close()
 
     def _deliver(self, batch: Batch) -> None:
         answers: list[bytes] = []  # all of them 200s to this batch, whether they arrived or not
