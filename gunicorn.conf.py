@@ -35,7 +35,7 @@ limit_request_line = 8190  # a `next` link carries a cursor with the values of a
 limit_request_fields = 64
 
 # A worker's sign of life and the metrics are files that need no disk.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # memory; gunicorn makes the file safely
 share_metrics(worker_tmp_dir)
 
 control_socket_disable = True  # nobody asks there, and several servers of one user would share it

@@ -147,7 +147,7 @@ class Retry:
 
     def pause(self, attempt: int, retry_after: float | None) -> float:
         # S311: jitter, no secret.
-        backoff = random.uniform(0.5, 1) * min(self.longest, self.base * 2.0 ** min(attempt - 1, 30))  # noqa: S311
+        backoff = random.uniform(0.5, 1) * min(self.longest, self.base * 2.0 ** min(attempt - 1, 30))  # noqa: S311  # no secret depends on it
         return backoff if retry_after is None else retry_after + min(backoff, 1.0)
 
 
@@ -390,7 +390,7 @@ class _Delivery:
             if self.is_repeat and (found := self._receipt(key)) is not None:
                 return found
             # B023: called before the loop goes on.
-            answer, attempts = self.client.insist(lambda: self.client.post(batch.path, batch.body, key))  # noqa: B023
+            answer, attempts = self.client.insist(lambda: self.client.post(batch.path, batch.body, key))  # noqa: B023  # called before the loop goes on
             self.attempts += attempts
             if answer.status == 200:
                 return self._acknowledged(answer)

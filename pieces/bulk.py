@@ -14,7 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 Row = Sequence[Any]
 PLAIN = ("INSERT INTO", "")
-VERSION = "xmin::text"  # of a row on PostgreSQL: another one as soon as someone has written it
+# Of a row on PostgreSQL: the transaction that wrote it. It is there anyway, so it costs neither a column nor a write.
+VERSION_SQL = "xmin::text"
 
 _stages = count()
 
@@ -33,10 +34,9 @@ def insert_rows(
     verb, on_conflict = conflict
     into = f"{verb} {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
     if connection.vendor == "postgresql":
-        source = _staged(connection, model, columns, rows)
+        source, key = _staged(connection, model, columns, rows), quote(_field(model, "pk").attname)
         with connection.cursor() as cursor:
-            # S608: identifiers of the models, quoted; values are parameters.
-            cursor.execute(f"{into} SELECT * FROM {source} ORDER BY {quote(_pk(model))} {on_conflict}")  # noqa: S608
+            cursor.execute(f"{into} SELECT * FROM {source} ORDER BY {key} {on_conflict}")  # noqa: S608  # names, quoted
     else:
         _executemany(connection, f"{into} VALUES ({_marks(columns)}) {on_conflict}", model, columns, rows)
 
@@ -52,7 +52,7 @@ def update_rows(
     """Sets `columns`, the first of which is the primary key, in the rows that are there; returns their number.
 
     `unless_same` maps a large column to the column of its digest: where the digest stays, the value stays, and the
-    row need not bring it along. With `versioned` each row ends with the VERSION that the stored one must have; one
+    row need not bring it along. With `versioned` each row ends with the version that the stored one must have; one
     that somebody has written meanwhile stays as it is. On SQLite, where a writing transaction is alone, none has.
     """
     if not rows:
@@ -72,8 +72,8 @@ def update_rows(
     sql = _update_sql(connection, model, columns, lambda column: f"staged.{quote(column)}", unless_same or {})
     # In the order of the key, so that two writers of the same rows wait in one order.
     staged = _staged(connection, model, columns, rows, versioned=versioned)
-    source = f"FROM (SELECT * FROM {staged} ORDER BY {quote(columns[0])}) AS staged"  # noqa: S608  # our own names
-    same = f" AND {quote(model._meta.db_table)}.{VERSION} = staged.version" if versioned else ""
+    source = f"FROM (SELECT * FROM {staged} ORDER BY {quote(columns[0])}) AS staged"  # noqa: S608  # names, quoted
+    same = f" AND {quote(model._meta.db_table)}.{VERSION_SQL} = staged.version" if versioned else ""
     with connection.cursor() as cursor:
         cursor.execute(sql.format(source=source) + same)
         return int(cursor.rowcount)
@@ -96,8 +96,7 @@ def _update_sql(
             value = f"CASE WHEN {table}.{quote(digest)} = {new(digest)} THEN {value} ELSE {new(column)} END"
         sets.append(f"{quote(column)} = {value if digest else new(column)}")
     key = quote(columns[0])
-    # S608: identifiers of the models, quoted; values are parameters.
-    return f"UPDATE {table} SET {', '.join(sets)} {{source}} WHERE {table}.{key} = {new(columns[0])}"  # noqa: S608
+    return f"UPDATE {table} SET {', '.join(sets)} {{source}} WHERE {table}.{key} = {new(columns[0])}"  # noqa: S608  # names, quoted
 
 
 def _staged(
@@ -115,10 +114,9 @@ def _staged(
     quote = connection.ops.quote_name
     name = f"staged_{next(_stages)}"
     names = ", ".join(map(quote, columns)) + (", '' AS version" if versioned else "")
-    types = [(_field(model, name).db_type(connection) or "").partition("(")[0] for name in columns]
+    types = [(_field(model, column).db_type(connection) or "").partition("(")[0] for column in columns]
     with connection.cursor() as cursor:
-        # S608: identifiers of the models, quoted; values are parameters.
-        source = f"SELECT {names} FROM {quote(model._meta.db_table)} WITH NO DATA"  # noqa: S608
+        source = f"SELECT {names} FROM {quote(model._meta.db_table)} WITH NO DATA"  # noqa: S608  # names, quoted
         cursor.execute(f"CREATE TEMP TABLE {name} ON COMMIT DROP AS {source}")
         copying = cursor.copy(f"COPY {name} FROM STDIN (FORMAT BINARY)")
         with connection.wrap_database_errors, copying as copy:  # Django's cursor does not wrap what COPY raises
@@ -144,10 +142,6 @@ def _executemany(
     with connection.cursor() as cursor:
         cursor.executemany(sql, [_adapted(row, adapters) for row in rows])
         return int(cursor.rowcount)
-
-
-def _pk(model: type[models.Model]) -> str:
-    return _field(model, "pk").attname
 
 
 def _field(model: type[models.Model], name: str) -> "models.Field[Any, Any]":

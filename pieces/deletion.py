@@ -62,18 +62,18 @@ def soft_delete(deletions: Sequence[Deletion]) -> None:
     model = LEVELS_BY_KIND[deletions[0].kind]
     roots = {deletion.root_guid: deletion for deletion in deletions}
     for level in model.below():
-        for root, count in level.objects.counts_by(_link(level, model), roots).items():
+        for root, count in level.objects.counts_by(root_link(level, model), roots).items():
             setattr(roots[root], level.plural, count)
     columns = [field.attname for field in Deletion._meta.concrete_fields]
     insert_rows(Deletion, columns, [tuple(getattr(deletion, name) for name in columns) for deletion in deletions])
     for level in (model, *model.below()):
-        link = _link(level, model)
+        link = root_link(level, model)
         rows = level.objects.filter(**{f"{link}__any_of": list(roots)})
         now = deletions[0].created_at
         rows.update(is_active=False, deleted_at=now, updated_at=now, deletion=_deletion_by(link, deletions))
 
 
-def _link(level: type[Entity], root_model: type[Entity]) -> str:
+def root_link(level: type[Entity], root_model: type[Entity]) -> str:
     """The column by which rows of `level` name their root."""
     return "guid" if level is root_model else f"{root_model.kind.value}_guid"
 
@@ -92,7 +92,7 @@ def restore(model: type[Entity], roots: Mapping[uuid.UUID, uuid.UUID], *, actor:
     """
     deletions = list(roots.values())
     for level in (model, *model.below()):
-        link = _link(level, model)
+        link = root_link(level, model)
         rows = level.all_objects.filter(**{f"{link}__any_of": list(roots)}, deletion_guid__any_of=deletions)
         clashes = _wake(level, rows, now=now)
         if clashes:

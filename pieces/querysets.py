@@ -7,13 +7,10 @@ from typing import Any, Self
 from django.db import connections, models, transaction
 from django.db.models.expressions import RawSQL
 
-from pieces.bulk import insert_rows, update_rows
+from pieces.bulk import VERSION_SQL, insert_rows, update_rows
 from tenants.scope import TenantManager
 
-# Of a row: the transaction that wrote it. PostgreSQL's own, so it costs neither a column nor a write.
-VERSION = RawSQL("xmin::text", (), output_field=models.TextField())  # no input in it
-
-
+VERSION = RawSQL(VERSION_SQL, (), output_field=models.TextField())  # noqa: S611  # no input in it
 TIMESTAMPTZ = 1184  # PostgreSQL's oid of the type
 
 
@@ -136,8 +133,7 @@ class EntityQuerySet(BulkQuerySet):
         rows = self.order_by("guid").select_for_update(no_key=True).values_list(VERSION)
         sql, params = rows.query.get_compiler(self.db).as_sql()
         with connections[self.db].cursor() as cursor:
-            # S608: around a statement that Django made.
-            cursor.execute(f"SELECT string_agg(version, ' ') FROM ({sql}) AS locked(version)", params)  # noqa: S608
+            cursor.execute(f"SELECT string_agg(version, ' ') FROM ({sql}) AS locked(version)", params)  # noqa: S608  # of Django
             row = cursor.fetchone()
         return (row and row[0]) or ""
 
@@ -148,7 +144,7 @@ class EntityQuerySet(BulkQuerySet):
     delete.queryset_only = True  # type: ignore[attr-defined]  # Django's flag: not copied onto managers
 
 
-class AllManager(TenantManager.from_queryset(EntityQuerySet)):  # type: ignore[misc]
+class AllManager(TenantManager.from_queryset(EntityQuerySet)):  # type: ignore[misc]  # a class made at run time
     """`all_objects`: the active and the soft-deleted rows of the scope."""
 
 

@@ -136,7 +136,7 @@ def _decoder(model: type[Entity]) -> "msgspec.json.Decoder[Any]":
         else:
             fields.append((column.attname, plain | None | msgspec.UnsetType, msgspec.UNSET))
     item = msgspec.defstruct("Item", fields, forbid_unknown_fields=True, kw_only=True, gc=False)
-    body = msgspec.defstruct("Body", [(model.plural, list[item])], forbid_unknown_fields=True)  # type: ignore[valid-type]
+    body = msgspec.defstruct("Body", [(model.plural, list[item])], forbid_unknown_fields=True)  # type: ignore[valid-type]  # a type made at run time
     return msgspec.json.Decoder(body)
 
 

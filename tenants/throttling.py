@@ -85,7 +85,7 @@ def _charge_at_once(charges: Sequence[Charge], now: int) -> tuple[int, int] | No
     numbers = range(len(charges))
     given = [f"FROM c{n - 1} WHERE already < %(limit{n - 1})s" if n else "" for n in numbers]
     counts = [f"c{n} AS ({COUNT.format(n=n, given=given[n])})" for n in numbers]
-    refused = [f"SELECT {n}, until FROM c{n} WHERE already >= %(limit{n})s" for n in numbers]  # noqa: S608
+    refused = [f"SELECT {n}, until FROM c{n} WHERE already >= %(limit{n})s" for n in numbers]  # noqa: S608  # numbers of our own
     with connection.cursor() as cursor:
         cursor.execute(f"WITH {', '.join(counts)} {' UNION ALL '.join(refused)}", _parameters(charges, now))
         found: tuple[int, int] | None = cursor.fetchone()

@@ -86,13 +86,13 @@ def test_lost_answers_double_nothing(server: Server, component: Component, key: 
 def test_the_clients_own_crash_doubles_and_loses_nothing(
     server: Server, component: Component, key: str, tmp_path: Path
 ) -> None:
-    file, rng = tmp_path / "assemblies.ndjson", random.Random(7)  # noqa: S311
+    file, rng = tmp_path / "assemblies.ndjson", random.Random(7)  # noqa: S311  # no secret depends on it
     file.write_text("".join(json.dumps(item) + "\n" for item in assemblies(component, 400)))
     command = [sys.executable, ractory_client.__file__, server.url, "assemblies", str(file), "--batch-size", "4"]
     command += ["--journal", str(tmp_path / "journal")]
     crashes = 0
     while True:
-        process = subprocess.Popen(command, env={**os.environ, "RACTORY_KEY": key}, stdout=subprocess.PIPE)  # noqa: S603
+        process = subprocess.Popen(command, env={**os.environ, "RACTORY_KEY": key}, stdout=subprocess.PIPE)  # noqa: S603  # our own command
         try:
             process.wait(timeout=rng.uniform(0.2, 0.6) if crashes < 5 else 60)
         except subprocess.TimeoutExpired:

@@ -26,7 +26,7 @@ def copies(row: Entity, count: int, **expressions: str) -> None:
     guid = row._meta.pk.get_db_prep_value(row.guid, connection)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} "  # noqa: S608
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} "  # noqa: S608  # our own names
             f"FROM {table} AS original, {POSTGRESQL if on_postgresql else SQLITE} WHERE original.guid = %s",
             [count, guid],
         )

@@ -28,7 +28,7 @@ def share_metrics(parent: str | None) -> None:
     if DIRECTORY not in os.environ:
         directory = os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="ractory-metrics-", dir=parent)
         atexit.register(_remove, directory, owner=os.getpid())
-    values.ValueClass = values.MultiProcessValue(lambda: os.environ.get(SLOT, "parent"))  # type: ignore[no-untyped-call]
+    values.ValueClass = values.MultiProcessValue(lambda: os.environ.get(SLOT, "parent"))  # type: ignore[no-untyped-call]  # partly typed
 
 
 def _remove(directory: str, *, owner: int) -> None:
@@ -49,4 +49,4 @@ def enter_slot(slot: int) -> None:
 
 def leave_slot(slot: int) -> None:
     """In the parent, once a worker has ended: what it was in the middle of does not go on."""
-    mark_process_dead(slot)  # type: ignore[no-untyped-call]
+    mark_process_dead(slot)  # type: ignore[no-untyped-call]  # partly typed

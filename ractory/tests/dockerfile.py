@@ -77,7 +77,7 @@ class Builder:
         assert program, f"{command[0]} is not in the image"
         becomes = bool(self.now.user) and os.geteuid() == 0  # nobody but root can become somebody else
         user, group = (int(number) for number in self.now.user.split(":")) if becomes else (None, None)
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(  # noqa: S603  # our own command
             [program, *command[1:]],
             cwd=self.now.directory,
             env=environment,

@@ -83,6 +83,6 @@ def served(log: Path, *options: str, **environment: str) -> Iterator[Served]:
     ours = {"DATABASE_URL": database_url(), "PORT": str(port), "METRICS_TOKEN": TOKEN, "WEB_CONCURRENCY": "2"}
     command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", *options]
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command, cwd=ROOT, stderr=stderr, env={**os.environ, **ours, **environment})  # noqa: S603
+        process = subprocess.Popen(command, cwd=ROOT, stderr=stderr, env={**os.environ, **ours, **environment})  # noqa: S603  # our own command
     with Served(process, port, log) as server:
         yield server

@@ -181,7 +181,7 @@ def test_a_wrong_setting_ends_the_start_in_words(tmp_path: Path) -> None:
     for wrong in ({"DEBUG": "yes"}, {"LOG_FORMAT": "xml"}, {"LOG_LEVEL": "loud"}):
         (name, value), *_ = wrong.items()
         command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"unix:{tmp_path}/socket"]
-        ended = subprocess.run(  # noqa: S603
+        ended = subprocess.run(  # noqa: S603  # our own command
             command, cwd=ROOT, env={**os.environ, **wrong}, capture_output=True, text=True, timeout=60
         )
         assert ended.returncode != 0

@@ -29,7 +29,7 @@ def importing(path: Path | str, company: Company, *arguments: object) -> Iterato
     command = [sys.executable, ROOT / "manage.py", "import_pieces", path, "--company", company.guid, *arguments]
     pipe = subprocess.PIPE
     words = [str(word) for word in command]
-    process = subprocess.Popen(words, env=environment(database_url()), stdin=pipe, stdout=pipe, stderr=pipe)  # noqa: S603
+    process = subprocess.Popen(words, env=environment(database_url()), stdin=pipe, stdout=pipe, stderr=pipe)  # noqa: S603  # our own command
     with process:
         try:
             yield process
@@ -149,6 +149,6 @@ def test_without_a_database_it_says_so_and_ends_with_3(company: Company, tmp_pat
     path.write_bytes(b"{}\n")
     command = [sys.executable, str(ROOT / "manage.py"), "import_pieces", str(path), "--company", str(company.guid)]
     away = environment(f"sqlite:///{tmp_path}/none/db.sqlite3")
-    process = subprocess.run(command, env=away, check=False, capture_output=True, text=True)  # noqa: S603
+    process = subprocess.run(command, env=away, check=False, capture_output=True, text=True)  # noqa: S603  # our own command
     assert process.returncode == 3
     assert process.stderr.count("\n") == 1

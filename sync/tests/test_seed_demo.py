@@ -53,7 +53,7 @@ def test_it_makes_what_it_says_and_what_it_says_works(manage: Manage, api: Api) 
             ("succeeded", uuid.UUID(str(made["company_guid"])))
         }
     roles = {}
-    for email in made["users"]:  # type: ignore[attr-defined]
+    for email in made["users"]:  # type: ignore[attr-defined]  # JSON
         login = api.post("/api/v1/auth/login", {"email": email, "password": made["password"]})
         assert login.status_code == 200
         roles[login.json()["role"]] = email
@@ -80,7 +80,7 @@ def test_stopped_half_way_it_goes_on(manage: Manage, monkeypatch: pytest.MonkeyP
     def send(*arguments: object) -> None:
         if next(calls, None) is None:
             raise KeyboardInterrupt
-        real(*arguments)  # type: ignore[arg-type]
+        real(*arguments)  # type: ignore[arg-type]  # whatever it takes
 
     with monkeypatch.context() as patch:
         patch.setattr(filling, "_send", send)
@@ -97,7 +97,7 @@ def test_seeds_and_companies_have_orders_of_their_own(manage: Manage) -> None:
     for arguments in ([], ["--seed", 2], ["--company", "Fenster & Söhne"]):
         made = seed(manage, "--pieces", 10, *arguments)
     assert made["name"] == "Fenster & Söhne"
-    assert "operator@fenster-sohne.ractory.example" in made["users"]  # type: ignore[operator]
+    assert "operator@fenster-sohne.ractory.example" in made["users"]  # type: ignore[operator]  # JSON
     assert there()["pieces"] == 30
     with every_company():
         sizes = Piece.all_objects.filter(assembly__isnull=False).values_list("project__code", "outer_length")

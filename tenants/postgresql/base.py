@@ -40,33 +40,33 @@ class _Scoped:
                 self.django.untold()  # a SAVEPOINT may begin a transaction, which then knows nothing
                 if ROLLBACK.match(query):
                     self.django.told = None
-            return super().execute(query, params, **options)  # type: ignore[misc]
+            return super().execute(query, params, **options)  # type: ignore[misc]  # a mixin
         if not self._fits_one_message(query):
             with self._told():
-                return super().execute(query, params, **options)  # type: ignore[misc]
+                return super().execute(query, params, **options)  # type: ignore[misc]  # a mixin
         whose = self.django.untold()
         if whose is None:
-            return super().execute(query, params, **options)  # type: ignore[misc]
+            return super().execute(query, params, **options)  # type: ignore[misc]  # a mixin
         with self.django.telling(whose) as said:
-            super().execute(f"{said}; {query}", params, **options)  # type: ignore[misc]
+            super().execute(f"{said}; {query}", params, **options)  # type: ignore[misc]  # a mixin
         self.nextset()  # type: ignore[attr-defined]  # from what was said to what was asked
         return self
 
     def executemany(self, query: Any, params: Any, **options: Any) -> Any:
         with self._told():
-            return super().executemany(query, params, **options)  # type: ignore[misc]
+            return super().executemany(query, params, **options)  # type: ignore[misc]  # a mixin
 
     def stream(self, query: Any, params: Any = None, **options: Any) -> Iterator[Any]:
         with self._told():
-            yield from super().stream(query, params, **options)  # type: ignore[misc]
+            yield from super().stream(query, params, **options)  # type: ignore[misc]  # a mixin
 
     @contextmanager
     def copy(self, statement: Any, params: Any = None, **options: Any) -> Iterator[Any]:
-        with self._told(), super().copy(statement, params, **options) as copy:  # type: ignore[misc]
+        with self._told(), super().copy(statement, params, **options) as copy:  # type: ignore[misc]  # a mixin
             yield copy
 
     def _fits_one_message(self, query: Any) -> bool:
-        pipeline: Any = self.connection.pgconn.pipeline_status  # type: ignore[attr-defined]
+        pipeline: Any = self.connection.pgconn.pipeline_status  # type: ignore[attr-defined]  # psycopg's, not in Django's stubs
         return isinstance(query, str) and pipeline == PipelineStatus.OFF
 
     @contextmanager
@@ -76,7 +76,7 @@ class _Scoped:
         if whose is None or self.django is None:
             yield
             return
-        connection: Any = self.connection  # type: ignore[attr-defined]
+        connection: Any = self.connection  # type: ignore[attr-defined]  # psycopg's, not in Django's stubs
         with connection.transaction() if connection.autocommit else nullcontext():
             with self.django.telling(whose) as said, ClientCursor(connection) as cursor:
                 cursor.execute(said)
@@ -87,7 +87,7 @@ class Cursor(_Scoped, base.Cursor):
     pass
 
 
-class ServerSideCursor(_Scoped, base.CursorMixin, ClientCursorMixin[Any, Any], ServerCursor[Any]):  # type: ignore[misc]
+class ServerSideCursor(_Scoped, base.CursorMixin, ClientCursorMixin[Any, Any], ServerCursor[Any]):  # type: ignore[misc]  # bases differ, as in Django
     """A named cursor, as Django's: DECLARE can't share its message."""
 
     def _fits_one_message(self, query: Any) -> bool:

@@ -5,8 +5,7 @@ from django.core.management.base import CommandParser
 
 from pieces.admin.linking import names_by_guid, said
 from pieces.models import Deletion, Kind
-from tenants.management.commands._printing import PrintingCommand, company_of, guid, moment
-from tenants.scope import company_scope, every_company
+from tenants.management.commands._printing import PrintingCommand, guid, moment, scope_of
 
 MOST = 10_000
 FIELDS = (
@@ -32,7 +31,7 @@ class Command(PrintingCommand):
         parser.add_argument("--limit", type=limit, default=50, metavar="N", help="50 unless told")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with company_scope(company_of(options["company"]).guid) if options["company"] else every_company():
+        with scope_of(options["company"]):
             found = self._found(options)
             names = names_by_guid((deletion.kind, deletion.root_guid) for deletion in found)
         rows = [

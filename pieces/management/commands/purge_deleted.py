@@ -7,10 +7,8 @@ from tqdm import tqdm
 
 from pieces.purging import Purge
 from ractory.api.errors import ConflictRetry
-from tenants.management.commands._printing import PrintingCommand, company_of, days, guid
-from tenants.scope import company_scope, every_company
+from tenants.management.commands._printing import STOPPED, PrintingCommand, days, guid, scope_of
 
-STOPPED = 130  # exit code after Ctrl-C, as a shell has it
 GO_ON = "run it again to go on"
 
 
@@ -26,9 +24,8 @@ class Command(PrintingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["older_than"] < timedelta(days=1):
             raise CommandError("--older-than is at least 1d")
-        scope = company_scope(company_of(options["company"]).guid) if options["company"] else every_company()
         purge = Purge(before=timezone.now() - options["older_than"], dry_run=options["dry_run"])
-        with scope:
+        with scope_of(options["company"]):
             trouble, code = self._run(purge)
         remarks = ["Nothing was removed: --dry-run."] if purge.dry_run else []
         if purge.kept:

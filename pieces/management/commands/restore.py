@@ -5,11 +5,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from rest_framework.exceptions import APIException
 
-from pieces.deletion import Actor, restore_one
+from pieces.deletion import Actor, restore_one, root_link
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity
 from ractory.api.retry import in_transaction
 from tenants.management.commands._printing import PrintingCommand, guid
-from tenants.scope import every_company
 
 ACTOR = Actor("command:restore")
 
@@ -22,11 +21,10 @@ class Command(PrintingCommand):
         parser.add_argument("guid", type=guid, metavar="GUID", help="of the entity, or of the deletion")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with every_company():
-            try:
-                result = in_transaction(lambda: _restore(options["guid"]))
-            except APIException as refusal:
-                raise CommandError(str(refusal.detail)) from refusal
+        try:
+            result = in_transaction(lambda: _restore(options["guid"]))
+        except APIException as refusal:
+            raise CommandError(str(refusal.detail)) from refusal
         self.answer(options, result)
 
 
@@ -36,8 +34,8 @@ def _restore(given: uuid.UUID) -> dict[str, Any]:
     model, deletion = type(row), row.deletion_guid
     counts = {level.plural: 0 for level in LEVELS}
     for level in (model, *model.below()):
-        link = "guid" if level is model else f"{model.kind.value}_guid"
-        counts[level.plural] = level.all_objects.filter(**{link: row.guid}, deletion_guid=deletion).count()
+        of_root = {root_link(level, model): row.guid}
+        counts[level.plural] = level.all_objects.filter(**of_root, deletion_guid=deletion).count()
     restore_one(model, row.guid, actor=ACTOR, now=timezone.now())
     common = {"guid": row.guid, "kind": model.kind.value, "company_guid": row.company_guid}
     return {**common, "deletion_guid": deletion, **counts}

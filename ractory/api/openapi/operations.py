@@ -124,8 +124,8 @@ class ApiSchema(AutoSchema):
         return node
 
     def _reference(self, part: Part) -> Any:
-        identity = ComponentIdentity(part)  # type: ignore[no-untyped-call]
-        component = ResolvedComponent(name=part.name, type=part.type, object=identity)  # type: ignore[no-untyped-call]
+        identity = ComponentIdentity(part)  # type: ignore[no-untyped-call]  # partly typed
+        component = ResolvedComponent(name=part.name, type=part.type, object=identity)  # type: ignore[no-untyped-call]  # partly typed
         if component not in self.registry:
             component.schema = self._resolved(part.content)
             self.registry.register(component)

@@ -97,10 +97,10 @@ def test_nobody_is_named_before_the_caller_is_known(api: Api, log: Log) -> None:
 
 def test_a_log_does_not_look_a_user_up() -> None:
     request = RequestFactory().get("/admin/")
-    request.user = SimpleLazyObject(lambda: pytest.fail("looked up"))  # type: ignore[assignment]
+    request.user = SimpleLazyObject(lambda: pytest.fail("looked up"))  # type: ignore[assignment]  # what stands in for Django's
     token = current_request.set(request)
     assert "caller" not in context()
-    request._cached_user = AnonymousUser()  # type: ignore[attr-defined]
+    request._cached_user = AnonymousUser()  # type: ignore[attr-defined]  # what stands in for Django's
     assert "caller" not in context()
     current_request.reset(token)
     assert context() == {}

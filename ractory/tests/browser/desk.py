@@ -72,7 +72,7 @@ class Desk:
 
     def faults(self) -> list[str]:
         """What the pages' scripts complained about since this was last asked."""
-        log = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        log = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # partly typed
         faults = [entry["message"] for entry in log if entry["level"] == "SEVERE"]
         self._violations += [fault for fault in faults if "Content Security Policy" in fault]
         return faults

@@ -58,7 +58,7 @@ class Server:
         data = None if body is None else json.dumps(body).encode()
         request = Request(self.url + path, data=data, headers=headers, method=method)  # noqa: S310  # http, to ourselves
         try:
-            with urlopen(request, timeout=60) as response:  # noqa: S310
+            with urlopen(request, timeout=60) as response:  # noqa: S310  # an address of our own
                 return json.load(response)
         except HTTPError as error:
             raise CommandError(f"{method} {path} answered {error.code}: {error.read().decode()[:1000]}") from error

@@ -12,11 +12,10 @@ from ractory.api.errors import ConflictRetry, Unprocessable
 from sync.samples.filling import fill, orders
 from sync.samples.people import company_called, fresh_key, fresh_password, login
 from tenants.caller import Role
-from tenants.management.commands._printing import PrintingCommand, text
-from tenants.scope import company_scope, every_company
+from tenants.management.commands._printing import STOPPED, PrintingCommand, text
+from tenants.scope import company_scope
 
 MOST_PIECES, MOST_SEED = 10_000_000, 2**31 - 1
-STOPPED = 130  # exit code after Ctrl-C, as a shell has it
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
@@ -41,7 +40,7 @@ class Command(PrintingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         password = fresh_password()
-        with every_company(), transaction.atomic():
+        with transaction.atomic():
             try:
                 company = company_called(options["company"].strip())
                 users = {role: login(role, password, company) for role in Role}

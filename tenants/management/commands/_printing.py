@@ -3,13 +3,16 @@
 import json
 import uuid
 from argparse import ArgumentTypeError
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.models import Company
-from tenants.scope import every_company
+from tenants.scope import company_scope, every_company
+
+STOPPED = 130  # exit code after Ctrl-C, as a shell has it
 
 
 def guid(text: str) -> uuid.UUID:
@@ -46,6 +49,11 @@ def company_of(company_guid: uuid.UUID) -> Company:
     if company is None:
         raise CommandError(f"there is no company {company_guid}")
     return company
+
+
+def scope_of(company_guid: uuid.UUID | None) -> AbstractContextManager[None]:
+    """The scope of a command: the company that `--company` names, or every one."""
+    return every_company() if company_guid is None else company_scope(company_of(company_guid).guid)
 
 
 class PrintingCommand(BaseCommand):
