@@ -2,16 +2,18 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 from django.urls import resolve
 
+from ractory.api.handler import Handler
 from ractory.api.timeouts import limit_statements
 from ractory.garbage import settle
 from tenants.postgresql.guard import guard_server
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 
-application = get_wsgi_application()
+django.setup(set_prefix=False)
+application = Handler()
 guard_server()
 limit_statements()
 resolve("/health")  # imports every view now, in the process that workers are forked from, not at their first request

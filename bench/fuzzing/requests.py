@@ -21,6 +21,8 @@ CONTENT_TYPES = (
     *("application/JSON", "text/plain", "text/json"),
     *("application/json; charset=", "application/json;", ";"),
     *("", "application/x-www-form-urlencoded", "application/json, x"),
+    *("application/json; charset=base64", "application/json; charset=undefined", "application/json; charset=idna"),
+    *("application/json; charset*=nope'x'%ff", "application/json; a*0=x; a*1=y", f"application/json; a*{'9' * 4400}=x"),
     *("multipart/form-data; boundary=x", "multipart/form-data", "application/json; boundary=\xff", "a" * 3000),
 )  # fmt: skip
 CODINGS = ("gzip", "x-gzip", "GZIP", "identity", "", "deflate", "br", "gzip, gzip", "gzip;q=1", "zstd", "chunked")
@@ -82,6 +84,8 @@ SENSES = (
     "application/xml",
     "text/html",
     "*/*;q=",
+    "application/json; charset*=nope'x'%ff",
+    "text/html; charset=base64",
     "bytes=0-1",
     "DELETE",
     "PUT",

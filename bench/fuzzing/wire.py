@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 from urllib.parse import unquote_to_bytes
 
-from django.core.handlers.wsgi import WSGIHandler
-
+from ractory.api.handler import Handler
 from tenants.scope import setting, within
 
 SECRET = re.compile(r"\{\{([^{}]+)\}\}")  # stands for a credential of the present world
@@ -99,7 +98,7 @@ class Application:
     """The server, called in this process."""
 
     def __init__(self, fill: Callable[[str], str]) -> None:
-        self.handler = WSGIHandler()
+        self.handler = Handler()
         self.fill = fill
         self.errors = _Errors()
 

@@ -124,3 +124,30 @@ def test_a_client_that_is_still_sending_when_it_is_refused_gets_the_answer(send:
         status, answer = send(request.replace(b"/refresh", f"/{path}".encode(), 1))
         assert status == expected
         assert '{"detail":"' in answer
+
+
+@pytest.mark.parametrize("query", ["", "limit=1&code=%ff", "&".join(["limit=1"] * 1001)])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *(f"application/json; charset={name}" for name in ("base64", "rot13", "undefined", "punycode", "idna", "none")),
+        "application/json; charset*=none'x'%ff",
+        "multipart/form-data; boundary=x; charset=hex",
+        f"application/json; a*{'9' * 4400}=x",
+    ],
+)
+def test_a_content_type_that_can_not_be_read_is_a_415(send: Send, content_type: str, query: str) -> None:
+    """Where a body is read; Django's own request fails on each of them, before any middleware."""
+    request = post(b"{}", "Content-Length: 2").replace(b"application/json", content_type.encode(), 1)
+    status, answer = send(request.replace(b"/refresh", f"/refresh?{query}".encode(), 1))
+    assert (status, "X-Request-ID: " in answer) == (415, True)
+    assert '{"detail":"Unsupported content type' in answer
+    status, _ = send(request.replace(b"POST /api/v1/auth/refresh", f"GET /health?{query}".encode(), 1))
+    assert status == 200
+
+
+def test_more_parameters_than_are_read_stop_nobody_who_reads_none(send: Send) -> None:
+    query = "&".join(["limit=1"] * 1001).encode()
+    for content_type in (b"application/json", b"application/json; charset=utf-8"):
+        request = post(TOKEN, f"Content-Length: {len(TOKEN)}").replace(b"application/json", content_type, 1)
+        assert send(request.replace(b"/refresh", b"/refresh?" + query, 1))[0] == 401
