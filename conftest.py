@@ -12,7 +12,7 @@ for name in (
 ):
     os.environ.pop(name, None)  # a developer's own settings are not the tests'
 os.environ |= UNLIMITED
-os.environ["SECRET_KEY"] = "tests-only-Wq3vN8xTz6LkR1mYc5HdJ0sGfB9aUeP2iKoQ7rVt4XnZyMw"  # noqa: S105
+os.environ["SECRET_KEY"] = "tests-only-Wq3vN8xTz6LkR1mYc5HdJ0sGfB9aUeP2iKoQ7rVt4XnZyMw"  # noqa: S105  # no secret
 os.environ["DJANGO_SETTINGS_MODULE"] = "ractory.settings"
 
 import django
@@ -26,11 +26,13 @@ from django.db import connection, connections
 from django.test import override_settings
 from django.test.client import ClientHandler
 
+from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
 from ractory.api.tests.client import Api
+from ractory.garbage import settle
 from tenants.models import Company
 from tenants.scope import every_company, within
 from tenants.tests.commands import Manage
-from tenants.tests.factories import CompanyFactory, issue_key
+from tenants.tests.factories import CompanyFactory, UserFactory, issue_key
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -41,6 +43,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("postgresql")]
+
+
+def pytest_collection_finish() -> None:
+    """The collector has no look at what has been imported, as in a server's workers."""
+    settle()
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +61,10 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _fast_passwords() -> Iterator[None]:
-    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+def _fast() -> Iterator[None]:
+    """Passwords are hashed in no time; static files are looked for when asked for, not listed anew for each client."""
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with override_settings(PASSWORD_HASHERS=hashers, WHITENOISE_AUTOREFRESH=True):
         yield
 
 
@@ -65,6 +74,13 @@ def _bystander(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(ClientHandler, "__call__", within(None)(ClientHandler.__call__))
     with every_company():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _first_numbers() -> None:
+    """Names that factories number start anew: a test has the same ones, whichever ran before it."""
+    for factory in (CompanyFactory, UserFactory, ProjectFactory, ComponentFactory, AssemblyFactory, PieceFactory):
+        factory.reset_sequence()
 
 
 @pytest.fixture

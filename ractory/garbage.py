@@ -1,8 +1,6 @@
 """The garbage collector in processes that work through batches."""
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 def settle() -> None:
@@ -11,15 +9,3 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-
-
-@contextmanager
-def settled() -> Iterator[None]:
-    """The same for a while."""
-    before = gc.get_threshold()
-    settle()
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()

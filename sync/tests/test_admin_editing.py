@@ -177,7 +177,7 @@ def test_a_forged_field_moves_nothing_to_another_company(staff: Client, family: 
 def test_the_history_names_the_runs_that_made_changed_and_deleted(
     staff: Client, sync: Sync, family: Family, company: Company
 ) -> None:
-    item = full_piece(family.assembly)
+    item = full_piece(family.assembly, number=1)  # the family's piece is piece-0
     made = sync("pieces", item)["X-Sync-Run"]
     changed = sync("pieces", item | {"outer_length": 5})["X-Sync-Run"]
     deleted = sync("pieces", item | {"is_active": False})["X-Sync-Run"]

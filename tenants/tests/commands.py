@@ -1,6 +1,7 @@
 """Calling `manage.py` in tests, as a shell would: what it prints, what it says on stderr, its exit code."""
 
 import json
+import logging
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
@@ -41,9 +42,10 @@ class Manage:
     def __call__(self, *arguments: object) -> Outcome:
         code: Any = 0
         self.capsys.readouterr()  # what was printed before is not the command's
-        # The connections stay: they are the test's.
+        # The connections stay, and the log's handlers are put back: they are the tests'.
         closing = mock.patch("django.core.management.base.connections.close_all")
-        with closing, mock.patch("sys.stdin", StringIO()), within(None):
+        handlers: Any = mock.patch.object(logging.getLogger(), "handlers", [])
+        with closing, handlers, mock.patch("sys.stdin", StringIO()), within(None):
             try:
                 execute_from_command_line(["manage.py", *map(str, arguments)])
             except SystemExit as stop:

@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError
 
 from pieces.models import Entity
 from ractory.api.errors import ConflictRetry
-from ractory.garbage import settled
+from ractory.garbage import settle
 from sync.files import ENTITIES
 from sync.files.faults import FaultyRows
 from sync.files.importing import COUNTS, Changed, Importer, Overtaken, batches_of
@@ -68,7 +68,8 @@ class Command(PrintingCommand):
         except CommandError as error:
             raise CommandError(str(error), returncode=UNREADABLE) from error
         stop = Stop()
-        with company_scope(company.guid), settled(), ExitStack() as stack, stop.handled():
+        settle()
+        with company_scope(company.guid), ExitStack() as stack, stop.handled():
             try:
                 source = stack.enter_context(opened(options["file"]))
                 rows = _rows(source, options)
