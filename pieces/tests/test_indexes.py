@@ -24,10 +24,10 @@ TEXTS = ("barcode", "profile_code", "trolley", "trolley_cell")
 
 @pytest.fixture
 def family(company: Company, other_company: Company) -> dict[str, Entity]:
-    """One of each level, with a hundredth of its company's rows below it; another company has as many rows."""
+    """One of each level, with a tenth of its company's rows below it; another company has as many rows."""
     _fill(other_company, ROWS)
     _fill(company, ROWS)
-    family = _fill(company, ROWS // 100)
+    family = _fill(company, ROWS // 10)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     return family
