@@ -33,6 +33,7 @@ max_requests, max_requests_jitter = 20_000, 2_000
 
 limit_request_line = 8190  # a `next` link carries a cursor with the values of a row
 limit_request_fields = 64
+forwarder_headers = ""  # SCRIPT_NAME, say: gunicorn would take it from any client of a proxy on this host
 
 # A worker's sign of life and the metrics are files that need no disk.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # memory; gunicorn makes the file safely

@@ -79,6 +79,12 @@ def test_a_body_is_read_whether_its_length_is_known_or_not(send: Send) -> None:
         assert '{"detail":"The token is invalid or expired."}' in answer
 
 
+def test_no_header_changes_the_path(send: Send) -> None:
+    """Whoever is on the other end of a local socket counts as a proxy, to gunicorn; what he lets pass is a client's."""
+    for header in ("SCRIPT_NAME: /elsewhere", "SCRIPT_NAME: /api", "PATH_INFO: /health"):
+        assert send(post(TOKEN, f"Content-Length: {len(TOKEN)}", header))[0] == 401
+
+
 def test_a_body_without_a_length_and_without_chunks_is_empty(send: Send) -> None:
     status, answer = send(post(b""))
     assert status == 400
