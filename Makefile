@@ -43,8 +43,8 @@ test-postgresql: $(INSTALLED)
 	$(BIN)/python -m bench.postgres --no-fsync $(BIN)/python -m pytest --quiet $(ARGS)
 
 # The same in two halves of about the same length, each on a server of its own.
-test-postgresql-site: HALF = ractory
-test-postgresql-apps: HALF = tenants pieces sync bench client
+test-postgresql-site: HALF = ractory --ignore=ractory/api
+test-postgresql-apps: HALF = ractory/api tenants pieces sync bench client
 test-postgresql-site test-postgresql-apps: $(INSTALLED)
 	$(BIN)/python -m bench.postgres --no-fsync $(BIN)/python -m pytest --quiet $(HALF) $(ARGS)
 

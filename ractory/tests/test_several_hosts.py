@@ -17,9 +17,10 @@ from tenants.tests.factories import PASSWORD, CompanyFactory, UserFactory, issue
 Hosts = tuple[Served, Served]
 
 
-@pytest.fixture
-def hosts(transactional_db: None, tmp_path: Path) -> Iterator[Hosts]:
-    with served(tmp_path / "one") as one, served(tmp_path / "two") as other:
+@pytest.fixture(scope="module")
+def hosts(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    logs = tmp_path_factory.mktemp("hosts")
+    with served(logs / "one") as one, served(logs / "two") as other:
         yield one, other
 
 
