@@ -8,8 +8,9 @@ changed, when a transaction begins, and after a rollback to a savepoint, which t
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 from django.db.backends.postgresql import base
 from psycopg import ClientCursor, ServerCursor
 from psycopg.client_cursor import ClientCursorMixin
@@ -28,8 +29,13 @@ ROWLESS = re.compile(
 )
 ROLLBACK = re.compile(r"\s*ROLLBACK\b", re.IGNORECASE)
 
+if TYPE_CHECKING:  # what the mixin is mixed into
+    _AnyCursor = psycopg.Cursor[Any]
+else:
+    _AnyCursor = object
 
-class _Scoped:
+
+class _Scoped(_AnyCursor):
     """Makes a psycopg cursor tell its transaction the scope, where that has not been told yet."""
 
     django: "DatabaseWrapper | None" = None  # None: a cursor that is not Django's; it sees no tenant's rows
@@ -40,33 +46,33 @@ class _Scoped:
                 self.django.untold()  # a SAVEPOINT may begin a transaction, which then knows nothing
                 if ROLLBACK.match(query):
                     self.django.told = None
-            return super().execute(query, params, **options)  # type: ignore[misc]  # a mixin
+            return super().execute(query, params, **options)
         if not self._fits_one_message(query):
             with self._told():
-                return super().execute(query, params, **options)  # type: ignore[misc]  # a mixin
+                return super().execute(query, params, **options)
         whose = self.django.untold()
         if whose is None:
-            return super().execute(query, params, **options)  # type: ignore[misc]  # a mixin
+            return super().execute(query, params, **options)
         with self.django.telling(whose) as said:
-            super().execute(f"{said}; {query}", params, **options)  # type: ignore[misc]  # a mixin
-        self.nextset()  # type: ignore[attr-defined]  # from what was said to what was asked
+            super().execute(f"{said}; {query}", params, **options)
+        self.nextset()  # from what was said to what was asked
         return self
 
-    def executemany(self, query: Any, params: Any, **options: Any) -> Any:
+    def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
         with self._told():
-            return super().executemany(query, params, **options)  # type: ignore[misc]  # a mixin
+            super().executemany(query, params_seq, **options)
 
     def stream(self, query: Any, params: Any = None, **options: Any) -> Iterator[Any]:
         with self._told():
-            yield from super().stream(query, params, **options)  # type: ignore[misc]  # a mixin
+            yield from super().stream(query, params, **options)
 
     @contextmanager
     def copy(self, statement: Any, params: Any = None, **options: Any) -> Iterator[Any]:
-        with self._told(), super().copy(statement, params, **options) as copy:  # type: ignore[misc]  # a mixin
+        with self._told(), super().copy(statement, params, **options) as copy:
             yield copy
 
     def _fits_one_message(self, query: Any) -> bool:
-        pipeline: Any = self.connection.pgconn.pipeline_status  # type: ignore[attr-defined]  # psycopg's, not in Django's stubs
+        pipeline: Any = self.connection.pgconn.pipeline_status
         return isinstance(query, str) and pipeline == PipelineStatus.OFF
 
     @contextmanager
@@ -76,7 +82,7 @@ class _Scoped:
         if whose is None or self.django is None:
             yield
             return
-        connection: Any = self.connection  # type: ignore[attr-defined]  # psycopg's, not in Django's stubs
+        connection: Any = self.connection
         with connection.transaction() if connection.autocommit else nullcontext():
             with self.django.telling(whose) as said, ClientCursor(connection) as cursor:
                 cursor.execute(said)
@@ -87,7 +93,7 @@ class Cursor(_Scoped, base.Cursor):
     pass
 
 
-class ServerSideCursor(_Scoped, base.CursorMixin, ClientCursorMixin[Any, Any], ServerCursor[Any]):  # type: ignore[misc]  # bases differ, as in Django
+class ServerSideCursor(_Scoped, base.CursorMixin, ClientCursorMixin[Any, Any], ServerCursor[Any]):
     """A named cursor, as Django's: DECLARE can't share its message."""
 
     def _fits_one_message(self, query: Any) -> bool:
