@@ -37,6 +37,13 @@ def call(port: int, method: str, path: str, body: object = None, **headers: str)
             return Answer(response.status, response.headers, response.read())
 
 
+def sync_bytes(plural: str, key: str, body: bytes, *headers: str) -> bytes:
+    """A sync as it goes over the wire, for tests that decide when which of its bytes do."""
+    lines = [f"POST /api/v1/sync/{plural} HTTP/1.1", "Host: localhost", f"X-API-Key: {key}", *headers]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
 def until(look: Callable[[], T]) -> T:
     """Waits for something that no event tells of: what `look` finds, as soon as it finds something."""
     deadline = time.monotonic() + PATIENCE

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from bench.faults.server import ROOT
 from pieces.models import Component, Piece
 from pieces.tests.factories import ComponentFactory
-from ractory.tests.live import until
+from ractory.tests.live import sync_bytes, until
 from ractory.tests.served import Served, served
 from sync.tests.batches import piece_item
 from tenants.models import Company
@@ -50,15 +50,12 @@ class Waiting:
     """A sync that waits for the database: a request in progress, for as long as the test wants."""
 
     def __init__(self, server: Served, key: str, batch: dict[str, Any]) -> None:
-        body = json.dumps(batch).encode()
         self.lock = transaction.atomic()
         self.lock.__enter__()  # on SQLite this is the one write lock
         if connection.vendor == "postgresql":
             connection.cursor().execute("LOCK TABLE pieces_piece")
-        lines = ["POST /api/v1/sync/pieces HTTP/1.1", "Host: localhost", f"X-API-Key: {key}", "Connection: close"]
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-        self.socket.sendall("\r\n".join(lines).encode() + body)
+        self.socket.sendall(sync_bytes("pieces", key, json.dumps(batch).encode(), "Connection: close"))
         until(lambda: server.metrics()[IN_PROGRESS] == 2)  # this one, and the scrape
 
     def finish(self) -> bytes:

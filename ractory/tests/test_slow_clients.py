@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from pieces.models import Project
-from ractory.tests.live import until
+from ractory.tests.live import sync_bytes, until
 from ractory.tests.served import Served, served
 from tenants.models import Company
 from tenants.tests.factories import CompanyFactory, issue_key
@@ -70,11 +70,10 @@ def test_others_are_answered_while_many_do_not_read(server: Served) -> None:
 
 def test_a_body_that_comes_byte_by_byte_is_read_whole(server: Served, company: Company) -> None:
     body = gzip.compress(b'{"projects": [{"code": "a", "company_guid": "%s"}]}' % str(company.guid).encode())
-    lines = ["POST /api/v1/sync/projects HTTP/1.1", "Host: localhost", f"X-API-Key: {issue_key(company)}"]
-    lines += ["Content-Type: application/json", "Content-Encoding: gzip", f"Content-Length: {len(body)}", "", ""]
+    sent = sync_bytes("projects", issue_key(company), body, "Content-Encoding: gzip")
     with ExitStack() as stack:
         client = connected(server, stack)
-        for byte in "\r\n".join(lines).encode() + body:
+        for byte in sent:
             client.sendall(bytes([byte]))
         assert client.recv(15) == b"HTTP/1.1 200 OK"
     assert Project.across_companies.get().code == "a"
@@ -127,14 +126,13 @@ def test_when_there_are_too_many_connections_the_oldest_that_waits_makes_room(
 def test_a_request_that_takes_too_long_ends_its_worker(server: Served, company: Company, tmp_path: Path) -> None:
     """`timeout` goes by requests, not by the main loop, which is never busy."""
     body = b'{"projects": [{"code": "a", "company_guid": "%s"}]}' % str(company.guid).encode()
-    lines = ["POST /api/v1/sync/projects HTTP/1.1", "Host: localhost", f"X-API-Key: {issue_key(company)}"]
-    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
+    sent = sync_bytes("projects", issue_key(company), body)
     with served(tmp_path / "other", "--timeout", "1", WEB_CONCURRENCY="1") as impatient, ExitStack() as stack:
         before = impatient.workers()
         stack.enter_context(transaction.atomic())  # on SQLite this is the one write lock
         if connection.vendor == "postgresql":
             connection.cursor().execute("LOCK TABLE pieces_project")
         client = connected(impatient, stack)
-        client.sendall("\r\n".join(lines).encode() + body)
+        client.sendall(sent)
         until(lambda: impatient.workers() not in (before, []))
         assert client.recv(1) == b""
