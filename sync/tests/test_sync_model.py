@@ -184,7 +184,7 @@ class Pair:
 
 
 @pytest.mark.django_db
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches=st.lists(a_batch(), min_size=1, max_size=12))
 def test_random_batches_do_what_the_plain_model_of_the_contract_does(batches: list[dict[str, Any]]) -> None:
     pair = Pair()
