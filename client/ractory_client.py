@@ -146,8 +146,7 @@ class Retry:
     patience: float = 900.0
 
     def pause(self, attempt: int, retry_after: float | None) -> float:
-        # S311: jitter, no secret.
-        backoff = random.uniform(0.5, 1) * min(self.longest, self.base * 2.0 ** min(attempt - 1, 30))  # noqa: S311  # no secret depends on it
+        backoff = random.uniform(0.5, 1) * min(self.longest, self.base * 2.0 ** min(attempt - 1, 30))  # noqa: S311  # jitter, no secret
         return backoff if retry_after is None else retry_after + min(backoff, 1.0)
 
 
@@ -389,7 +388,6 @@ class _Delivery:
             key = batch.key(self.stream)
             if self.is_repeat and (found := self._receipt(key)) is not None:
                 return found
-            # B023: called before the loop goes on.
             answer, attempts = self.client.insist(lambda: self.client.post(batch.path, batch.body, key))  # noqa: B023  # called before the loop goes on
             self.attempts += attempts
             if answer.status == 200:

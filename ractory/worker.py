@@ -112,7 +112,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn carries no types
             self.sock.flush()
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
     """Each connection waits in the poller, with a deadline; or runs in a thread."""
 
     @classmethod

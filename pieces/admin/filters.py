@@ -32,7 +32,7 @@ class DeletedFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no 
 def by_value(field: str, label: str) -> type[TextFilter]:
     """A filter by the exact value of a field that has an index per company."""
 
-    class ValueFilter(TextFilter):  # type: ignore[misc]  # unfold has no types
+    class ValueFilter(TextFilter):  # type: ignore[misc]  # unfold carries no types
         title = label
         parameter_name = field
 

@@ -82,7 +82,7 @@ def _by_value(model: type[Entity], field: str, text: str) -> Hits | None:
         .order_by("-is_active", "guid")[:MAX_HITS]
     )
     exact = [entity for entity in found if getattr(entity, field) == text] or found
-    return Hits(str(model._meta.get_field(field).verbose_name), exact) if exact else None  # type: ignore[union-attr]  # every model has a pk
+    return Hits(str(model._meta.get_field(field).verbose_name), exact) if exact else None  # type: ignore[union-attr]  # a column of its own
 
 
 def _by_guid(guid: uuid.UUID) -> Iterator[Hits]:

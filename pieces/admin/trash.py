@@ -38,7 +38,7 @@ class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no ty
         return queryset.filter(restored_at=None, purged_at=None)
 
 
-class KindFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
+class KindFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
     title = "what"
     parameter_name = "what"
 

@@ -89,7 +89,6 @@ def rows_of(one: Tenant) -> list[tuple[str, str]]:
     whose = {"tenants_company": "guid", "tenants_loginsession": "user_guid"}
     by = {"guid": one.company.guid, "company_guid": one.company.guid, "user_guid": one.guids["user"]}
     columns = {table: whose.get(table, "company_guid") for table in tenant_tables()}
-    # S608: the models' own names.
     parts = [f"SELECT '{table}', t::text FROM {table} AS t WHERE {column} = %s" for table, column in columns.items()]  # noqa: S608  # our own names
     with every_company(), connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts) + " ORDER BY 1, 2", [by[column] for column in columns.values()])

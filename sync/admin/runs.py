@@ -41,7 +41,7 @@ class PeriodFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no t
         return queryset.filter(guid__gte=since(timezone.now() - timedelta(days=days)))
 
 
-class StatusFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
+class StatusFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
     title = "status"
     parameter_name = "status"
 
@@ -52,7 +52,7 @@ class StatusFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
         return queryset.filter(status=self.value()) if self.value() else queryset
 
 
-class EntityFilter(DropdownFilter):  # type: ignore[misc]  # unfold has no types
+class EntityFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
     title = "entity"
     parameter_name = "entity"
 

@@ -181,7 +181,7 @@ class ApiKeyAdmin(StaffAdmin):
             self.log_addition(request, key, "Created.")
         return self.issued(request, key, text)
 
-    @action(description="Rotate", url_path="rotate", icon="autorenew")  # type: ignore[untyped-decorator]  # unfold has no types
+    @action(description="Rotate", url_path="rotate", icon="autorenew")  # type: ignore[untyped-decorator]  # unfold carries no types
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         with transaction.atomic():
             key = self.usable_key(request, object_id)
@@ -196,7 +196,7 @@ class ApiKeyAdmin(StaffAdmin):
             self.log_addition(request, new, f"Created in place of {key.guid}.")
         return self.issued(request, new, text, old=key)
 
-    @action(description="Revoke", url_path="revoke", icon="block")  # type: ignore[untyped-decorator]  # unfold has no types
+    @action(description="Revoke", url_path="revoke", icon="block")  # type: ignore[untyped-decorator]  # unfold carries no types
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
         with transaction.atomic():
             key = self.usable_key(request, object_id)

@@ -42,7 +42,7 @@ def is_system_admin(request: HttpRequest) -> bool:
     return bool(getattr(request.user, "is_superuser", False))
 
 
-class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
     """Read-only unless a subclass says otherwise; never a deletion for good."""
 
     paginator = InfinitePaginator
