@@ -5,12 +5,14 @@ Rows are tuples, in the order of `columns`; which rows to write, and with what, 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from itertools import count
 from operator import itemgetter
 from typing import Any, cast
 
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 
 Row = Sequence[Any]
 PLAIN = ("INSERT INTO", "")
@@ -18,6 +20,29 @@ PLAIN = ("INSERT INTO", "")
 VERSION_SQL = "xmin::text"
 
 _stages = count()
+
+
+def database_clock() -> datetime:
+    """The time by the clock that all hosts share: on PostgreSQL the database's. SQLite knows one host only."""
+    connection = connections["default"]
+    if connection.vendor != "postgresql":
+        return timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now
+
+
+def stamp_sql(connection: BaseDatabaseWrapper, column: str) -> str:
+    """SQL for the `updated_at` of a row that is being updated: the time, and later than what is stored in `column`.
+
+    PostgreSQL computes it once it holds the row's lock, however long it waited for that, and by its own clock. SQLite's
+    only writer holds the lock already.
+    """
+    if connection.vendor == "postgresql":
+        return f"GREATEST(clock_timestamp(), {column} + interval '1 microsecond')"
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    return f"CASE WHEN {column} < '{now}' THEN '{now}' ELSE django_format_dtdelta('+', {column}, 1) END"
 
 
 def insert_rows(
@@ -46,11 +71,13 @@ def update_rows(
     columns: Sequence[str],
     rows: Sequence[Row],
     *,
+    stamp: str | None = None,
     unless_same: Mapping[str, str] | None = None,
     versioned: bool = False,
 ) -> int:
     """Sets `columns`, the first of which is the primary key, in the rows that are there; returns their number.
 
+    `stamp` names a further column, which gets the time of writing (stamp_sql).
     `unless_same` maps a large column to the column of its digest: where the digest stays, the value stays, and the
     row need not bring it along. With `versioned` each row ends with the version that the stored one must have; one
     that somebody has written meanwhile stays as it is. On SQLite, where a writing transaction is alone, none has.
@@ -65,11 +92,11 @@ def update_rows(
             order.append(columns.index(column))
             return "%s"
 
-        sql = _update_sql(connection, model, columns, parameter, unless_same or {})
+        sql = _update_sql(connection, model, columns, parameter, stamp, unless_same or {})
         pick = itemgetter(*order)
         return _executemany(connection, sql.format(source=""), model, pick(columns), [pick(row) for row in rows])
     quote = connection.ops.quote_name
-    sql = _update_sql(connection, model, columns, lambda column: f"staged.{quote(column)}", unless_same or {})
+    sql = _update_sql(connection, model, columns, lambda column: f"staged.{quote(column)}", stamp, unless_same or {})
     # In the order of the key, so that two writers of the same rows wait in one order.
     staged = _staged(connection, model, columns, rows, versioned=versioned)
     source = f"FROM (SELECT * FROM {staged} ORDER BY {quote(columns[0])}) AS staged"  # noqa: S608  # names, quoted
@@ -84,12 +111,13 @@ def _update_sql(
     model: type[models.Model],
     columns: Sequence[str],
     new: Callable[[str], str],
+    stamp: str | None,
     unless_same: Mapping[str, str],
 ) -> str:
     """The UPDATE, with a place for its `{source}`; `new` gives the SQL of a column's new value."""
     quote = connection.ops.quote_name
     table = quote(model._meta.db_table)
-    sets = []
+    sets = [f"{quote(stamp)} = {stamp_sql(connection, f'{table}.{quote(stamp)}')}"] if stamp else []
     for column in columns[1:]:
         value, digest = f"{table}.{quote(column)}", unless_same.get(column)
         if digest:

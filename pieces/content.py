@@ -5,8 +5,7 @@ Two rows with the same digest have the same content: an unchanged item is recogn
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any
@@ -14,8 +13,6 @@ from typing import Any
 import orjson
 
 from pieces.models import DIGEST_SIZE, Entity, Pictured
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +66,9 @@ def digest_of(content: Content, values: Sequence[Any]) -> bytes:
     return hashed(orjson.dumps(list(said)) + written)
 
 
-def sent_digest(content: Content, sent: bytes, updated_at: datetime) -> bytes:
-    """16 bytes that stand for the bytes of an item that has written a row, at that time.
-
-    Whoever writes the row in another way moves its `updated_at`, and the digest stands for nothing any more.
-    """
-    digest = _salted(content.version, updated_at).copy()
-    digest.update(sent)
-    return bytes(digest.digest())
-
-
-@lru_cache(1024)
-def _salted(version: bytes, at: datetime) -> Any:
-    salt = ((at - EPOCH) // timedelta(microseconds=1)).to_bytes(8, signed=True)
-    return blake2b(digest_size=DIGEST_SIZE, salt=salt, person=version)
+def sent_digest(content: Content, sent: bytes) -> bytes:
+    """16 bytes that stand for the bytes of the item that wrote a row last; whoever else writes the row clears them."""
+    return blake2b(sent, digest_size=DIGEST_SIZE, person=content.version).digest()
 
 
 def hashed(data: bytes) -> bytes:

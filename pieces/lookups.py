@@ -49,7 +49,7 @@ def _array(guids: Iterable[uuid.UUID | str]) -> str:
 
 
 class PieceKeyIn(Func):
-    """True for the active pieces whose `(project_guid, piece_id)` is one of `keys`."""
+    """True for the active pieces whose `(project_guid.bytes, piece_id)` is one of `keys`."""
 
     output_field = models.BooleanField()
     # One look into the index per key, whatever the planner thinks of a young table: it can't turn this into a join.
@@ -63,7 +63,7 @@ class PieceKeyIn(Func):
         "WHERE held.is_active AND held.project_guid = key.value->>0 AND held.piece_id = key.value->>1)"
     )
 
-    def __init__(self, keys: Sequence[tuple[uuid.UUID, str]]) -> None:
+    def __init__(self, keys: Sequence[tuple[bytes, str]]) -> None:
         super().__init__(F("guid"))
         self.keys = keys
 
@@ -72,10 +72,10 @@ class PieceKeyIn(Func):
     ) -> tuple[str, list[Any]]:
         sql, params = self.as_sql(compiler, connection, template=self.postgresql)
         projects, piece_ids = zip(*self.keys, strict=True)
-        return sql, [*params, _array(projects), list(piece_ids)]
+        return sql, [*params, _array(project.hex() for project in projects), list(piece_ids)]
 
     def as_sqlite(  # type: ignore[override]  # the stubs want no UUIDs or text among parameters
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
     ) -> tuple[str, list[Any]]:
         sql, params = self.as_sql(compiler, connection, template=self.sqlite)
-        return sql, [*params, json.dumps([(project.hex, piece_id) for project, piece_id in self.keys])]
+        return sql, [*params, json.dumps([(project.hex(), piece_id) for project, piece_id in self.keys])]

@@ -139,6 +139,9 @@ class Entity(models.Model):
             models.CheckConstraint(
                 name="%(class)s_active_or_deleted", condition=Q(is_active=Q(deleted_at__isnull=True))
             ),
+            models.CheckConstraint(
+                name="%(class)s_active_or_in_deletion", condition=Q(is_active=Q(deletion__isnull=True))
+            ),
         )
         # Every index costs each sync time: these are the ones that lists need, on a million rows. The unique
         # constraint above serves the list without a filter.

@@ -5,9 +5,11 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Self
 
 from django.db import connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import RawSQL
+from django.db.models.sql.compiler import SQLCompiler
 
-from pieces.bulk import VERSION_SQL, insert_rows, update_rows
+from pieces.bulk import VERSION_SQL, insert_rows, stamp_sql, update_rows
 from tenants.scope import TenantManager
 
 VERSION = RawSQL(VERSION_SQL, (), output_field=models.TextField())  # noqa: S611  # no input in it
@@ -32,6 +34,19 @@ def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]") -> list[tuple[Any, ..
         cursor.execute(sql, params)
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
+
+
+class Stamp(models.Func):
+    """The value of `updated_at` in an UPDATE (pieces.bulk.stamp_sql)."""
+
+    output_field = models.DateTimeField()
+
+    def __init__(self) -> None:
+        super().__init__("updated_at")
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *_: Any, **__: Any) -> Any:
+        column, params = compiler.compile(self.get_source_expressions()[0])
+        return stamp_sql(connection, column), params
 
 
 class BulkQuerySet(models.QuerySet[Any]):
@@ -107,10 +122,14 @@ class EntityQuerySet(BulkQuerySet):
     def active(self) -> Self:
         return self.filter(is_active=True)
 
-    def counts_by(self, column: str, guids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
-        """How many rows have each of these guids in the column; without those that none has."""
+    def write(self, **values: Any) -> int:
+        """An `update()` of entities' rows, by all but sync: it stamps them, and no item's bytes stand for them now."""
+        return self.update(updated_at=Stamp(), sent_digest=None, **values)
+
+    def counts_by(self, column: str, guids: Collection[uuid.UUID]) -> dict[bytes, int]:
+        """How many rows have each of these guids in the column, by `guid.bytes`; without those that none has."""
         rows = self.filter(**{f"{column}__any_of": list(guids)}).order_by()
-        return dict(rows.values_list(column).annotate(models.Count("guid")))
+        return {guid.bytes: rows for guid, rows in rows.values_list(column).annotate(models.Count("guid"))}
 
     def shared(self, *fields: str) -> list[tuple[Any, ...]]:
         """These fields of the rows, in guid order; the rows stay as they are until the transaction ends.

@@ -92,7 +92,7 @@ def add_counts(model: type[Entity], items: Sequence[Shown]) -> None:
     for name, level in counted(model).items() if guids else ():
         counts = level.objects.counts_by(f"{model.kind.value}_guid", guids)
         for item, guid in zip(items, guids, strict=True):
-            item[name] = counts.get(guid, 0)
+            item[name] = counts.get(guid.bytes, 0)
 
 
 def check_parents(model: type[Entity], wanted: Mapping[str, Any], *, include_inactive: bool) -> None:

@@ -6,7 +6,6 @@ Writing is the business of sync.
 import uuid
 from typing import ClassVar
 
-from django.utils import timezone
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
@@ -73,12 +72,12 @@ class EntityViewSet(ViewSetMixin, TenantView):
         return Response(read_one(self.model, self._guid(guid), include_inactive=include_inactive))
 
     def destroy(self, request: Request, guid: str) -> Response:
-        delete_one(self.model, self._guid(guid), actor=self._actor(request), now=timezone.now())
+        delete_one(self.model, self._guid(guid), actor=self._actor(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, guid: str) -> Response:
-        restore_one(self.model, self._guid(guid), actor=self._actor(request), now=timezone.now())
+        restore_one(self.model, self._guid(guid), actor=self._actor(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _guid(self, text: str) -> uuid.UUID:

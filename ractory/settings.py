@@ -162,6 +162,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = checked("PGBOUNCER", boolean)
 # Below the 30 seconds of gunicorn's `timeout`, which would take the worker's other request along.
 STATEMENT_TIMEOUT = checked("STATEMENT_TIMEOUT", count(20))
+# Of a statement that deletes, restores or moves all that is below a row.
+CASCADE_TIMEOUT = checked("CASCADE_TIMEOUT", count(300))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REPLICA_MAX_LAG = checked("REPLICA_MAX_LAG", count(30))  # seconds

@@ -19,16 +19,17 @@ from django.db.models import BinaryField, CharField, Value
 from django.db.models.functions import Cast
 from uuid_utils.compat import uuid7
 
-from pieces.bulk import insert_rows, update_rows
+from pieces.bulk import database_clock, insert_rows, update_rows
 from pieces.content import content_of
-from pieces.deletion import Actor, Clash, carry_below, restore, soft_delete
+from pieces.deletion import ACTIVE, Actor, Clash, carry_below, parking, restore, soft_delete
 from pieces.lookups import PieceKeyIn
 from pieces.models import LEVELS, Entity, Pictured, Piece
 from pieces.querysets import VERSION, fetched
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
 from sync.planning import (
-    FIXED,
+    NEW,
     Action,
+    GuidKey,
     Parent,
     Parents,
     PieceKey,
@@ -49,9 +50,9 @@ MAX_LOOKS = 10  # at a batch whose rows keep changing between looking and lockin
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of each item, in the order of the batch."""
+    """What became of each item, in the order of the batch. No guid: it matched nothing and was not to be there."""
 
-    guids: list[uuid.UUID]
+    guids: list[uuid.UUID | None]
     actions: list[Action]
     counts: Counter[Action]
 
@@ -61,7 +62,6 @@ def synchronise(
     items: Sequence[Item],
     *,
     actor: Actor,
-    now: datetime,
     sent: Sequence[bytes] = (),
     match_piece_id: bool = False,
     dry_run: bool = False,
@@ -78,6 +78,7 @@ def synchronise(
         for look in range(MAX_LOOKS):
             guids = _guids(items, match_piece_id)
             snapshot = _take_snapshot(model, items, guids, sent)
+            now = database_clock()
             plan = make_plan(model, snapshot, actor=actor, now=now)
             if plan.faults:
                 raise Unprocessable(plan.faults)
@@ -88,16 +89,22 @@ def synchronise(
     raise ConflictRetry
 
 
-def _guids(items: Sequence[Item], match_piece_id: bool) -> list[uuid.UUID]:
-    """Each item's guid: its own, or that of the active piece with its piece_id, or a new one."""
-    held: dict[PieceKey, uuid.UUID] = {}
-    if match_piece_id:
-        held = _holders(_key(item) for item in items if not item.get("guid"))
-    return [item.get("guid") or (held and held.get(_key(item))) or uuid7() for item in items]
+def _guids(items: Sequence[Item], match_piece_id: bool) -> list[uuid.UUID | None]:
+    """Each item's guid: its own, or that of the active piece with its piece_id, or a new one.
+
+    None for an item that matches no piece and is not to be there: there is nothing to insert.
+    """
+    if not match_piece_id:
+        return [item.get("guid") or uuid7() for item in items]
+    held = _holders(_key(item) for item in items if not item.get("guid"))
+    return [
+        item.get("guid") or held.get(_key(item)) or (None if item.get("is_active") is False else uuid7())
+        for item in items
+    ]
 
 
 def _key(item: Item) -> PieceKey:
-    return item["project_guid"], item["piece_id"]
+    return item["project_guid"].bytes, item["piece_id"]
 
 
 def _holders(keys: Iterable[PieceKey]) -> dict[PieceKey, uuid.UUID]:
@@ -105,15 +112,18 @@ def _holders(keys: Iterable[PieceKey]) -> dict[PieceKey, uuid.UUID]:
     if not wanted:
         return {}
     rows = Piece.objects.filter(PieceKeyIn(wanted)).values_list("project_guid", "piece_id", "guid")
-    return {(project, piece_id): guid for project, piece_id, guid in rows}
+    return {(project.bytes, piece_id): guid for project, piece_id, guid in rows}
 
 
 def _take_snapshot(
-    model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID], sent: Sequence[bytes]
+    model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID | None], sent: Sequence[bytes]
 ) -> Snapshot:
     stored = _stored(model, items, guids)
-    placed = [place(model, item, guid, stored.get(guid)) for item, guid in zip(items, guids, strict=True)]
-    loose = {parents for parents, _ in groupby(each.parents for each in placed if not each.settled)}
+    placed = [
+        place(model, item, guid, stored.get(guid.bytes) if guid else None)
+        for item, guid in zip(items, guids, strict=True)
+    ]
+    named = [parents for parents, _ in groupby(each.parents for each in placed if not each.settled)]
     new_keys: list[PieceKey] = []
     if model is Piece:
         new_keys = [
@@ -123,15 +133,15 @@ def _take_snapshot(
         ]
     return Snapshot(
         items=placed,
-        parents=_parents(model, loose) if loose else {},
+        parents=_parents(model, named) if named else {},
         holders=_holders(new_keys),
         companies=_companies(items),
-        taken=_taken(model, [guid for item in items if (guid := item.get("guid")) and guid not in stored]),
+        taken=_taken(model, [guid for item in items if (guid := item.get("guid")) and guid.bytes not in stored]),
         sent=sent,
     )
 
 
-def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Stored]:
+def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUID | None]) -> dict[GuidKey, Stored]:
     """The rows of these guids, within the scope."""
     content = set(content_of(model).names)
     missing = tuple(content.difference({"picture_digest"}, set(content).intersection(*items)))
@@ -149,10 +159,10 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
         *missing,
     )
     end = len(columns) - len(missing)
-    rows = model.all_objects.filter(guid__any_of=list(guids)).values_list(*columns)
+    rows = model.all_objects.filter(guid__any_of=[guid for guid in guids if guid]).values_list(*columns)
     nothing_missing: dict[str, Any] = {}
     return {  # by position: a thousand rows, a dozen values each
-        row[0]: Stored._make(
+        row[0].bytes: Stored._make(
             (
                 *row[1:8],
                 _guid(row[8]),
@@ -164,27 +174,31 @@ def _stored(model: type[Entity], items: Sequence[Item], guids: Sequence[uuid.UUI
     }
 
 
-def _taken(model: type[Entity], unknown: Sequence[uuid.UUID]) -> frozenset[uuid.UUID]:
+def _taken(model: type[Entity], unknown: Sequence[uuid.UUID]) -> frozenset[GuidKey]:
     """Those of the guids, unknown within the scope, that another company holds: nothing else is asked of its rows."""
     own = current_scope().company
     if own is None or not unknown:
         return frozenset()
     with every_company():
         foreign = model.across_companies.filter(guid__any_of=unknown).exclude(company=own)
-        return frozenset(foreign.values_list("guid", flat=True))
+        return frozenset(guid.bytes for guid in foreign.values_list("guid", flat=True))
 
 
 def _guid(value: str | uuid.UUID) -> uuid.UUID:
     return uuid_of(value) if isinstance(value, str) else value
 
 
-def _parents(model: type[Entity], named: Collection[Parents]) -> dict[str, dict[uuid.UUID, Parent]]:
+def _distinct(guids: Iterable[uuid.UUID | None]) -> list[uuid.UUID]:
+    return list({guid.bytes: guid for guid in guids if guid}.values())
+
+
+def _parents(model: type[Entity], named: Collection[Parents]) -> dict[str, dict[GuidKey, Parent]]:
     """The rows of the parents that are named; one query per level."""
-    parents: dict[str, dict[uuid.UUID, Parent]] = {}
+    parents: dict[str, dict[GuidKey, Parent]] = {}
     for level, guids in zip(LEVELS, zip(*named, strict=True), strict=False):
-        rows = level.all_objects.filter(guid__any_of=list({guid for guid in guids if guid}))
+        rows = level.all_objects.filter(guid__any_of=_distinct(guids))
         parents[level.kind.value] = {
-            guid: Parent(company, is_active, tuple(above))
+            guid.bytes: Parent(company, is_active, tuple(above))
             for guid, company, is_active, *above in rows.values_list(
                 "guid", "company_guid", "is_active", *level.parent_columns()
             )
@@ -192,12 +206,12 @@ def _parents(model: type[Entity], named: Collection[Parents]) -> dict[str, dict[
     return parents
 
 
-def _companies(items: Sequence[Item]) -> frozenset[uuid.UUID]:
+def _companies(items: Sequence[Item]) -> frozenset[GuidKey]:
     own = current_scope().company
     if own is not None:  # it exists, and the items are in it
-        return frozenset([own])
-    named = frozenset(item["company_guid"] for item in items)
-    return frozenset(Company.objects.filter(guid__any_of=list(named)).values_list("guid", flat=True))
+        return frozenset([own.bytes])
+    known = Company.objects.filter(guid__any_of=_distinct(item["company_guid"] for item in items))
+    return frozenset(guid.bytes for guid in known.values_list("guid", flat=True))
 
 
 class _Stale(Exception):
@@ -230,11 +244,11 @@ def _parents_hold(plan: Plan, snapshot: Snapshot) -> bool:
         guids = plan.leaning_on.get(level.kind.value)
         if not guids:
             continue
-        rows = level.all_objects.filter(guid__any_of=list(guids))
+        rows = level.all_objects.filter(guid__any_of=list(guids.values()))
         locked = rows.shared("guid", "company_guid", "is_active", *level.parent_columns())
         known = snapshot.parents[level.kind.value]
-        now = {guid: Parent(company, is_active, tuple(above)) for guid, company, is_active, *above in locked}
-        if now != {guid: known.get(guid) for guid in guids}:
+        now = {guid.bytes: Parent(company, is_active, tuple(above)) for guid, company, is_active, *above in locked}
+        if now != {key: known.get(key) for key in guids}:
             return False
     return True
 
@@ -252,16 +266,17 @@ def _carry_out(
     soft_delete(plan.deletions)
     parked = model.all_objects.filter(guid__any_of=plan.parked)
     if plan.parked:  # out of the way while the rows are written one by one
-        parked.update(is_active=False, deleted_at=now)
+        parked.write(is_active=False, deleted_at=now, deletion=parking())
     content, state = content_columns(model), state_columns(model)
     kept_pictures = {"picture": "picture_digest"} if issubclass(model, Pictured) else None
     updates = plan.updates if verify else [row[:-1] for row in plan.updates]
-    if update_rows(model, content, updates, unless_same=kept_pictures, versioned=verify) < len(updates):
+    options: dict[str, Any] = {"stamp": "updated_at", "unless_same": kept_pictures}
+    if update_rows(model, content, updates, versioned=verify, **options) < len(updates):
         raise _Stale
-    update_rows(model, content + state, plan.rewrites, unless_same=kept_pictures)
-    insert_rows(model, content + state + FIXED, plan.inserts)
+    update_rows(model, content + state, plan.rewrites, **options)
+    insert_rows(model, content + state + NEW, plan.inserts)
     if plan.parked:
-        parked.update(is_active=True, deleted_at=None)
+        parked.update(**ACTIVE)
     if plan.moved:
         _refuse(model, snapshot, f"{model.parents[-1]}_guid", carry_below(model, plan.moved, now=now))
     if plan.restored:
@@ -271,8 +286,8 @@ def _carry_out(
 def _refuse(model: type[Entity], snapshot: Snapshot, column: str, clashes: Sequence[Clash]) -> None:
     """422 for pieces below that can't follow, at the item that would take them along."""
     if clashes:
-        index_of = {placed.guid: index for index, placed in enumerate(snapshot.items)}
-        places = [index_of[clash.parents[model.kind.value]] for clash in clashes]
+        index_of = {placed.guid.bytes: index for index, placed in enumerate(snapshot.items) if placed.guid}
+        places = [index_of[clash.parents[model.kind.value].bytes] for clash in clashes]
         raise Unprocessable(
             [
                 Fault(("body", model.plural, index, column), f"The {clash}", "piece_id_taken")

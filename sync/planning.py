@@ -12,13 +12,16 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from pieces.content import Content, content_of, digest_of, hashed, sent_digest
-from pieces.deletion import Actor
+from pieces.deletion import Actor, Root
 from pieces.models import Deletion, Entity, Pictured, Piece
 from ractory.api.errors import Fault, shown
 from sync.schemas import Item
 
 Guid = uuid.UUID
-PieceKey = tuple[Guid, str]  # project, piece_id
+# What dicts and sets of guids are keyed by: `guid.bytes`, whose hash is salted. That of a UUID is not, so that a client
+# could send thousands of guids with the same one.
+GuidKey = bytes
+PieceKey = tuple[GuidKey, str]  # project, piece_id
 Parents = tuple[Guid | None, ...]  # from the top
 
 
@@ -55,14 +58,14 @@ class Placed(NamedTuple):
     """An item with its row, if there is one, and the parents that it will have."""
 
     item: Item
-    guid: Guid
+    guid: Guid | None  # None: it matches nothing, and is not to be there
     stored: Stored | None
     parents: Parents
     active: bool
     settled: bool  # it stays where it is, and does not come back to life there
 
 
-def place(model: type[Entity], item: Item, guid: Guid, stored: Stored | None) -> Placed:
+def place(model: type[Entity], item: Item, guid: Guid | None, stored: Stored | None) -> Placed:
     """The parents are those that the item names, else those that the row has."""
     active = item.get("is_active") is not False
     columns = model.parent_columns()
@@ -78,10 +81,10 @@ class Snapshot:
     """A batch, and the rows that it touches or rests on, as one moment of the database has them."""
 
     items: Sequence[Placed]
-    parents: Mapping[str, Mapping[Guid, Parent]]  # by kind, then guid; of items that are not settled
+    parents: Mapping[str, Mapping[GuidKey, Parent]]  # by kind, then guid; of items that are not settled
     holders: Mapping[PieceKey, Guid]  # the active pieces that have a piece_id which the batch wants
-    companies: frozenset[Guid]  # those of the batch that exist
-    taken: frozenset[Guid] = frozenset()  # the guids that are out of scope: rows of other companies have them
+    companies: frozenset[GuidKey]  # those of the batch that exist
+    taken: frozenset[GuidKey] = frozenset()  # the guids that are out of scope: rows of other companies have them
     sent: Sequence[bytes] = ()  # the bytes of each item, or nothing
 
 
@@ -90,15 +93,16 @@ class Plan:
     """What to do; with `faults`, nothing."""
 
     actions: list[Action] = field(default_factory=list)  # one per item
-    inserts: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state, FIXED
+    inserts: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state, NEW
     updates: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, then the version
     rewrites: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state
     deletions: list[Deletion] = field(default_factory=list)
-    restored: dict[Guid, Guid] = field(default_factory=dict)  # guid -> the deletion to undo
+    restored: list[Root] = field(default_factory=list)
     moved: list[Guid] = field(default_factory=list)
     parked: list[Guid] = field(default_factory=list)  # pieces whose piece_id goes to another piece of the batch
     changed: list[tuple[Guid, str]] = field(default_factory=list)  # rows that must still have these versions
-    leaning_on: dict[str, set[Guid]] = field(default_factory=dict)  # parents, by kind, that must stay as they are
+    # Parents, by kind, that must stay as they are.
+    leaning_on: dict[str, dict[GuidKey, Guid]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -107,13 +111,13 @@ class Plan:
         return not (self.rewrites or self.deletions or self.parked)
 
 
-FIXED = ("company_guid", "created_at", "created_in")  # once a row is there
+NEW = ("company_guid", "created_at", "updated_at", "created_in")  # columns that sync sets in new rows only
 
 
 def content_columns(model: type[Entity]) -> tuple[str, ...]:
-    """The columns that an update of the content sets, the key first."""
+    """The columns that an update of the content sets, the key first; with `updated_at`, which the UPDATE computes."""
     picture = ("picture",) if issubclass(model, Pictured) else ()
-    return ("guid", "updated_at", "changed_in", "digest", "sent_digest", *picture, *content_of(model).names)
+    return ("guid", "changed_in", "digest", "sent_digest", *picture, *content_of(model).names)
 
 
 def state_columns(model: type[Entity]) -> tuple[str, ...]:
@@ -122,7 +126,7 @@ def state_columns(model: type[Entity]) -> tuple[str, ...]:
 
 
 def make_plan(model: type[Entity], snapshot: Snapshot, *, actor: Actor, now: datetime) -> Plan:
-    """The plan for the items of the snapshot."""
+    """The plan for the items of the snapshot; `now` is when new rows come and deletions happen."""
     planner = _Planner(model, snapshot, actor, now)
     for index, placed in enumerate(snapshot.items):
         planner.add(index, placed)
@@ -138,7 +142,7 @@ class _Planner:
         self.content: Content = content_of(model)
         self.pictured = issubclass(model, Pictured)
         self.plan = Plan()
-        self.seen: dict[Guid, int] = {}
+        self.seen: dict[GuidKey, int] = {}
         self.company: Guid | None = None  # the last that was right; many items share theirs
         self.fitting: tuple[Guid, Parents] | None = None  # the last that were right; many items share theirs
         self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: index, guid and what they want to be
@@ -150,51 +154,64 @@ class _Planner:
     def add(self, index: int, placed: Placed) -> None:
         item, guid, stored, parents, active, settled = placed
         company: Guid = item["company_guid"]
+        if not self._is_company_known(index, company):
+            return
+        if guid is None:
+            self._check_parents(index, company, parents, active=False)
+            self.plan.actions.append(Action.UNCHANGED)
+            return
         if not self._is_identity_free(index, guid, company, stored):
             return
         # A row that stays below its parents as it is, active or deleted, proves them fit for that.
         wrong: Collection[str] = ()
         if not settled and (company, parents) != self.fitting:
-            wrong = self._check_parents(index, company, parents)
+            # A row that comes as a deleted one may be below deleted parents.
+            wrong = self._check_parents(index, company, parents, active=active or stored is not None)
         if active and self.model is Piece and "project" not in wrong:
-            self.wanted.append((index, guid, (item["project_guid"], item["piece_id"])))
+            self.wanted.append((index, guid, (item["project_guid"].bytes, item["piece_id"])))
             if not settled or not stored or stored.piece_id != item["piece_id"]:
                 self.newcomers = True
         values = self._values(item, stored)
         digest = digest_of(self.content, values)
-        action = self._act(placed, company, digest)
+        action = self._act(placed, guid, company, digest)
         self.plan.actions.append(action)
         if action is Action.UNCHANGED:
             return
         picture = (item.get("picture"),) if self.pictured else ()
-        sent = sent_digest(self.content, self.snapshot.sent[index], self.now) if self.snapshot.sent else None
-        row = (guid, self.now, self.actor.run, digest, sent, *picture, *values)
+        # Bytes that name no guid may mean another row the next time.
+        by_guid = self.snapshot.sent and item.get("guid")
+        sent = sent_digest(self.content, self.snapshot.sent[index]) if by_guid else None
+        row = (guid, self.actor.run, digest, sent, *picture, *values)
         if settled and action is Action.UPDATED:
             self.plan.updates.append((*row, stored.version if stored else None))
             return
         row += (*self._state(stored, active), *parents)
         if stored is None:
-            self.plan.inserts.append((*row, company, self.now, self.actor.run))
+            self.plan.inserts.append((*row, company, self.now, self.now, self.actor.run))
         else:
             self.plan.rewrites.append(row)
 
+    def _is_company_known(self, index: int, company: Guid) -> bool:
+        if company is not self.company and company.bytes not in self.snapshot.companies:
+            self.fault(index, "company_guid", f"There is no company {company}", "company_not_found")
+            return False
+        self.company = company
+        return True
+
     def _is_identity_free(self, index: int, guid: Guid, company: Guid, stored: Stored | None) -> bool:
-        first = self.seen.setdefault(guid, index)
+        first = self.seen.setdefault(guid.bytes, index)
         if first != index:
             self.fault(index, "guid", f"The guid {guid} stands at index {first} already", "guid_duplicate")
-        elif company is not self.company and company not in self.snapshot.companies:
-            self.fault(index, "company_guid", f"There is no company {company}", "company_not_found")
-        elif (stored is None and guid in self.snapshot.taken) or (
+        elif (stored is None and guid.bytes in self.snapshot.taken) or (
             stored is not None and stored.company is not company and stored.company != company
         ):
             self.fault(index, "guid", f"The guid {guid} is taken by another company", "guid_taken")
         else:
-            self.company = company
             return True
         return False
 
-    def _check_parents(self, index: int, company: Guid, parents: Parents) -> set[str]:
-        """Faults for parents that are missing, deleted or of another parent; returns their kinds.
+    def _check_parents(self, index: int, company: Guid, parents: Parents, *, active: bool) -> set[str]:
+        """Faults for parents that are missing, of another parent or, if `active`, deleted; returns their kinds.
 
         Whether one fits the parents above it is only asked while those are right.
         """
@@ -202,11 +219,11 @@ class _Planner:
         for kind, guid in zip(self.model.parents, parents, strict=True):
             if guid is None:
                 continue
-            parent = self.snapshot.parents[kind].get(guid)
+            parent = self.snapshot.parents[kind].get(guid.bytes)
             fault = None
             if parent is None or parent.company != company:
                 fault = f"There is no {kind} {guid} in company {company}", "parent_not_found"
-            elif not parent.is_active:
+            elif active and not parent.is_active:
                 fault = f"The {kind} {guid} is deleted", "parent_deleted"
             elif not wrong and parent.parents != parents[: len(parent.parents)]:
                 above, other = self.model.parents[len(parent.parents) - 1], parent.parents[-1]
@@ -214,8 +231,8 @@ class _Planner:
             if fault:
                 wrong.add(kind)
                 self.fault(index, f"{kind}_guid", *fault)
-            self.plan.leaning_on.setdefault(kind, set()).add(guid)
-        if not wrong:
+            self.plan.leaning_on.setdefault(kind, {})[guid.bytes] = guid
+        if active and not wrong:
             self.fitting = (company, parents)
         return wrong
 
@@ -230,8 +247,8 @@ class _Planner:
         except KeyError:  # not everything was said
             return self.content.pick({**(stored.content if stored else self.content.blank), **item})
 
-    def _act(self, placed: Placed, company: Guid, digest: bytes) -> Action:
-        plan, stored, guid = self.plan, placed.stored, placed.guid
+    def _act(self, placed: Placed, guid: Guid, company: Guid, digest: bytes) -> Action:
+        plan, stored = self.plan, placed.stored
         if stored is None:
             if not placed.active:
                 plan.deletions.append(self.actor.deletes(self.model, guid, company, self.now))
@@ -243,7 +260,7 @@ class _Planner:
             plan.moved.append(guid)
         if placed.active and not stored.is_active:
             if stored.deletion:
-                plan.restored[guid] = stored.deletion
+                plan.restored.append(Root(guid, stored.deletion))
             return Action.RESTORED
         if stored.is_active and not placed.active:
             plan.deletions.append(self.actor.deletes(self.model, guid, company, self.now))
@@ -266,13 +283,18 @@ class _Planner:
         """
         if not self.newcomers:
             return
-        final = {guid: key for _, guid, key in self.wanted}
+        final = {guid.bytes: key for _, guid, key in self.wanted}
         holders = self.snapshot.holders
-        owners = {key: holder for key, holder in holders.items() if holder not in self.seen or final.get(holder) == key}
+        owners = {
+            key: holder
+            for key, holder in holders.items()
+            if holder.bytes not in self.seen or final.get(holder.bytes) == key
+        }
         for index, guid, key in self.wanted:
             owner, holder = owners.setdefault(key, guid), holders.get(key)
             if owner != guid:
-                msg = f"piece_id {shown(key[1])} is taken in project {key[0]} by piece {owner}"
+                project = self.snapshot.items[index].item["project_guid"]
+                msg = f"piece_id {shown(key[1])} is taken in project {project} by piece {owner}"
                 self.fault(index, "piece_id", msg, "piece_id_taken")
-            elif holder is not None and holder != guid and holder in final:
+            elif holder is not None and holder != guid and holder.bytes in final:
                 self.plan.parked.append(holder)

@@ -5,7 +5,6 @@ what the row says already, as long as nobody has written the row since: it is un
 the usual way; and so does all of it, if anything in it turns out to be wrong.
 """
 
-import re
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +13,6 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from django.db.models import CharField, Value
-from django.db.models.functions import Cast, Replace
 
 from pieces.content import content_of, sent_digest
 from pieces.models import Entity
@@ -25,9 +22,6 @@ from sync.engine import Outcome
 from sync.planning import Action
 from sync.schemas import max_items
 
-# Where a guid seems to stand; one found elsewhere in an item names a row that these bytes have not written.
-GUID = re.compile(rb'"guid":\s?"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"')
-HEX = Replace(Cast("guid", CharField()), Value("-"), Value(""))  # of two databases, one has the dashes
 SAMPLE = 16  # items that are tried first: where none of them comes again, hardly any will
 
 
@@ -35,7 +29,7 @@ SAMPLE = 16  # items that are tried first: where none of them comes again, hardl
 class Recognised:
     """A body, apart from the items in it that are known to be unchanged."""
 
-    unchanged: Mapping[int, str]  # their guids, as 32 hexadecimal digits, by their index in the body
+    unchanged: Mapping[int, uuid.UUID]  # their guids, by their index in the body
     rest: bytes  # a body of the others
     sent: Sequence[bytes]  # the bytes of each of the others; none, if the body could not be taken apart
 
@@ -43,8 +37,8 @@ class Recognised:
         """The outcome of the whole body, that of the rest given. Raises 422 if a guid is in both."""
         if not self.unchanged:
             return outcome
-        guids = {index: uuid.UUID(guid) for index, guid in self.unchanged.items()}
-        if not set(guids.values()).isdisjoint(outcome.guids):
+        guids, others = self.unchanged, {guid.bytes for guid in outcome.guids if guid}
+        if not others.isdisjoint(guid.bytes for guid in guids.values()):
             raise Unprocessable([Fault(("body",), "A guid stands there twice", "guid_duplicate")])
         rest = zip(outcome.guids, outcome.actions, strict=True)
         pairs = [
@@ -76,16 +70,31 @@ def _splitter(model: type[Entity]) -> "msgspec.json.Decoder[Any]":
     return msgspec.json.Decoder(body)
 
 
-def _unchanged(model: type[Entity], items: Sequence[bytes], indexes: Iterable[int]) -> dict[int, str]:
+def _unchanged(model: type[Entity], items: Sequence[bytes], indexes: Iterable[int]) -> dict[int, uuid.UUID]:
     """Which of these items are stored as they are: their guids by index. None, where two items have one guid."""
-    named = [(match[1].decode().replace("-", ""), index) for index in indexes if (match := GUID.search(items[index]))]
-    index_of, content = dict(named), content_of(model)
+    named = [(guid, index) for index in indexes if (guid := _guid_in(items[index]))]
+    index_of = {guid.bytes: index for guid, index in named}
     if not named or len(index_of) < len(named):
         return {}
-    rows = model.objects.filter(guid__any_of=list(index_of), digest__isnull=False, sent_digest__isnull=False)
-    found: dict[int, str] = {}
-    for guid, updated_at, digest in fetched(rows.values_list(HEX, "updated_at", "sent_digest")):
-        index = index_of[guid]
-        if sent_digest(content, items[index], updated_at) == bytes(digest):
+    rows = model.objects.filter(guid__any_of=[guid for guid, _ in named], sent_digest__isnull=False)
+    content, found = content_of(model), {}
+    for guid, digest in fetched(rows.values_list("guid", "sent_digest")):
+        index = index_of[guid.bytes]
+        if sent_digest(content, items[index]) == bytes(digest):
             found[index] = guid
     return found
+
+
+class _Named(msgspec.Struct):
+    guid: uuid.UUID | None = None
+
+
+_decoder = msgspec.json.Decoder(_Named)
+
+
+def _guid_in(item: bytes) -> uuid.UUID | None:
+    """The item's guid, where the decoder of the batch finds it: not in a nested object, and the last of two."""
+    try:
+        return _decoder.decode(item).guid
+    except msgspec.DecodeError:  # the batch's decoder will name it
+        return None

@@ -144,7 +144,6 @@ class SyncView(TenantView):
             self.model,
             batch.items,
             actor=Actor(run.actor, run.request_id, run.guid),
-            now=now,
             sent=known.sent if not batch.ignored else (),
             match_piece_id=options["match"],
             dry_run=options["dry_run"],

@@ -3,12 +3,12 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
 
 from pieces.admin.linking import Counts
+from pieces.bulk import database_clock
 from pieces.deletion import Actor, soft_delete
 from pieces.models import LEVELS_BY_KIND, Deletion, Entity, Project
 from ractory.api.errors import Conflict
@@ -54,7 +54,7 @@ def _below(level: type[Entity], model: type[Entity], roots: Sequence[Any]) -> An
     return level.objects.filter(**{f"{model.kind.value}_guid__any_of": [root.guid for root in roots]})
 
 
-def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, actor: Actor, now: datetime) -> Counts:
+def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, actor: Actor) -> Counts:
     """Deletes all of `guids`, each a deletion of its own; returns how many rows went.
 
     Raises Conflict, and deletes nothing, if one of them is not active any more.
@@ -65,6 +65,7 @@ def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, actor: Actor
         roots = list(rows.values_list("guid", "company_guid"))
         if len(roots) < len(set(guids)):
             raise Conflict("Some of these have been deleted meanwhile. Nothing was done; look again.")
+        now = database_clock()
         deletions = [actor.deletes(model, guid, company, now) for guid, company in roots]
         soft_delete(deletions)
         return total(deletions)

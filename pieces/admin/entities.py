@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
-from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from pieces.admin.deleting import actor_of, delete_many, guids_of, preview_deletion
@@ -142,7 +141,7 @@ class EntityAdmin(StaffAdmin):
             raise Http404
         if request.method == "POST":
             try:
-                counts = delete_many(self.model, guids, actor=actor_of(request), now=timezone.now())
+                counts = delete_many(self.model, guids, actor=actor_of(request))
             except Conflict as error:
                 conflict = with_links(explained(str(error.detail)))
             else:

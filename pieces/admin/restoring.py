@@ -2,14 +2,13 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from rest_framework.exceptions import NotFound
 
 from pieces.admin.deleting import Preview
 from pieces.admin.linking import GUID, Counts, names_by_guid
-from pieces.deletion import Actor, restore_one
+from pieces.deletion import Actor, restore_root
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion
 from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction
@@ -37,7 +36,7 @@ def _held(level: Any, kind: str, roots: Sequence[Deletion]) -> int:
     return int(rows.count())
 
 
-def restore_many(guids: Sequence[uuid.UUID], *, actor: Actor, now: datetime) -> Counts:
+def restore_many(guids: Sequence[uuid.UUID], *, actor: Actor) -> Counts:
     """Undoes all of these deletions, from the top level down; returns how many rows came back.
 
     Raises Conflict, and restores nothing, if one of them can't be undone.
@@ -48,18 +47,18 @@ def restore_many(guids: Sequence[uuid.UUID], *, actor: Actor, now: datetime) -> 
         if len(preview.roots) < len(set(guids)):
             raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
         for deletion in sorted(preview.roots, key=lambda deletion: (ORDER[deletion.kind], deletion.root_guid)):
-            _undo(deletion, actor=actor, now=now)
+            _undo(deletion, actor=actor)
         return preview.counts
 
     return in_transaction(work)
 
 
-def _undo(deletion: Deletion, *, actor: Actor, now: datetime) -> None:
+def _undo(deletion: Deletion, *, actor: Actor) -> None:
     model = LEVELS_BY_KIND[deletion.kind]
     if not model.all_objects.filter(guid=deletion.root_guid, deletion=deletion).exists():
         raise Conflict(f"The {model.kind} {deletion.root_guid} is not deleted by this deletion any more.")
     try:
-        restore_one(model, deletion.root_guid, actor=actor, now=now)
+        restore_root(model, deletion.root_guid, actor=actor)
     except NotFound as error:
         raise Conflict(str(error.detail)) from error
 

@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
@@ -112,7 +111,7 @@ class DeletionAdmin(StaffAdmin):
             raise Http404
         if request.method == "POST":
             try:
-                counts = restore_many(guids, actor=actor_of(request), now=timezone.now())
+                counts = restore_many(guids, actor=actor_of(request))
             except Conflict as error:
                 conflict = with_links(explained(str(error.detail)))
             else:

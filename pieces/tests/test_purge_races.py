@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from pieces import purging
-from pieces.deletion import Actor, delete_one, restore, restore_one
+from pieces.deletion import Actor, Root, delete_one, restore, restore_root
 from pieces.integrity import broken_invariants
 from pieces.models import Component, Deletion, Piece
 from pieces.purging import Purge
@@ -66,7 +66,7 @@ def test_a_purge_waits_for_a_restore_and_takes_nothing_of_it(family: Family) -> 
     deleted_long_ago(family)
     with threads() as start:
         with every_company(), transaction.atomic():
-            restore_one(Component, family.component.guid, actor=ACTOR, now=timezone.now())
+            restore_root(Component, family.component.guid, actor=ACTOR)
             purging_ = start(purge)
             wait_until_blocked()
         assert not any(purging_.result().values())
@@ -91,7 +91,7 @@ def test_a_purge_that_goes_on_leaves_what_a_sync_has_just_restored(family: Famil
         assert next(new_purge().slices()) == 3
     with threads() as start:
         with every_company(), transaction.atomic():
-            assert not restore(Component, {family.component.guid: deletion.guid}, actor=ACTOR, now=timezone.now())
+            assert not restore(Component, [Root(family.component.guid, deletion.guid)], actor=ACTOR, now=timezone.now())
             purging_ = start(purge)
             wait_until_blocked()
         assert not any(purging_.result().values())

@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 
 def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
-    """Runs `work` in a transaction of its own and returns its result.
+    """Runs `work` in a transaction of its own and returns its result. RuntimeError within another transaction.
+
+    To run it again helps only where nothing else is rolled back with it, and no lock of before is held: so it is not
+    nested. What works within a caller's transaction does not call this.
 
     A deadlock, a serialization failure, or a unique value that someone else has just taken is met by running
     `work` again, after a short random wait: what it finds then, it can name. After six attempts the answer is 409,
@@ -24,7 +27,7 @@ def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = ti
     """
     for attempt in range(ATTEMPTS):
         try:
-            with transaction.atomic():
+            with transaction.atomic(durable=True):
                 return work()
         except (OperationalError, IntegrityError) as error:
             if "database is locked" in str(error):

@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 from django import forms
-from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
@@ -101,9 +100,7 @@ def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Call
         batch = parse(model, orjson.dumps({model.plural: [_item(row, given)]}), strict=True)
         receipt.take(batch)
         run = receipt.run
-        outcome = synchronise(
-            model, batch.checked(), actor=Actor(run.actor, run.request_id, run.guid), now=timezone.now()
-        )
+        outcome = synchronise(model, batch.checked(), actor=Actor(run.actor, run.request_id, run.guid))
         if outcome.actions == [Action.UNCHANGED]:
             return Edited(None, {})
         receipt.succeed(batch, outcome, dry_run=False)

@@ -191,7 +191,7 @@ class Importer:
         outcome = Outcome([], [], Counter())
         if checked.items:
             actor = Actor(receipt.run.actor, receipt.run.request_id, receipt.run.guid)
-            outcome = synchronise(self.model, checked.items, actor=actor, now=timezone.now(), dry_run=self.dry_run)
+            outcome = synchronise(self.model, checked.items, actor=actor, dry_run=self.dry_run)
         counts = {action.value: outcome.counts[action] for action in Action}
         counts["updated"] = len(outcome.actions) - counts["inserted"]  # as in receipts
         counts["faulty"] = len(checked.faulty)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import orjson
-from django.utils import timezone
 from rest_framework.exceptions import NotFound
 
 from pieces.deletion import Actor, delete_one
@@ -98,14 +97,14 @@ def _send(model: type[Entity], items: Sequence[Item], caller: Caller) -> None:
 
 def _write(model: type[Entity], batch: Batch, receipt: Receipt) -> None:
     run = receipt.run
-    outcome = synchronise(model, batch.items, actor=Actor(run.actor, run.request_id, run.guid), now=timezone.now())
+    outcome = synchronise(model, batch.items, actor=Actor(run.actor, run.request_id, run.guid))
     receipt.succeed(batch, outcome, dry_run=False)
 
 
 def _delete(model: type[Entity], guid: str, caller: Caller) -> bool:
     """False if it has been deleted before."""
     try:
-        delete_one(model, uuid.UUID(guid), actor=Actor(caller.actor), now=timezone.now())
+        delete_one(model, uuid.UUID(guid), actor=Actor(caller.actor))
     except NotFound:
         return False
     return True

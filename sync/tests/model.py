@@ -39,32 +39,37 @@ class World:
     def try_sync(self, kind: str, items: list[dict[str, Any]], *, match: bool) -> tuple["World", list[str], Places]:
         """The world after the batch and what became of each item; or the places of the faults, if there are any."""
         after = deepcopy(self)
-        given = [item.get("guid") or (match and self.holder(item)) or uuid.uuid4() for item in items]
+        given = [item.get("guid") or (self.matched(item) if match else uuid.uuid4()) for item in items]
         faults = self.faults(kind, items, given)
         if faults:
             return self, [], faults
-        actions = [after.apply(kind, guid, item) for guid, item in zip(given, items, strict=True)]
+        actions = [
+            after.apply(kind, guid, item) if guid else "unchanged" for guid, item in zip(given, items, strict=True)
+        ]
         return after, actions, after.clashes(kind)
 
-    def holder(self, item: dict[str, Any]) -> Guid | None:
-        return self.holders().get((item["project_guid"], item["piece_id"]))
+    def matched(self, item: dict[str, Any]) -> Guid | None:
+        """The active piece with the item's piece_id, else a new one; None if the item matches none and wants none."""
+        new = None if item.get("is_active") is False else uuid.uuid4()
+        return self.holders().get((item["project_guid"], item["piece_id"]), new)
 
     def holders(self) -> dict[tuple[Guid | None, str], Guid]:
         pieces = [row for row in self.rows.values() if row.kind == "piece" and row.active]
         return {(row.parents["project"], row.content["piece_id"]): row.guid for row in pieces}
 
-    def faults(self, kind: str, items: list[dict[str, Any]], guids: list[Guid]) -> Places:
+    def faults(self, kind: str, items: list[dict[str, Any]], guids: list[Guid | None]) -> Places:
         found: Places = set()
         usable = []
         for index, (item, guid) in enumerate(zip(items, guids, strict=True)):
-            if guid in guids[:index] or guid in self.foreign:
+            if guid and (guid in guids[:index] or guid in self.foreign):
                 found.add((index, "guid"))
                 continue
-            bad = [] if self.stays_deleted(kind, item, self.rows.get(guid)) else self.bad_parents(kind, item, guid)
+            row = self.rows.get(guid) if guid else None
+            bad = [] if self.stays_deleted(kind, item, row) else self.bad_parents(kind, item, row)
             found |= {(index, f"{parent}_guid") for parent in bad}
-            if kind == "piece" and item.get("is_active") is not False and "project" not in bad:
+            if guid and kind == "piece" and item.get("is_active") is not False and "project" not in bad:
                 usable.append((index, guid, (item["project_guid"], item["piece_id"])))
-        return found | self.taken_piece_ids(usable, set(guids))
+        return found | self.taken_piece_ids(usable, {guid for guid in guids if guid})
 
     def stays_deleted(self, kind: str, item: dict[str, Any], row: Row | None) -> bool:
         """A deleted row that an item leaves deleted, and where it is: its parents may be deleted, too."""
@@ -72,15 +77,16 @@ class World:
             return False
         return all(item.get(f"{name}_guid", row.parents[name]) == row.parents[name] for name in PARENTS[kind])
 
-    def bad_parents(self, kind: str, item: dict[str, Any], guid: Guid) -> list[str]:
-        row, bad = self.rows.get(guid), list[str]()
+    def bad_parents(self, kind: str, item: dict[str, Any], row: Row | None) -> list[str]:
+        """Those that are missing or do not fit; for a row that does not come as a deleted one, those deleted, too."""
+        bad, comes_deleted = list[str](), row is None and item.get("is_active") is False
         chain: dict[str, Guid | None] = {}
         for parent in PARENTS[kind]:
             chain[parent] = named = item.get(f"{parent}_guid", row.parents[parent] if row else None)
             if named is None:
                 continue
             above = self.rows.get(named)
-            missing = above is None or above.kind != parent or not above.active
+            missing = above is None or above.kind != parent or not (above.active or comes_deleted)
             if missing or (not bad and above and any(above.parents[name] != chain[name] for name in above.parents)):
                 bad.append(parent)
         return bad

@@ -48,6 +48,7 @@ def test_the_number_of_queries_is_the_same_for_1_and_for_1000_pieces(sync: Sync,
     other = AssemblyFactory.create(company=assembly.company)
     one, many = counted(sync, assembly, 1), counted(sync, other, 1000)
     many["unchanged"] -= 1  # of many items, a few are tried first
+    many["deleted"] -= 2 * (connection.vendor == "postgresql")  # a single Deletion needs no COPY
     assert one == many
     assert one["unchanged"] < one["unchanged in other bytes"] < one["changed"] < one["inserted"] + 2
 

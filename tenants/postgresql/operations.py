@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from django.contrib.postgres.operations import AddConstraintNotValid, ValidateConstraint
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.operations import AddConstraint
 from django.db.migrations.operations.base import Operation
 
 from tenants.postgresql.policies import SCOPED_COMPANY, expose, protect
@@ -138,3 +140,19 @@ class DropSimpleKey(_OnRelation):
 
     def describe(self) -> str:
         return f"Drop the foreign key of {self.model_name}.{self.relation} that a composite one implies"
+
+
+class AddCheckNotValid(AddConstraintNotValid):
+    """A CHECK that PostgreSQL holds new rows to; ValidateCheck looks at those that are there. SQLite does both here."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        if schema_editor.connection.vendor == "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+        else:
+            AddConstraint.database_forwards(self, app_label, schema_editor, from_state, to_state)
+
+
+class ValidateCheck(ValidateConstraint):
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        if schema_editor.connection.vendor == "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)

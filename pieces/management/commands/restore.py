@@ -2,10 +2,9 @@ import uuid
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.utils import timezone
 from rest_framework.exceptions import APIException
 
-from pieces.deletion import Actor, restore_one, root_link
+from pieces.deletion import Actor, restore_root, root_link
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity
 from ractory.api.retry import in_transaction
 from tenants.management.commands._printing import PrintingCommand, guid
@@ -36,7 +35,7 @@ def _restore(given: uuid.UUID) -> dict[str, Any]:
     for level in (model, *model.below()):
         of_root = {root_link(level, model): row.guid}
         counts[level.plural] = level.all_objects.filter(**of_root, deletion_guid=deletion).count()
-    restore_one(model, row.guid, actor=ACTOR, now=timezone.now())
+    restore_root(model, row.guid, actor=ACTOR)
     common = {"guid": row.guid, "kind": model.kind.value, "company_guid": row.company_guid}
     return {**common, "deletion_guid": deletion, **counts}
 
