@@ -36,8 +36,8 @@ def database_clock() -> datetime:
 def stamp_sql(connection: BaseDatabaseWrapper, column: str) -> str:
     """SQL for the `updated_at` of a row that is being updated: the time, and later than what is stored in `column`.
 
-    PostgreSQL computes it once it holds the row's lock, however long it waited for that, and by its own clock. SQLite's
-    only writer holds the lock already.
+    PostgreSQL computes it by its own clock for each row, but before it waits for the row's lock: whoever may have to
+    wait locks first. SQLite's only writer holds the lock already.
     """
     if connection.vendor == "postgresql":
         return f"GREATEST(clock_timestamp(), {column} + interval '1 microsecond')"

@@ -123,8 +123,16 @@ class EntityQuerySet(BulkQuerySet):
         return self.filter(is_active=True)
 
     def write(self, **values: Any) -> int:
-        """An `update()` of entities' rows, by all but sync: it stamps them, and no item's bytes stand for them now."""
-        return self.update(updated_at=Stamp(), sent_digest=None, **values)
+        """An `update()` of entities' rows, by all but sync: it stamps them, and no item's bytes stand for them now.
+
+        PostgreSQL computes the new values of a row before it waits for the row's lock; so the rows are locked first,
+        in guid order, by the same statement.
+        """
+        rows = self
+        if connections[self.db].features.has_select_for_update:
+            locked = self.order_by("guid").select_for_update(no_key=True).values("guid")
+            rows = self.model.all_objects.filter(guid__in=locked)
+        return rows.update(updated_at=Stamp(), sent_digest=None, **values)
 
     def counts_by(self, column: str, guids: Collection[uuid.UUID]) -> dict[bytes, int]:
         """How many rows have each of these guids in the column, by `guid.bytes`; without those that none has."""

@@ -4,6 +4,7 @@ The number of statements does not depend on the size of the batch. Rows that sta
 write.
 """
 
+import time
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -46,6 +47,9 @@ from tenants.models import Company
 from tenants.scope import current_scope, every_company
 
 MAX_LOOKS = 10  # at a batch whose rows keep changing between looking and locking
+# Seconds that an UPDATE may take before it is taken for one that waited. PostgreSQL stamps a row before it waits for
+# its lock, so the rows are locked then, and written again.
+MAX_WAIT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +219,7 @@ def _companies(items: Sequence[Item]) -> frozenset[GuidKey]:
 
 
 class _Stale(Exception):
-    """A row has been written since the snapshot."""
+    """A row has been written since the snapshot, or waited for since it was stamped."""
 
 
 def _written(model: type[Entity], plan: Plan, snapshot: Snapshot, actor: Actor, now: datetime, *, lock: bool) -> bool:
@@ -228,9 +232,12 @@ def _written(model: type[Entity], plan: Plan, snapshot: Snapshot, actor: Actor, 
         return True
     if not _parents_hold(plan, snapshot) or (lock and plan.changed and not _rows_hold(model, plan)):
         return False
+    started = time.monotonic()
     try:
         with nullcontext() if lock or not plan.updates else transaction.atomic():
             _carry_out(model, plan, snapshot, actor, now, verify=not lock)
+            if plan.updates and not lock and time.monotonic() - started > MAX_WAIT:
+                raise _Stale
     except _Stale:
         return False
     return True

@@ -3,9 +3,11 @@
 import uuid
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from pieces.deletion import parking
 from pieces.models import Deletion, Entity, Piece
 from pieces.tests.copies import copies
 from pieces.tests.factories import AssemblyFactory, PieceFactory
@@ -25,6 +27,21 @@ def stored(entity: Entity) -> Entity:
     with every_company():
         row: Entity = type(entity).all_objects.get(guid=entity.guid)
         return row
+
+
+@pytest.mark.postgresql
+def test_a_single_deletion_needs_no_table_of_its_own(reader: Api, family: Family) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert reader.delete(path_of(family.piece)).status_code == 204
+    assert not [query["sql"] for query in queries if "TEMP" in query["sql"] or "COPY" in query["sql"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_is_forgotten_out_of_the_way_can_not_be_committed(family: Family) -> None:
+    with every_company():
+        rows = Piece.objects.filter(guid=family.piece.guid)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        rows.update(is_active=False, deleted_at=timezone.now(), deletion=parking())
 
 
 @pytest.mark.parametrize("kind", KINDS)

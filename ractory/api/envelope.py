@@ -18,18 +18,19 @@ from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
-from ractory.api.errors import Fault, Unavailable, Unprocessable, listed
+from ractory.api.errors import Fault, TimedOut, Unavailable, Unprocessable, listed
 from ractory.api.redaction import redacted
 
 logger = logging.getLogger(__name__)
 
 SUSPICIOUS = "Bad request."
 NO_DATABASE = (InterfaceError, OperationalError)
+QUERY_CANCELED = "57014"  # PostgreSQL, appendix A
 NO_DATABASE_PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not available</title></head>
 <body>
-<h1>The database does not answer</h1>
+<h1>{}</h1>
 <p>This page can't be shown now, and what was just sent has not been saved. Try again in a few seconds.</p>
 <p>If it stays like this, tell whoever runs the server.</p>
 </body>
@@ -40,7 +41,7 @@ NO_DATABASE_PAGE = """<!doctype html>
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's handler, with this API's envelope; None (an unknown exception) becomes Django's 500."""
     if isinstance(exc, NO_DATABASE):
-        response = exception_handler(Unavailable(), context)
+        response = exception_handler(_unavailable(exc), context)
         # By Django's own function, which notes on the response that it has been logged.
         log_response("The database does not answer", response=response, logger=logger, exception=exc)
         return response
@@ -56,6 +57,11 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         detail = response.data.get("detail", "") if isinstance(response.data, dict) else response.data
         response.data = {"detail": redacted(str(detail))}
     return response
+
+
+def _unavailable(error: BaseException) -> Unavailable:
+    canceled = getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED
+    return TimedOut() if canceled else Unavailable()
 
 
 def _faults_of_drf(detail: Any, loc: tuple[str | int, ...]) -> Iterator[Fault]:
@@ -94,9 +100,11 @@ def no_page(request: HttpRequest, unknown: str) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """What nothing else has caught; Django calls it while it handles the exception, and logs it."""
-    if isinstance(sys.exception(), NO_DATABASE):
-        page = HttpResponse(NO_DATABASE_PAGE, status=Unavailable.status_code)
-        response = _plain(request, Unavailable.status_code, Unavailable.default_detail, page)
-        response.headers["Retry-After"] = str(Unavailable.wait)
+    error = sys.exception()
+    if isinstance(error, NO_DATABASE):
+        said = _unavailable(error)
+        page = HttpResponse(NO_DATABASE_PAGE.format(said.title), status=said.status_code)
+        response = _plain(request, said.status_code, said.default_detail, page)
+        response.headers["Retry-After"] = str(said.wait)
         return response
     return _plain(request, 500, "Internal server error.", defaults.server_error(request))

@@ -48,8 +48,19 @@ class Unavailable(APIException):
     """503: the database does not answer."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    title = "The database does not answer"
     default_detail = "The database does not answer. Send the request again later."
     wait = 5  # seconds; becomes Retry-After
+
+
+class TimedOut(Unavailable):
+    """503: PostgreSQL has cut a statement off (ractory.api.timeouts)."""
+
+    title = "The database took too long for this"
+    default_detail = (
+        "The database took too long for this, or waited too long for others who hold the same rows. "
+        "Nothing was written. Send the request again later."
+    )
 
 
 class Conflict(APIException):

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from pieces.models import LEVELS, Component, Entity
-from pieces.tests.factories import AssemblyFactory, ComponentFactory
+from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory
 from ractory.api.tests.client import Api
 from sync.schemas import parse
 from sync.tests.batches import (
@@ -65,6 +65,36 @@ def test_the_same_bytes_are_not_decoded_again(
     assert sync(model.plural, item).json() == {"inserted": 0, "updated": 1}
     assert read == [1, 0]
     assert all_rows() == before
+
+
+def test_bytes_that_found_their_row_by_its_piece_id_are_not_recognised(sync: Sync, component: Component) -> None:
+    """Without `match` they mean another row: the guid that seems to stand in them is not the one that is decoded."""
+    piece = PieceFactory.create(component=component, assembly=None, piece_id="1")
+    item = orjson.dumps(piece_item(component, cell="x"))
+    twice = b'{"guid":"%b",%b,"guid":null}' % (str(piece.guid).encode(), item[1:-1])
+    nested = b'{"created_at":{"guid":"%b"},%b' % (str(piece.guid).encode(), item[1:])
+    for number, sent in enumerate((twice, nested)):
+        body = b'{"pieces":[%b]}' % sent.replace(b'"x"', b'"%d"' % number)
+        assert sync.api.post_raw("/api/v1/sync/pieces?match=piece_id", body).json() == {"inserted": 0, "updated": 1}
+        assert row_of("piece", piece.guid).cell == str(number)
+        for spelling in (body, body.replace(b":[", b": [")):
+            answer = sync.api.post_raw("/api/v1/sync/pieces", spelling)
+            assert faults(answer) == [("pieces", 0, "piece_id")]
+
+
+def test_a_guid_is_looked_for_where_the_decoder_finds_it(
+    sync: Sync, component: Component, read: list[int], pieces: list[Item]
+) -> None:
+    """One in a nested object, or the first of two, names a row that these bytes have not written."""
+    sync("pieces", *pieces)
+    other = str(pieces[0]["guid"]).encode()
+    for number, item in enumerate(pieces[1:3]):
+        rest = orjson.dumps(item | {"cell": "new"})[1:]
+        body = b'{"pieces":[%b]}' % ((b'{"created_at":{"guid":"%b"},%b', b'{"guid":"%b",%b')[number] % (other, rest))
+        for _ in range(2):
+            assert sync.api.post_raw("/api/v1/sync/pieces", body).json() == {"inserted": 0, "updated": 1}
+        assert row_of("piece", item["guid"]).cell == "new"
+    assert read[-4:] == [1, 0, 1, 0]
 
 
 def test_only_what_is_new_is_decoded_and_each_item_keeps_its_place(

@@ -69,6 +69,20 @@ def test_a_new_item_may_be_deleted_from_the_start(sync: Sync, component: Compone
     assert (row.is_active, row.deleted_at is not None, row.deletion_guid is not None) == (False, True, True)
 
 
+def test_a_new_item_that_is_deleted_may_be_below_deleted_parents(
+    sync: Sync, component: Component, assembly: Assembly
+) -> None:
+    delete_component(sync, component)
+    dead = piece_item(assembly, guid=uuid.uuid4(), is_active=False)
+    assert actions(sync("pieces", dead, **REPRESENTATION)) == ["inserted"]
+    assert not row_of("piece", dead["guid"]).is_active
+    alive = piece_item(assembly, piece_id="2")
+    places = [("pieces", 1, "component_guid"), ("pieces", 1, "assembly_guid")]
+    assert faults(sync("pieces", dead | {"guid": uuid.uuid4()}, alive)) == places  # the first does not vouch for it
+    missing = dead | {"guid": uuid.uuid4(), "assembly_guid": uuid.uuid4()}
+    assert faults(sync("pieces", missing)) == [("pieces", 0, "assembly_guid")]
+
+
 def test_a_second_identical_deletion_is_unchanged(sync: Sync, component: Component) -> None:
     item = piece_item(component, guid=uuid.uuid4(), is_active=False)
     sync("pieces", item)

@@ -2,6 +2,8 @@
 
 import uuid
 
+import pytest
+
 from pieces.models import Component
 from pieces.tests.factories import ComponentFactory, PieceFactory, ProjectFactory
 from ractory.api.tests.client import Api
@@ -21,6 +23,7 @@ from tenants.models import Company
 from tenants.tests.factories import UserFactory
 
 REPRESENTATION = {"prefer": "return=representation"}
+SIZE = 300
 
 
 def test_a_guid_of_another_company_is_refused_and_its_row_untouched(
@@ -47,6 +50,43 @@ def test_the_same_guid_twice_is_a_fault_on_each_but_the_first(sync: Sync, compon
     guid = uuid.uuid4()
     batch = [piece_item(component, guid=guid, piece_id=str(number)) for number in range(3)]
     assert faults(sync("pieces", *batch)) == [("pieces", 1, "guid"), ("pieces", 2, "guid")]
+
+
+@pytest.mark.parametrize("plural", ["projects", "components"])
+def test_guids_that_were_chosen_to_collide_cost_no_more_than_others(
+    sync: Sync, component: Component, monkeypatch: pytest.MonkeyPatch, plural: str
+) -> None:
+    """The hash of a UUID is its number modulo 2 ** 61 - 1: in a dict each would be compared with all others."""
+    compared = 0
+    equal = uuid.UUID.__eq__
+
+    def counted(self: uuid.UUID, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return equal(self, other)
+
+    def comparisons(guids: list[uuid.UUID]) -> int:
+        nonlocal compared
+        items = [project_item(component.company, guid=guid, code=str(guid)) for guid in guids]
+        sync("projects", *items)
+        if plural == "components":
+            items = [
+                component_item(component.project, guid=guid, project_guid=guid, code=str(number))
+                for number, guid in enumerate(guids)
+            ]
+        compared = 0
+        for code in ("a", "b"):
+            response = sync(plural, *[item | {"code": code} for item in items])
+            assert response.status_code == 200, response.content
+        listed = sync.api.get(f"/api/v1/{plural}?detail=true&limit=1000")
+        assert len(listed.json()) >= SIZE
+        return compared
+
+    monkeypatch.setattr(uuid.UUID, "__eq__", counted)
+    modulus = 2**61 - 1
+    colliding = [uuid.UUID(int=(number + 1) * modulus) for number in range(SIZE)]
+    assert len({hash(guid) for guid in colliding}) == 1
+    assert comparisons(colliding) <= comparisons([uuid.uuid4() for _ in range(SIZE)]) + 10 * SIZE
 
 
 def test_a_taken_piece_id_is_refused_with_the_guid_that_holds_it(sync: Sync, component: Component) -> None:

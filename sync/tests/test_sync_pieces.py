@@ -186,6 +186,36 @@ def test_match_by_piece_id_updates_the_active_piece_of_the_project(sync: Sync, c
     assert faults(twice) == [("pieces", 1, "guid")]
 
 
+def test_a_tombstone_that_matches_nothing_is_unchanged_however_often_it_is_sent(
+    sync: Sync, component: Component
+) -> None:
+    item = piece_item(component, is_active=False)
+    before = all_rows()
+    for _ in range(2):
+        answer = sync("pieces", item, query="?match=piece_id", **REPRESENTATION)
+        assert answer.json() == {
+            "inserted": 0,
+            "updated": 1,
+            "items": [{"index": 0, "guid": None, "action": "unchanged"}],
+        }
+    assert all_rows() == before
+    unknown = item | {"component_guid": uuid.uuid4()}
+    assert faults(sync("pieces", item, unknown, query="?match=piece_id")) == [("pieces", 1, "component_guid")]
+
+
+def test_a_tombstone_deletes_the_piece_that_it_matches(sync: Sync, component: Component) -> None:
+    held = PieceFactory.create(component=component, assembly=None, piece_id="1")
+    for action in ("deleted", "unchanged"):
+        answer = sync(
+            "pieces",
+            piece_item(component, is_active=False),
+            query="?match=piece_id",
+            **REPRESENTATION,
+        )
+        assert actions(answer) == [action]
+    assert not row_of("piece", held.guid).is_active
+
+
 def test_without_match_the_same_item_is_a_fault(sync: Sync, component: Component) -> None:
     sync("pieces", piece_item(component, piece_id="1"))
     assert faults(sync("pieces", piece_item(component, piece_id="1"))) == [("pieces", 0, "piece_id")]
