@@ -5,18 +5,22 @@ from typing import Any
 
 from django.db import models
 
-from pieces.models import READ_ONLY, Entity, Piece
+from pieces.models import Entity, Piece
 from pieces.openapi import EXAMPLE_COMPANY, LINK, TOTAL, as_read
-from ractory.api.errors import MAX_LISTED
+from ractory.api.errors import MAX_ECHO, MAX_LISTED
 from ractory.api.openapi.answers import FAULT, errors, header, success
 from ractory.api.openapi.operations import ApiSchema, Body, Json, Operation, Part, path_parameter
 from ractory.api.openapi.query import MOMENTS, NO_NUL, query_parameter, query_parameters
 from ractory.api.query import Flag, Guid
 from sync.models import MAX_KEY, RunStatus, SyncRun
 from sync.planning import Action
-from sync.schemas import INT_MAX, INT_MIN, max_items
+from sync.schemas import INT_MAX, INT_MIN, MAX_NAMES, max_items, read_only
 
-IGNORED = header("X-Ignored-Fields", "Unknown fields of the items, percent-encoded.", {"type": "string"})
+IGNORED = header(
+    "X-Ignored-Fields",
+    "Unknown fields, percent-encoded: the first 100 characters of each name, and whole names only.",
+    {"type": "string"},
+)
 APPLIED = header("Preference-Applied", "What of `Prefer` was heeded (RFC 7240).", {"type": "string"})
 REPLAYED = header(
     "Idempotent-Replayed", "This is the first answer under this `Idempotency-Key`.", {"type": "string", "const": "true"}
@@ -117,7 +121,7 @@ def create_part(model: type[Entity]) -> Part:
     columns = model.settable_fields()
     schema = {
         "type": "object",
-        "description": f"Unknown fields are ignored, as are {', '.join(sorted(READ_ONLY))}.",
+        "description": f"Unknown fields are ignored, as are {', '.join(sorted(read_only(model)))}.",
         "required": [column.attname for column in columns if is_required(column)],
         "properties": {column.attname: as_sent(column) for column in columns},
     }
@@ -151,8 +155,8 @@ class SyncSchema(ApiSchema):
             body=body,
             answers={
                 200: success("All is written.", SYNC_RESULT, SYNC_RUN_ID, *RESULT_HEADERS, examples=ANSWERS),
-                **errors(400, 403, 404, 409, 413, 415, 422, 429, prefix="Sync", headers=(SYNC_RUN_ID,)),
-                **errors(401, 503),
+                **errors(400, 404, 409, 413, 415, 422, prefix="Sync", headers=(SYNC_RUN_ID,)),
+                **errors(401, 403, 429, 503),
             },
         )
 
@@ -166,7 +170,10 @@ class RunsSchema(ApiSchema):
             id="list_sync_runs",
             tag="sync",
             summary="List receipts",
-            description="The sync requests of the company, newest first, refused ones too.",
+            description=(
+                "The sync requests of the company, newest first, refused ones too. A page of long receipts may end "
+                "before `limit`, with a `Link`."
+            ),
             parameters=query_parameters(fields),
             answers={
                 200: success("The receipts.", {"type": "array", "items": run_part()}, LINK, TOTAL),
@@ -196,7 +203,11 @@ def run_part() -> Part:
     columns = {column.attname: column for column in SyncRun._meta.concrete_fields}
     lists: Json = {
         "errors": {"type": "array", "items": FAULT, "maxItems": MAX_LISTED},
-        "ignored_fields": {"type": "array", "items": {"type": "string"}},
+        "ignored_fields": {
+            "type": "array",
+            "items": {"type": "string", "maxLength": MAX_ECHO},
+            "maxItems": MAX_NAMES,
+        },
         "entity": {"type": "string", "enum": sorted(EXAMPLES)},
         "status": {"type": "string", "enum": RunStatus.values},
     }

@@ -17,12 +17,13 @@ from typing import Annotated, Any
 
 import msgspec
 from django.db import models
-from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator, ValidationError
+from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator, ValidationError, from_json
 from pydantic_core import core_schema as cs
 from rest_framework.exceptions import ParseError
 
 from pieces.models import READ_ONLY, Entity, Kind
-from ractory.api.errors import MAX_LISTED, Fault, Unprocessable, shown
+from pieces.reading import counted
+from ractory.api.errors import MAX_LISTED, Fault, Unprocessable, echoed, shown
 
 MAX_ITEMS = {Kind.PIECE: 1000}
 MAX_ITEMS_OTHERS = 5000
@@ -31,7 +32,9 @@ NUMERIC = re.compile(r"\s*[+-]?[0-9]{1,40}(\.0*)?\s*")
 NUMBER = re.compile(r"\s*[+-]?[0-9.]+\s*")
 CANONICAL = re.compile("[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 ESCAPED_NUL = b"\\u0000"
-MAX_UNKNOWN = 1000
+MAX_PLAIN = 8 * 1024 * 1024  # bytes of a body that the decoder is tried on; larger ones are so by their pictures
+MAX_NAMES = 100  # of unknown fields that are told and kept
+IN_JSON = {"list_type": "Input should be a valid array", "dict_type": "Input should be an object"}  # pydantic's words
 
 Item = dict[str, Any]
 
@@ -68,22 +71,38 @@ def parse(model: type[Entity], raw: bytes, *, strict: bool, faults: Sequence[Fau
     plain = _decoded(model, raw)
     if plain is not None:
         return Batch(plain, [], list(faults), len(faults))
+    body = _json(model, raw)
+    unknown = _find_unknown(model, body)
     errors: list[Any] = []
     try:
-        body = _validator(model).validate_json(raw)
+        body = _validator(model).validate_python(body)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
-        _refuse_whole_body(model, errors)
         errors = [entry for entry in errors if "strict" not in entry["loc"]]
-        body = _validator(model, forgiving=True).validate_json(raw)
+        body = _validator(model, forgiving=True).validate_python(body)
     items: list[Item] = body.get(model.plural) or []
-    unknown = _take_unknown(model, body, items)
     found = [*faults, *(_fault(entry) for entry in errors[:MAX_LISTED])]
     total = len(faults) + len(errors)
-    for more in (_nul_faults(model, items) if ESCAPED_NUL in raw else [], unknown.faults() if strict else []):
-        total += len(more)
-        found += more[:MAX_LISTED]
+    if ESCAPED_NUL in raw:
+        nul = _nul_faults(model, items)
+        found, total = found + nul[:MAX_LISTED], total + len(nul)
+    if strict:
+        found, total = found + unknown.faults(), total + unknown.count
     return Batch(items, sorted(unknown.names), sorted(found, key=_position), total)
+
+
+def _json(model: type[Entity], raw: bytes) -> Item:
+    """The body, read once: what is made of it shares its values. Raises what `parse` raises."""
+    try:
+        body = from_json(raw, allow_inf_nan=False, cache_strings="keys")
+    except ValueError as error:
+        raise ParseError(f"The body is not JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise ParseError(f'The body must be a JSON object with the key "{model.plural}".')
+    items = body.get(model.plural)
+    if isinstance(items, list) and len(items) > max_items(model):
+        raise ParseError(f"Maximum batch size is {max_items(model)} {model.plural}")
+    return body
 
 
 def _decoded(model: type[Entity], raw: bytes) -> list[Item] | None:
@@ -91,7 +110,8 @@ def _decoded(model: type[Entity], raw: bytes) -> list[Item] | None:
 
     msgspec decodes and checks such a body five times as fast as pydantic, but tells no more than its first fault.
     """
-    if ESCAPED_NUL in raw:
+    # The decoder's refusal repeats an unknown name, whatever its length.
+    if len(raw) > MAX_PLAIN or ESCAPED_NUL in raw:
         return None
     try:
         decoded = getattr(_decoder(model).decode(raw), model.plural)
@@ -160,21 +180,12 @@ def _position(fault: Fault) -> int:
     return index if isinstance(index, int) else -1
 
 
-def _refuse_whole_body(model: type[Entity], errors: list[Any]) -> None:
-    first = errors[0]
-    if first["type"] == "json_invalid":
-        raise ParseError(f"The body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}.")
-    if first["loc"] == ():
-        raise ParseError(f'The body must be a JSON object with the key "{model.plural}".')
-    if any(entry["type"] == "too_long" and entry["loc"] == (model.plural,) for entry in errors):
-        raise ParseError(f"Maximum batch size is {max_items(model)} {model.plural}")
-
-
 def _fault(entry: Any) -> Fault:
     loc = ("body", *entry["loc"][:3])
     if entry["type"] == "missing":
         return Fault(loc, "Field required", "missing")
-    return Fault(loc, f"{entry['msg']}, got {shown(entry['input'])}", entry["type"])
+    msg = IN_JSON.get(entry["type"], entry["msg"])
+    return Fault(loc, f"{msg}, got {shown(entry['input'])}", entry["type"])
 
 
 def _nul_faults(model: type[Entity], items: list[Item]) -> list[Fault]:
@@ -189,33 +200,41 @@ def _nul_faults(model: type[Entity], items: list[Item]) -> list[Fault]:
 
 @dataclass(slots=True)
 class _Unknown:
-    """The unknown fields of a body: their names and places, both bounded, whatever a client sends."""
+    """The unknown fields of a body: how many, and the first names and places, cut, whatever a client sends."""
 
+    count: int = 0
     names: set[str] = field(default_factory=set)
     places: list[tuple[str | int, ...]] = field(default_factory=list)
 
-    def add(self, *place: str | int) -> None:
-        if len(self.places) < MAX_UNKNOWN:
-            self.names.add(str(place[-1]))
-            self.places.append(place)
+    def add(self, *above: str | int, name: str) -> None:
+        self.count += 1
+        if len(self.names) < MAX_NAMES:
+            self.names.add(echoed(name))
+        if len(self.places) < MAX_LISTED:
+            self.places.append((*above, echoed(name)))
 
     def faults(self) -> list[Fault]:
         return [Fault(("body", *loc), f"Unknown field {shown(loc[-1])}", "extra_forbidden") for loc in self.places]
 
 
-def _take_unknown(model: type[Entity], body: Item, items: list[Item]) -> _Unknown:
-    """Takes unknown and read-only fields out of the items, and remembers the unknown ones."""
+def _find_unknown(model: type[Entity], body: Item) -> _Unknown:
+    """The unknown fields beside the list and in the items; the validator leaves them out, and read-only ones too."""
     unknown = _Unknown()
-    for name in body.keys() - {model.plural}:
-        unknown.add(name)
-    known = _known(model)
-    for index, item in enumerate(items):
-        if not item.keys() <= known:
-            for name in sorted(item.keys() - known):
-                del item[name]
-                if name not in READ_ONLY:
-                    unknown.add(model.plural, index, name)
+    for name in sorted(body.keys() - {model.plural}):
+        unknown.add(name=name)
+    items = body.get(model.plural)
+    accepted = _known(model) | read_only(model)
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, dict) and not item.keys() <= accepted:
+            for name in sorted(item.keys() - accepted):
+                unknown.add(model.plural, index, name=name)
     return unknown
+
+
+@cache
+def read_only(model: type[Entity]) -> frozenset[str]:
+    """What full objects have and an item may not set: it is ignored, so that what was read may be sent back."""
+    return READ_ONLY | counted(model).keys()
 
 
 @cache
@@ -226,18 +245,13 @@ def _known(model: type[Entity]) -> frozenset[str]:
 @cache
 def _validator(model: type[Entity], *, forgiving: bool = False) -> SchemaValidator:
     """A validator of bodies; a `forgiving` one takes what is wrong as null, to see the rest of a faulty body."""
-    # Unknown fields are kept, as None, to be named; their values, which may be anything, never become objects.
-    anything = cs.with_default_schema(cs.none_schema(), default=None, on_error="default")
     item: CoreSchema = cs.typed_dict_schema(
-        {column.attname: _field(column, forgiving=forgiving) for column in model.settable_fields()},
-        extra_behavior="allow",
-        extras_schema=anything,
+        {column.attname: _field(column, forgiving=forgiving) for column in model.settable_fields()}
     )
     if forgiving:
         item = cs.with_default_schema(item, default_factory=dict, on_error="default")
-    batch = cs.list_schema(item, max_length=max_items(model))
-    fields = {model.plural: cs.typed_dict_field(_forgive(batch, forgiving), required=not forgiving)}
-    return SchemaValidator(cs.typed_dict_schema(fields, extra_behavior="allow", extras_schema=anything))
+    fields = {model.plural: cs.typed_dict_field(_forgive(cs.list_schema(item), forgiving), required=not forgiving)}
+    return SchemaValidator(cs.typed_dict_schema(fields))
 
 
 def _forgive(schema: CoreSchema, forgiving: bool) -> CoreSchema:

@@ -13,7 +13,7 @@ from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from ractory.api.errors import TooLarge
+from ractory.api.errors import TooLarge, echoed
 
 GZIP = 31  # zlib's window bits for the gzip format
 CHUNK = 1024 * 1024
@@ -36,7 +36,8 @@ def read_json_body(request: HttpRequest, *, limit: int) -> bytes:
     _require_json(request)
     coding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("identity", "", "gzip", "x-gzip"):
-        raise UnsupportedMediaType(coding, detail=f'Unsupported Content-Encoding "{coding}": send gzip or none.')
+        sent = echoed(coding)
+        raise UnsupportedMediaType(sent, detail=f'Unsupported Content-Encoding "{sent}": send gzip or none.')
     raw = _read(request, limit)
     body = _gunzip(raw, limit) if "gzip" in coding else raw
     if is_crowded(body):
@@ -70,7 +71,7 @@ def read_json_object(request: HttpRequest, *, limit: int) -> dict[str, Any]:
 def _require_json(request: HttpRequest) -> None:
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if request.content_type != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
-        sent = request.headers.get("Content-Type", "")[:100]
+        sent = echoed(request.headers.get("Content-Type", ""))
         raise UnsupportedMediaType(sent, detail=f'Unsupported content type "{sent}": send application/json in UTF-8.')
 
 

@@ -18,7 +18,7 @@ from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
-from ractory.api.errors import Fault, TimedOut, Unavailable, Unprocessable, listed
+from ractory.api.errors import MAX_MESSAGE, Fault, TimedOut, Unavailable, Unprocessable, listed
 from ractory.api.redaction import redacted
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     response = drf_exception_handler(exc, context)
     if response is not None:
         detail = response.data.get("detail", "") if isinstance(response.data, dict) else response.data
-        response.data = {"detail": redacted(str(detail))}
+        response.data = {"detail": redacted(str(detail)[:MAX_MESSAGE])}
     return response
 
 

@@ -11,6 +11,8 @@ from rest_framework.exceptions import APIException
 from ractory.api.redaction import redacted
 
 MAX_LISTED = 100
+MAX_ECHO = 100  # characters of what a client sent that come back, and are kept (contract, "Conventions")
+MAX_MESSAGE = 500  # characters; the values in it are cut before, so this is for what nobody has thought of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +24,22 @@ class Fault:
     type: str
 
     def as_wire(self) -> dict[str, Any]:
-        return {"loc": list(self.loc), "msg": redacted(self.msg), "type": self.type}
+        loc = [echoed(part) if isinstance(part, str) else part for part in self.loc]
+        return {"loc": loc, "msg": redacted(self.msg[:MAX_MESSAGE]), "type": self.type}
 
 
 class Unprocessable(APIException):
     """422 with every fault of the request; the first 100 are listed, then one entry says how many more.
 
-    `faults` are as they go over the wire; `found` are all that were given.
+    `faults` are as they go over the wire; `found` are all that were given, of `total` that there are.
     """
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
 
     def __init__(self, faults: Sequence[Fault], total: int | None = None) -> None:
         super().__init__("Unprocessable")
-        self.found = tuple(faults)
-        self.faults = listed(faults, total or len(faults))
+        self.found, self.total = tuple(faults), total or len(faults)
+        self.faults = listed(faults, self.total)
 
 
 class TooLarge(APIException):
@@ -84,13 +87,21 @@ def listed(faults: Sequence[Fault], total: int) -> list[dict[str, Any]]:
     return shown_faults
 
 
+def echoed(text: str) -> str:
+    """What a client sent, as far as it may come back and be kept: the first 100 characters, no key or token in them."""
+    return redacted(text[: 10 * MAX_ECHO])[:MAX_ECHO]  # a token is longer than what is left of it
+
+
 def shown(value: object) -> str:
     """The offending value as a message names it: short, on one line, whatever the client sent."""
-    if isinstance(value, str) and len(value) > 60:
-        value = value[:60] + "…"
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list):
         return "an array"
-    text = json.dumps(value, default=str, ensure_ascii=True).replace("\\u2026", "…")
-    return text if len(text) <= 200 else text[:200] + "…"
+    if not isinstance(value, str):
+        text = json.dumps(value, default=str)
+        return text if len(text) <= MAX_ECHO else text[:MAX_ECHO] + "…"
+    first = echoed(value)
+    text = json.dumps(first)[1:-1]
+    cut = len(text) > MAX_ECHO or len(value) > MAX_ECHO
+    return f'"{text[:MAX_ECHO]}{"…" if cut else ""}"'

@@ -14,7 +14,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 KEY_PREFIX = "rfk_"
-SECRET = re.compile(rf"{KEY_PREFIX}[0-9A-Za-z]{{8,}}|eyJ[\w-]+\.[\w-]+\.[\w-]*")  # an API key, a JWT
+# An API key, a JWT; or several, one right behind the other.
+SECRET = re.compile(rf"{KEY_PREFIX}[0-9A-Za-z_]{{8,}}|eyJ[\w-]+(?:\.[\w-]*){{2,}}")
 REDACTED = "[secret]"
 
 

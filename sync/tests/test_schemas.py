@@ -172,6 +172,63 @@ def test_the_decoder_takes_the_common_bodies(model: type[Entity]) -> None:
     assert schemas._decoded(model, orjson.dumps({model.plural: [required(model)] * (max_items(model) + 1)})) is None
 
 
+NOT_JSON = [
+    b"NaN",
+    b"Infinity",
+    b"-Infinity",
+    b"01",
+    b"+1",
+    b".5",
+    b"1.",
+    b'"\\ud800"',
+    b'"a\nb"',
+    b'"\xff"',
+    b"[1,]",
+    b"'a'",
+]
+
+
+@pytest.mark.parametrize("value", NOT_JSON)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"pieces": [], "colour": %b}',
+        b'{"pieces": [], "colour": {"a": [[%b]]}}',
+        b'{"pieces": [{"colour": %b}]}',
+        b'{"pieces": [{"colour": {"a": {"b": [1, %b]}}}]}',
+        b'{"pieces": [{"created_at": %b}]}',
+        b'{"pieces": [{"outer_length": %b}]}',
+        b'{"pieces": [{"due_date": %b, "due_date": null}]}',
+        b'{"pieces": %b, "pieces": []}',
+    ],
+)
+def test_what_is_no_json_by_rfc_8259_is_no_batch_wherever_it_stands(body: bytes, value: bytes) -> None:
+    parse(Piece, body % b"1", strict=False)
+    with pytest.raises(ParseError, match="The body is not JSON"):
+        parse(Piece, body % value, strict=False)
+
+
+@pytest.mark.parametrize(
+    "body", [b'\xef\xbb\xbf{"pieces": [], "x": 1}', b'{"pieces": [], "x": 1} x', b'{"pieces": [], "x": 1}{}']
+)
+def test_nothing_may_stand_around_the_json(body: bytes) -> None:
+    with pytest.raises(ParseError, match="The body is not JSON"):
+        parse(Piece, body, strict=False)
+
+
+def test_numbers_that_are_too_large_for_a_float_are_json() -> None:
+    assert parse(Piece, b'{"pieces": [], "x": [1e999, -1e999]}', strict=False).ignored == ["x"]
+
+
+def test_of_unknown_fields_100_names_are_told_and_all_are_counted() -> None:
+    items = [required(Piece) | {f"colour{n}": 1, "x" * 1000 + str(n): 1} for n in range(150)]
+    batch = parse(Piece, orjson.dumps({"pieces": items}), strict=True)
+    assert (batch.fault_count, len(batch.faults), len(batch.ignored)) == (300, 100, 100)
+    assert max(map(len, batch.ignored)) == 100
+    few = [required(Piece) | {"colour": 1}] * 999 + [required(Piece) | {"size": 1}]
+    assert parse(Piece, orjson.dumps({"pieces": few}), strict=False).ignored == ["colour", "size"]
+
+
 def test_guids_come_out_as_uuids() -> None:
     [item] = parse(Piece, orjson.dumps({"pieces": [required(Piece)]}), strict=False).items
     assert item["project_guid"] == uuid.UUID(GUID)

@@ -41,6 +41,23 @@ def delete_component(sync: Sync, component: Component) -> None:
     assert actions(sync("components", item, **REPRESENTATION)) == ["deleted"]
 
 
+@pytest.mark.parametrize("plural", ["projects", "components", "assemblies", "pieces"])
+def test_a_full_object_is_sent_back_as_it_was_read_and_is_unchanged(sync: Sync, piece: Piece, plural: str) -> None:
+    picture = {} if plural == "projects" else {"picture": "cGljdHVyZQ=="}
+    [read] = sync.api.get(f"/api/v1/{plural}?detail=true").json()
+    assert sync(plural, read | picture).status_code == 200
+    [read] = sync.api.get(f"/api/v1/{plural}?detail=true").json()
+    assert any(name.endswith("_count") for name in read) == (plural != "pieces")
+    answer = sync(plural, read, prefer="return=representation, handling=strict")
+    assert actions(answer) == ["unchanged"]
+    assert "X-Ignored-Fields" not in answer
+
+
+def test_a_count_of_another_level_is_an_unknown_field(sync: Sync, component: Component) -> None:
+    answer = sync("pieces", piece_item(component, piece_count=1), prefer="handling=strict")
+    assert faults(answer) == [("pieces", 0, "piece_count")]
+
+
 def test_is_active_false_deletes_the_entity_and_what_is_below(
     sync: Sync, component: Component, assembly: Assembly, piece: Piece
 ) -> None:

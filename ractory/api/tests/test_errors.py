@@ -161,15 +161,24 @@ def test_a_bug_of_ours_is_a_500_in_json_that_tells_nothing(api: Api, caplog: pyt
         (True, "true"),
         ("a\nb\0", '"a\\nb\\u0000"'),
         ("\ud800", '"\\ud800"'),
-        ("x" * 61, '"' + "x" * 60 + '…"'),
+        ("x" * 100, '"' + "x" * 100 + '"'),
+        ("x" * 101, '"' + "x" * 100 + '…"'),
+        ("\0" * 100, '"' + "\\u0000" * 16 + '\\u00…"'),
+        (f"rfk_{'x' * 40} and more", '"[secret] and more"'),
         ({"a": 1}, "an object"),
         ([1], "an array"),
         (2.5, "2.5"),
-        (10**300, "1" + "0" * 199 + "…"),
+        (10**300, "1" + "0" * 99 + "…"),
     ],
 )
 def test_an_offending_value_is_named_on_one_short_line(value: object, text: str) -> None:
     assert shown(value) == text
+
+
+def test_of_a_place_that_a_client_named_100_characters_go_over_the_wire_and_no_secret() -> None:
+    fault = Fault(("body", 3, "x" * 1000, f"rfk_{'x' * 40}"), "m" * 1000, "extra_forbidden")
+    assert fault.as_wire()["loc"] == ["body", 3, "x" * 100, "[secret]"]
+    assert len(fault.as_wire()["msg"]) == 500
 
 
 def test_a_fault_goes_over_the_wire_as_json() -> None:
