@@ -113,7 +113,7 @@ def _of(caller: Caller, what: str, amount: int, own: Rate | None, company: Rate 
 
 
 class RequestThrottle(BaseThrottle):
-    """Counts a caller's requests, once it is known that they may make them (DRF: after permissions)."""
+    """Counts a caller's requests, those too that they may not make (TenantView: before permissions)."""
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
         if isinstance(request.user, Caller):

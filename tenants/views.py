@@ -32,6 +32,14 @@ def caller_of(request: Request) -> Caller:
 class TenantView(APIView):
     """An endpoint on a tenant's data: enters the caller's scope once credentials and permission are known."""
 
+    def check_permissions(self, request: Request) -> None:
+        """Counts the request first: DRF asks for permission before, so refusals could be had without limit."""
+        super().check_throttles(request)
+        super().check_permissions(request)
+
+    def check_throttles(self, request: Request) -> None:
+        """Done already, in `check_permissions`, which DRF calls just before."""
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method not in self.allowed_methods:  # whose query nobody knows

@@ -100,12 +100,23 @@ def test_a_system_admin_has_a_counter_but_no_company(settings: Settings, clock: 
     assert statuses(Api().with_user(admin), 4) == [200, 200, 200, 429]
 
 
-def test_no_credentials_or_no_permission_come_before_the_limit(api: Api, company: Company, settings: Settings) -> None:
-    settings.THROTTLE_REQUESTS = (1, 60)
-    assert statuses(api, 2) == [401, 401]
+def test_no_credentials_come_before_the_limit_and_no_permission_after_it(
+    api: Api, company: Company, settings: Settings
+) -> None:
+    settings.THROTTLE_REQUESTS = (2, 60)
+    assert statuses(api, 3) == [401] * 3
+    api.with_user(UserFactory.create(company=company, role=Role.OPERATOR))
+    assert [api.delete("/api/v1/pieces/x").status_code for _ in range(3)] == [403, 403, 429]
+    api.credentials()
     api.with_key(issue_key(company, "sync:read"))
-    assert [api.post_raw("/api/v1/sync/pieces", b"").status_code for _ in range(2)] == [403, 403]
-    assert statuses(api, 2) == [200, 429]
+    assert [api.post_raw("/api/v1/sync/pieces", b"").status_code for _ in range(3)] == [403, 403, 429]
+    assert statuses(api, 1) == [429]
+
+
+def test_a_request_is_counted_once(api: Api, company: Company, settings: Settings) -> None:
+    settings.THROTTLE_REQUESTS = (10, 60)
+    assert api.with_key(issue_key(company)).get("/api/v1/pieces").status_code == 200
+    assert Counter.objects.get().used == 1
 
 
 def test_the_limit_comes_before_the_query_and_the_body(api: Api, key: str, settings: Settings) -> None:
