@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Self
 
 import orjson
 from django.db import models, transaction
+from django.db.models.functions import Length
+from django.db.models.lookups import LessThanOrEqual
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -14,6 +16,23 @@ from tenants.scope import TenantManager
 
 MAX_KEY = 255  # characters of an Idempotency-Key
 MAX_SOURCE = 500  # characters of a file's path
+# Characters of 100 faults and of 100 names in JSON, at their worst: what they hold of a client's is cut to 100.
+MAX_ERRORS, MAX_IGNORED = 400_000, 70_000
+
+
+def at_most(limit: int, column: str) -> LessThanOrEqual:
+    """That a text has so many characters, as the database checks it."""
+    return LessThanOrEqual(Length(column), limit)
+
+
+class Bytes(models.Func):
+    """How many bytes a text takes, which PostgreSQL knows without reading one that is stored out of line."""
+
+    function = "octet_length"
+    output_field = models.IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return super().as_sql(compiler, connection, template="length(CAST(%(expressions)s AS blob))", **context)
 
 
 class RunStatus(models.TextChoices):
@@ -41,6 +60,7 @@ class SyncRun(models.Model):
     restored = models.PositiveIntegerField(default=0)
     deleted = models.PositiveIntegerField(default=0)
     dry_run = models.BooleanField(default=False)
+    fault_count = models.PositiveIntegerField(default=0, db_default=0)  # all of them; errors_json lists the first
     # JSON as text: what a client sent may hold escaped NULs, which PostgreSQL's jsonb refuses.
     errors_json = models.TextField(default="[]")
     ignored_json = models.TextField(default="[]")
@@ -50,10 +70,16 @@ class SyncRun(models.Model):
     started_at = models.DateTimeField(default=timezone.now)
     duration_ms = models.PositiveIntegerField(default=0)
 
+    BYTES: ClassVar[Any] = Bytes("errors_json") + Bytes("ignored_json")  # of what may be long
+
     objects: ClassVar[Any] = TenantManager()
     across_companies: ClassVar[Any] = models.Manager()
 
     class Meta:
+        constraints = (
+            models.CheckConstraint(name="run_errors_bounded", condition=at_most(MAX_ERRORS, "errors_json")),
+            models.CheckConstraint(name="run_ignored_bounded", condition=at_most(MAX_IGNORED, "ignored_json")),
+        )
         indexes = (
             models.Index(fields=["company", "guid"], name="run_by_company"),
             models.Index(fields=["company", "request_id"], name="run_by_request_id"),

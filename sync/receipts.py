@@ -54,13 +54,14 @@ class Receipt:
         run.deleted, run.dry_run = counts[Action.DELETED], dry_run
         self._store(RunStatus.SUCCEEDED, 200)
 
-    def reject(self, http_status: int, detail: str | Sequence[Any]) -> bool:
+    def reject(self, http_status: int, detail: str | Sequence[Any], fault_count: int) -> bool:
         """Stores the receipt of a refusal, whose data has been rolled back, in a transaction of its own.
 
-        False if that can't be done, because the database is away or busy: the refusal stands all the same.
+        `detail` is as it goes over the wire, with the first of the faults. False if that can't be done, because the
+        database is away or busy: the refusal stands all the same.
         """
         faults = [{"loc": [], "msg": detail, "type": "refused"}] if isinstance(detail, str) else detail[:MAX_LISTED]
-        self.run.errors_json = orjson.dumps(faults).decode()
+        self.run.errors_json, self.run.fault_count = orjson.dumps(faults).decode(), fault_count
         try:
             in_transaction(lambda: self._store(RunStatus.REJECTED, http_status))
         except (ConflictRetry, DatabaseError) as error:

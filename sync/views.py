@@ -3,6 +3,9 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import accumulate
+from threading import Lock
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -37,7 +40,10 @@ from tenants.scope import current_scope
 from tenants.throttling import charge_rows
 from tenants.views import TenantView, caller_of
 
+WITHOUT_RECEIPT = (401, 403, 429)  # refusals that no limit bounds: their receipts would fill the table
 MAX_IGNORED_HEADER = 4000  # characters
+LARGE, ONE_LARGE_BODY = 8 * 1024 * 1024, Lock()  # bytes
+MAX_PAGE = 8 * 1024 * 1024  # bytes of faults and names on a page of receipts
 
 
 class SyncQuery(Query):
@@ -79,17 +85,20 @@ class SyncView(TenantView):
             return None
 
     def handle_exception(self, exc: Exception) -> Response:
-        """A refusal has a receipt too; whoever is not known gets none."""
+        """A refusal has a receipt too, but one that anyone could get as often as they like."""
         response = super().handle_exception(exc)
         discard_body(self.request._request, limit=settings.MAX_BODY_BYTES)
-        if hasattr(self, "receipt") and self.receipt.reject(response.status_code, response.data["detail"]):
-            response.headers["X-Sync-Run"] = str(self.receipt.run.guid)
+        if hasattr(self, "receipt") and response.status_code not in WITHOUT_RECEIPT:
+            detail, count = response.data["detail"], exc.total if isinstance(exc, Unprocessable) else 1
+            if self.receipt.reject(response.status_code, detail, count):
+                response.headers["X-Sync-Run"] = str(self.receipt.run.guid)
         return response
 
     def post(self, request: Request) -> HttpResponse:
         raw = read_json_body(request._request, limit=settings.MAX_BODY_BYTES)
         whole = Recognised({}, raw, ())
-        known = recognise(self.model, raw) if current_scope().company else whole
+        with _alone(raw):
+            known = recognise(self.model, raw) if current_scope().company else whole
         try:
             answer = self._synced(request, raw, known)
         except (ParseError, PermissionDenied, Unprocessable):
@@ -104,7 +113,8 @@ class SyncView(TenantView):
         strict = prefer.get("handling") == "strict"
         query = SyncQuery(request.query_params, self.model)
         faults = [*query.faults(), *(query.unknown() if strict else ())]
-        batch = parse(self.model, known.rest, strict=strict, faults=faults)
+        with _alone(known.rest):
+            batch = parse(self.model, known.rest, strict=strict, faults=faults)
         self.receipt.take(batch, unchanged=len(known.unchanged))
         if not again:
             charge_rows(caller_of(request), self.receipt.run.received)
@@ -158,6 +168,11 @@ class SyncView(TenantView):
         return answer
 
 
+def _alone(raw: bytes) -> AbstractContextManager[object]:
+    """Of bodies of many megabytes one at a time in a process becomes objects: they can take eight times its bytes."""
+    return ONE_LARGE_BODY if len(raw) > LARGE else nullcontext()
+
+
 def _body(outcome: Outcome, *, dry_run: bool, with_items: bool) -> dict[str, object]:
     inserted = outcome.counts[Action.INSERTED]
     body: dict[str, object] = {"inserted": inserted, "updated": outcome.counts.total() - inserted}
@@ -187,7 +202,10 @@ def _headers(batch: Batch, prefer: Mapping[str, str]) -> dict[str, str]:
     headers = {}
     if batch.ignored:
         # Percent-encoded: a field's name may hold what a header may not.
-        headers["X-Ignored-Fields"] = ", ".join(quote(name, safe="") for name in batch.ignored)[:MAX_IGNORED_HEADER]
+        quoted = [quote(name, safe="") for name in batch.ignored]
+        sizes = accumulate(len(name) + 2 for name in quoted)
+        whole = sum(size - 2 <= MAX_IGNORED_HEADER for size in sizes)
+        headers["X-Ignored-Fields"] = ", ".join(quoted[:whole])
     if prefer:
         headers["Preference-Applied"] = ", ".join(f"{name}={value}" for name, value in prefer.items())
     return headers
@@ -237,7 +255,7 @@ class RunsQuery(PageQuery):
 
 
 class RunsView(TenantView):
-    """The receipts of the company, newest first."""
+    """The receipts of the company, newest first; a page ends where it would be too large."""
 
     schema = RunsSchema()
     permission_classes = (MayRead,)
@@ -252,11 +270,15 @@ class RunsView(TenantView):
         exact = {name: given[name] for name in ("entity", "status", "idempotency_key", "request_id") if given[name]}
         since = {"started_at__gte": given["since"]} if given["since"] else {}
         rows = SyncRun.objects.filter(**exact, **since)
-        found = list(page.of(rows))
+        wanted = page.of(rows)
+        sizes = list(wanted.values_list(SyncRun.BYTES, flat=True))
+        # At least one: a receipt is smaller than a page.
+        fitting = sum(size <= MAX_PAGE for size in accumulate(sizes[: page.limit]))
+        found = list(wanted[:fitting])
         headers = {"X-Total-Count": str(rows.count())} if page.count else {}
-        if len(found) > page.limit:
-            headers["Link"] = page.next_link(request._request, [found[page.limit - 1].guid])
-        return Response([run.as_wire() for run in found[: page.limit]], headers=headers)
+        if found and len(sizes) > fitting:
+            headers["Link"] = page.next_link(request._request, [found[-1].guid])
+        return Response([run.as_wire() for run in found], headers=headers)
 
 
 class RunView(TenantView):

@@ -89,7 +89,9 @@ class Oracle:
 
     def _receipt(self, request: Request, answer: Answer) -> Iterator[str]:
         run = answer.header("X-Sync-Run")
-        if answer.status == 401:
+        if answer.status in (401, 403, 429):
+            if run:
+                yield f"header: X-Sync-Run of a {answer.status}"
             return
         if not run or str(uuid.UUID(run)) != run:
             yield f"header: X-Sync-Run of a {answer.status} is {run!r}"

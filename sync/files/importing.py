@@ -185,7 +185,8 @@ class Importer:
         self.progress.rows += received
         self.faulty_rows.keep()
         if not (checked.items or self.dry_run):
-            receipt.reject(Unprocessable.status_code, orjson.loads(receipt.run.errors_json))
+            run = receipt.run
+            receipt.reject(Unprocessable.status_code, orjson.loads(run.errors_json), run.fault_count)
 
     def _transaction(self, received: int, checked: Checked, receipt: Receipt) -> dict[str, int]:
         outcome = Outcome([], [], Counter())
@@ -219,6 +220,7 @@ class Importer:
         faults = [fault for row in checked.faulty for fault in row.in_receipt(self.model)]
         receipt.run.received = received
         receipt.run.errors_json = orjson.dumps(faults[:MAX_LISTED]).decode()
+        receipt.run.fault_count = len(faults)
         return receipt
 
 

@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -97,10 +98,13 @@ def test_every_refusal_has_a_receipt(sync: Sync, body: bytes, content_type: str 
     assert [error["msg"] for error in run["errors"]] == [response.json()["detail"]]
 
 
-def test_a_key_that_may_not_write_gets_403_and_a_receipt(api: Api, component: Component) -> None:
-    sync = Sync(api.with_key(issue_key(component.company, KeyScope.SYNC_READ)))
-    response = sync("pieces", piece_item(component))
-    assert (response.status_code, receipt(sync, response)["http_status"]) == (403, 403)
+def test_who_may_not_write_gets_403_and_no_receipt(sync: Sync, api: Api, component: Component) -> None:
+    foreign = ComponentFactory.create()
+    refused = [sync("pieces", piece_item(foreign)), sync("pieces", query=f"?company_guid={foreign.company_guid}")]
+    api.with_key(issue_key(component.company, KeyScope.SYNC_READ))
+    refused.append(Sync(api)("pieces", piece_item(component)))
+    assert [(answer.status_code, "X-Sync-Run" in answer) for answer in refused] == [(403, False)] * 3
+    assert SyncRun.across_companies.count() == 0
 
 
 def test_whoever_is_not_known_leaves_no_receipt(api: Api, db: None) -> None:
@@ -118,6 +122,32 @@ def test_what_is_no_sync_leaves_no_receipt(sync: Sync) -> None:
 def test_a_dry_run_has_a_receipt_and_no_data(sync: Sync, component: Component) -> None:
     run = receipt(sync, sync("pieces", piece_item(component), query="?dry_run=true"))
     assert (run["dry_run"], run["inserted"], run["status"]) == (True, 1, "succeeded")
+
+
+def test_the_faults_of_a_refused_batch_are_counted_beyond_those_that_are_kept(sync: Sync) -> None:
+    sync("pieces", *[{}] * 200)
+    sync("pieces", {"colour": 1}, prefer="handling=strict")
+    sync.api.post_raw("/api/v1/sync/pieces", b"{")
+    counts = SyncRun.across_companies.order_by("guid").values_list("fault_count", flat=True)
+    assert list(counts) == [800, 5, 1]
+
+
+def test_a_page_ends_before_it_is_too_large_and_links_to_the_rest(sync: Sync, company: Company) -> None:
+    long, short = orjson.dumps(["é" * 100] * 100).decode(), "[]"
+    made = [
+        SyncRun.objects.create(
+            company=company, entity="pieces", status="succeeded", http_status=200, actor="x", ignored_json=names
+        )
+        for names in [short, *[long] * 450]
+    ]
+    found, sizes, url = [], [], f"{RUNS}?limit=1000"
+    while url:
+        page = sync.api.get(url)
+        found += [run["guid"] for run in page.json()]
+        sizes.append(len(page.content))
+        url = page["Link"].split(";")[0].strip("<>") if "Link" in page else ""
+    assert found == [str(run.guid) for run in reversed(made)]
+    assert (len(sizes), max(sizes) < 9 * 2**20, sizes[0] > 7 * 2**20) == (2, True, True)
 
 
 def test_receipts_of_another_company_do_not_exist(sync: Sync, component: Component, other_company: Company) -> None:

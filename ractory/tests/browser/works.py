@@ -81,8 +81,8 @@ def _earlier_runs(company: Company) -> None:
 
 
 def _refusal(faults: list[dict[str, Any]]) -> dict[str, Any]:
-    errors = json.dumps(faults, separators=(",", ":"))
-    return {"received": len(faults), "status": "rejected", "http_status": 422, "errors_json": errors}
+    refusal = {"received": len(faults), "status": "rejected", "http_status": 422}
+    return refusal | {"errors_json": json.dumps(faults), "fault_count": len(faults)}
 
 
 def guid(company: Company, *path: object) -> str:
