@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from pieces.models import Deletion, Piece, Project
 from pieces.tests.factories import PieceFactory, ProjectFactory
@@ -300,8 +301,9 @@ def test_a_row_of_another_company_can_be_no_parent(rows: tuple[Piece, Piece], re
         deletion.save()
         foreign.deletion = deletion
         named = Piece.across_companies.filter(guid=own.guid)
+        state = {"is_active": False, "deleted_at": timezone.now()} if relation == "deletion" else {}
         with pytest.raises(IntegrityError, match=f"piece_{relation}_of_company"), transaction.atomic():
-            refused_at_once(lambda: named.update(**{relation: getattr(foreign, relation)}))
+            refused_at_once(lambda: named.update(**{relation: getattr(foreign, relation)}, **state))
 
 
 def refused_at_once(change: Callable[[], object]) -> None:
