@@ -252,7 +252,7 @@ def no_wall_1(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("keys", "users"):
         monkeypatch.setattr(f"tenants.admin.{module}.of_company", lambda rows: rows)
     monkeypatch.setattr(SyncView, "_refuse_foreign_companies", lambda view, items: None)
-    monkeypatch.setattr("sync.engine._companies", lambda items: frozenset(item["company_guid"] for item in items))
+    monkeypatch.setattr("sync.engine._companies", lambda items: frozenset(item["company_guid"].bytes for item in items))
 
 
 @pytest.fixture
