@@ -12,7 +12,7 @@ ENV PATH=$VENV/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv $VENV
 WORKDIR $APP
 COPY requirements.txt ./
-RUN pip install --requirement requirements.txt
+RUN pip install --require-hashes --requirement requirements.txt
 COPY manage.py gunicorn.conf.py ./
 COPY ractory ractory
 COPY tenants tenants

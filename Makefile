@@ -10,7 +10,7 @@ SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_ur
 # Looking at models needs no database of anyone's.
 NO_DATABASE = DATABASE_URL=sqlite://:memory:
 
-.PHONY: bench help install lint test test-sqlite test-postgresql test-postgresql-site test-postgresql-apps test-browser test-proxies screenshots torture fuzz demo
+.PHONY: bench help install lock lint test test-sqlite test-postgresql test-postgresql-site test-postgresql-apps test-browser test-proxies screenshots torture fuzz demo
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -21,8 +21,16 @@ $(INSTALLED): requirements.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Ractory needs Python 3.11 or newer; there is none on the PATH." >&2; exit 1; }
 	@echo "Installing into .venv …"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
+
+# For every Python that is supported, and for every platform. Versions that are locked stay unless ARGS=--upgrade.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock' pyproject.toml
+
+lock: $(INSTALLED)  ## requirements.txt and requirements-dev.txt anew from the pins in pyproject.toml
+	$(LOCK) --output-file requirements.txt $(ARGS)
+	$(LOCK) --group dev --constraints requirements.txt --output-file requirements-dev.txt $(ARGS)
 
 lint: $(INSTALLED)  ## style, types, migrations, deployment checks
 	$(BIN)/ruff check .
