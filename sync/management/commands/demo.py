@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from sync.files.stopping import Stop, Stopped
 from sync.samples.orders import Order, guid
 from sync.samples.people import fresh_key, fresh_password, login
 from tenants.caller import Role
@@ -74,20 +75,28 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
         company, key, password = self._prepare()
-        server = Server(key)
-        try:
-            server.wait_until_up()
-            order = Order(company.guid, "DEMO-2026-001", PIECES)
-            self._push(server, order)
-            self._read_back(server, order)
-            self._say_where(server, password)
-            if not os.environ.get("DEMO_ONCE"):
-                self.stdout.write("\nServing until Ctrl-C.")
-                server.process.wait()
-        except KeyboardInterrupt:
-            self.stdout.write("")
-        finally:
-            server.stop()
+        stop = Stop()
+        with stop.handled():
+            server = Server(key)
+            try:
+                with stop.interruptible():
+                    self._present(server, Order(company.guid, "DEMO-2026-001", PIECES), password)
+            except (Stopped, KeyboardInterrupt):
+                if stop.signal != signal.SIGINT:
+                    sys.exit(128 + (stop.signal or 0))
+                self.stdout.write("")  # below the terminal's ^C
+            finally:
+                server.stop()
+
+    def _present(self, server: Server, order: Order, password: str) -> None:
+        server.wait_until_up()
+        self._push(server, order)
+        self._read_back(server, order)
+        self._say_where(server, password)
+        if not os.environ.get("DEMO_ONCE"):
+            self.stdout.write("\nServing until Ctrl-C.")
+            self.stdout.flush()  # a pipe would keep it until the end
+            server.process.wait()
 
     @every_company()
     @transaction.atomic

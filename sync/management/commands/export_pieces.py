@@ -44,7 +44,7 @@ class Command(PrintingCommand):
             rows = _rows(options)
             try:
                 file = sys.stdout.buffer if path == STDOUT else stack.enter_context(written(path))
-                with stop.reading():
+                with stop.interruptible():
                     number = self._write(rows, file, as_csv=options["format"] == "csv")
                 stack.close()
             except (Stopped, KeyboardInterrupt):

@@ -89,7 +89,7 @@ class Command(PrintingCommand):
         try:
             with Meter(source.size) as meter:
                 if resume:
-                    with stop.reading():
+                    with stop.interruptible():
                         importer.skip(rows)
                 meter.show(progress.rows, source.position)
                 for _ in importer.run(stop.between(batches_of(importer.model, rows))):
