@@ -41,7 +41,8 @@ def demo(**more: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def servers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
+    children: list[psutil.Process] = psutil.Process(process.pid).children(recursive=True)
+    return children
 
 
 def is_serving(process: "subprocess.Popen[str]") -> bool:

@@ -54,6 +54,7 @@ def test_networks_are_stored_as_the_key_is_held_to_them(manage: Manage, company:
         (["--scopes", ","], "unknown scope ''; known: sync:read, sync:write"),
         (["--scopes", "sync:read", "--expires", "soon"], "not an ISO 8601 date or time: 'soon'"),
         (["--scopes", "sync:read", "--expires", "0001-01-01T00:00+14:00"], "'0001-01-01T00:00+14:00'"),
+        (["--scopes", "sync:read", "--expires", "2020-01-31"], "argument --expires: not in the future: '2020-01-31'"),
         (["--scopes", "sync:read", "--description", "x" * 256], "a key's description has at most 255 characters"),
         (["--scopes", "sync:read", "--description", "\udcff"], "not plain text: '\\udcff'"),
         (["--scopes", "sync:read", "--networks", "192.0.2.1/24"], "the network is 192.0.2.0/24"),

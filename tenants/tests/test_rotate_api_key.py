@@ -90,3 +90,10 @@ def test_what_is_no_duration_is_one_clear_line(manage: Manage, old: ApiKey, over
     complaint = manage("rotate_api_key", old.guid, f"--overlap={overlap}").complaint
     assert complaint.endswith(f"not a duration: {overlap!r}; write 90m, 24h, 7d or 0")
     assert ApiKey.objects.count() == 1
+
+
+def test_a_new_key_does_not_expire_before_it_is_made(manage: Manage, old: ApiKey) -> None:
+    complaint = manage("rotate_api_key", old.guid, "--expires", "2020-01-31").complaint
+    assert complaint.endswith("argument --expires: not in the future: '2020-01-31'")
+    old.refresh_from_db()
+    assert (ApiKey.objects.count(), old.expires_at, old.revoked_at) == (1, None, None)

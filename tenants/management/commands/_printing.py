@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from tenants.models import Company
 from tenants.scope import company_scope, every_company
@@ -35,6 +36,13 @@ def moment(text: str) -> datetime:
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ArgumentTypeError(f"not an ISO 8601 date or time: {text!r}") from error
+
+
+def future(text: str) -> datetime:
+    parsed = moment(text)
+    if parsed <= timezone.now():
+        raise ArgumentTypeError(f"not in the future: {text!r}")
+    return parsed
 
 
 def days(text: str) -> timedelta:

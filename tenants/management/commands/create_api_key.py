@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from tenants.caller import KeyScope
-from tenants.management.commands._printing import PrintingCommand, company_of, guid, moment, text
+from tenants.management.commands._printing import PrintingCommand, company_of, future, guid, text
 from tenants.models import ApiKey
 from tenants.networks import networks_in
 
@@ -33,7 +33,7 @@ class Command(PrintingCommand):
         parser.add_argument("--company", type=guid, metavar="GUID", required=True)
         parser.add_argument("--scopes", type=scopes, required=True, help="sync:read,sync:write")
         parser.add_argument("--description", type=text, default="")
-        parser.add_argument("--expires", type=moment, metavar="DATE", help="ISO 8601; a bare date means 00:00 UTC")
+        parser.add_argument("--expires", type=future, metavar="DATE", help="ISO 8601; a bare date means 00:00 UTC")
 
         help = "where it may be used from, CIDR: 192.0.2.0/24,2001:db8::/32; anywhere otherwise"
         parser.add_argument("--networks", type=networks, default="", metavar="LIST", help=help)

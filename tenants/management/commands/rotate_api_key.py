@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from tenants.management.commands._printing import PrintingCommand, guid, moment
+from tenants.management.commands._printing import PrintingCommand, future, guid
 from tenants.models import ApiKey
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -29,7 +29,7 @@ class Command(PrintingCommand):
         help = "how long the old key stays good: 90m, 24h, 7d; 0 revokes it"
         parser.add_argument("--overlap", type=duration, default=timedelta(days=1), metavar="DURATION", help=help)
         help = "when the new key expires; as the old one does otherwise"
-        parser.add_argument("--expires", type=moment, metavar="DATE", help=help)
+        parser.add_argument("--expires", type=future, metavar="DATE", help=help)
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
