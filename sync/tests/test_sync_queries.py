@@ -61,4 +61,4 @@ def test_the_number_of_queries_is_the_same_for_1_and_for_1000_components(sync: S
         return len(queries)
 
     assert count(1) == count(1000)
-    assert count(1, is_active=False) == count(2) + 4 or count(2, is_active=False) == count(1000, is_active=False)
+    assert count(1, is_active=False) == count(1000, is_active=False)
