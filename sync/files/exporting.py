@@ -29,8 +29,8 @@ def columns_of(model: type[Entity]) -> tuple[str, ...]:
     return tuple(field.attname for field in model.settable_fields() if field.attname != "company_guid")
 
 
-def export(rows: "QuerySet[Any]", write: Write, *, as_csv: bool) -> Iterator[int]:
-    """Writes `rows` as CSV, or else as NDJSON; yields their number so far."""
+def export(rows: "QuerySet[Any]", write: Write, *, as_csv: bool, raw: bool = False) -> Iterator[int]:
+    """Writes `rows` as CSV, `raw` or with formulas escaped, or else as NDJSON; yields their number so far."""
     model: type[Entity] = rows.model
     columns = columns_of(model)
     line = _csv_line() if as_csv else None
@@ -38,7 +38,7 @@ def export(rows: "QuerySet[Any]", write: Write, *, as_csv: bool) -> Iterator[int
         write(line(columns))
     for number, row in enumerate(_read(rows.order_by("guid").values_list(*columns)), start=1):
         if line:
-            write(line([cell_of(value) for value in row]))
+            write(line([cell_of(value, raw=raw) for value in row]))
         else:
             write(to_json(dict(zip(columns, row, strict=True))) + b"\n")
         yield number

@@ -2,6 +2,10 @@
 
 A cell is `\\N` for null and `\\E` for the empty string; an empty cell says nothing, so that the field keeps its value.
 A text that is itself `\\N` or `\\E` has one backslash more in front.
+
+So has, unless the file is raw, what a spreadsheet would run as a formula (OWASP, "CSV injection"): `\\=1+1`. It may
+take another character than the comma for the delimiter; then cells begin in the middle of a text, and the backslash
+stands there: `5;\\-5`.
 """
 
 import csv
@@ -21,6 +25,15 @@ from sync.files.source import MAX_ROW, BadFile, Source
 
 NULL, EMPTY = "\\N", "\\E"
 ESCAPED = re.compile(r"\\+[NE]")
+SIGNS = r"=+\-@＝＋－＠"
+MAYBE_FORMULA = re.compile(rf"[\t\r\n{SIGNS}]")  # quick, and no more is asked of most cells
+FORMULA, ESCAPED_FORMULA = (  # where a formula's backslash belongs, and that backslash
+    re.compile(
+        rf"\A{backslash}(?=\\*+[^\S\t\r\n]*+[\t\r\n{SIGNS}])"
+        rf'|(?<=[,;\t\r\n"]){backslash}(?=\\*+[^\S\t\r\n]*+[{SIGNS}])'
+    )
+    for backslash in ("", r"\\")
+)
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 BOOLEANS = {"true": True, "false": False}
 DELIMITERS = ",;\t"
@@ -28,7 +41,7 @@ DELIMITERS = ",;\t"
 Cell = str | int | bool | None
 
 
-def csv_rows(source: Source, model: type[Entity], mapping: Mapping[str, str]) -> Iterator[Row]:
+def csv_rows(source: Source, model: type[Entity], mapping: Mapping[str, str], *, raw: bool = False) -> Iterator[Row]:
     """A row per record, at the line where it begins; `mapping` is from a column's name in the header to a field's."""
     csv.field_size_limit(MAX_ROW)
     lines = _Lines(source)
@@ -46,7 +59,9 @@ def csv_rows(source: Source, model: type[Entity], mapping: Mapping[str, str]) ->
             yield Row(line, orjson.dumps(cells), Fault((), msg, "csv_width"))
             continue
         item = {
-            column[0]: _value(cell, column[1]) for column, cell in zip(columns, cells, strict=True) if cell and column
+            column[0]: _value(cell, column[1], raw=raw)
+            for column, cell in zip(columns, cells, strict=True)
+            if cell and column
         }
         yield Row(line, orjson.dumps(item))
 
@@ -128,17 +143,19 @@ def _reader(field: "models.Field[Any, Any]") -> Callable[[str], Cell] | None:
     return None
 
 
-def _value(cell: str, read: Callable[[str], Cell] | None) -> Cell:
+def _value(cell: str, read: Callable[[str], Cell] | None, *, raw: bool) -> Cell:
     if cell == NULL:
         return None
     if cell == EMPTY:
         return ""
     if ESCAPED.fullmatch(cell):
         return cell[1:]
+    if "\\" in cell and not raw:
+        cell = ESCAPED_FORMULA.sub("", cell)
     return read(cell) if read else cell
 
 
-def cell_of(value: Any) -> str | int:
+def cell_of(value: Any, *, raw: bool = False) -> str | int:
     """The cell that `csv_rows` reads as `value`, a value as the database has it."""
     if value is None:
         return NULL
@@ -149,4 +166,6 @@ def cell_of(value: Any) -> str | int:
     if isinstance(value, datetime | bytes | memoryview):
         value = orjson.loads(to_json(value))
     text = str(value)
+    if not raw and MAYBE_FORMULA.search(text):
+        text = FORMULA.sub(r"\\", text)
     return (f"\\{text}" if ESCAPED.fullmatch(text) else text) or EMPTY

@@ -300,7 +300,7 @@ def test_what_was_imported_as_active_is_not_resumed_as_deleted(
     path = pieces_file(tmp_path / "pieces.ndjson", component, 3)
     manage("import_pieces", path, "--company", company.guid, "--keep-active")
     outcome = manage("import_pieces", path, "--company", company.guid, "--resume")
-    assert "(with the same --map and --keep-active?)" in outcome.complaint
+    assert "(with the same --map, --raw and --keep-active?)" in outcome.complaint
 
 
 def test_without_resume_a_file_is_imported_from_its_start(

@@ -155,6 +155,7 @@ def test_a_file_that_was_mended_goes_on_where_it_broke_off(load: Import, compone
             [],
             'line 1: the column "colour" is no field of pieces (use --map); fields: angle_left,',
         ),
+        (b"{}", ["--raw"], "--raw is for a CSV; this is ndjson"),
         (b"a,b\n", ["--map", "a=piece_id", "--map", "b=colour"], 'the column "b" is no field of pieces'),
         (b"piece_id,piece_id\n", [], 'line 1: the columns "piece_id" and "piece_id" are both piece_id'),
         (b"a,piece_id\n", ["--map", "a=piece_id"], 'line 1: the columns "a" and "piece_id" are both piece_id'),

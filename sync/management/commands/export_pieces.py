@@ -26,6 +26,8 @@ class Command(PrintingCommand):
         parser.add_argument("--company", type=guid, metavar="GUID", required=True)
         parser.add_argument("--entity", choices=ENTITIES, default="pieces")
         parser.add_argument("--format", choices=("ndjson", "csv"), default="ndjson")
+        raw = "of a CSV: formulas are not escaped; import it with --raw, and open it in no spreadsheet"
+        parser.add_argument("--raw", action="store_true", help=raw)
         parser.add_argument("--include-inactive", action="store_true", help="soft-deleted rows too")
         parser.add_argument("--project", type=guid, metavar="GUID", help="only what belongs to this project")
         parser.add_argument(
@@ -35,6 +37,8 @@ class Command(PrintingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         path = options["file"]
+        if options["raw"] and options["format"] != "csv":
+            raise CommandError("--raw is for --format csv")
         if path == STDOUT and options["json"]:
             raise CommandError("--json needs a FILE: standard output has the rows")
         if path != STDOUT and os.path.exists(path) and not options["force"]:
@@ -45,7 +49,7 @@ class Command(PrintingCommand):
             try:
                 file = sys.stdout.buffer if path == STDOUT else stack.enter_context(written(path))
                 with stop.interruptible():
-                    number = self._write(rows, file, as_csv=options["format"] == "csv")
+                    number = self._write(rows, file, as_csv=options["format"] == "csv", raw=options["raw"])
                 stack.close()
             except (Stopped, KeyboardInterrupt):
                 sys.exit(128 + (stop.signal or 0))
@@ -59,10 +63,10 @@ class Command(PrintingCommand):
             self.answer(options, {"rows": number, "file": path})
 
     @staticmethod
-    def _write(rows: "QuerySet[Any]", file: Any, *, as_csv: bool) -> int:
+    def _write(rows: "QuerySet[Any]", file: Any, *, as_csv: bool, raw: bool) -> int:
         number = 0
         with Meter(None) as meter:
-            for number in export(rows, file.write, as_csv=as_csv):
+            for number in export(rows, file.write, as_csv=as_csv, raw=raw):
                 if number % 1000 == 0:
                     meter.show(number)
         file.flush()

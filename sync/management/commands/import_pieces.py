@@ -49,6 +49,7 @@ class Command(PrintingCommand):
         parser.add_argument(
             "--map", type=pair, action="append", default=[], metavar="COLUMN=FIELD", help="of a CSV; no FIELD: left out"
         )
+        parser.add_argument("--raw", action="store_true", help="of a CSV: its formulas are not escaped")
         parser.add_argument("--errors", type=text, metavar="FILE", help="where faulty rows go, as NDJSON")
         parser.add_argument("--keep-active", action="store_true", help="delete nothing: take every row as active")
         parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
@@ -96,7 +97,7 @@ class Command(PrintingCommand):
                     meter.show(progress.rows, source.position)
         except Changed as error:
             told = f"its first {progress.rows} rows are not those that were imported"
-            told += " (with the same --map and --keep-active?); without --resume it is a new file"
+            told += " (with the same --map, --raw and --keep-active?); without --resume it is a new file"
             raise CommandError(f"{progress.source}: {told}", returncode=UNREADABLE) from error
         except BadFile as error:
             return UNREADABLE, str(error)
@@ -134,8 +135,10 @@ def _rows(source: Source, options: dict[str, Any]) -> Iterator[Row]:
     chosen = detect(source, model) if options["format"] == "auto" else options["format"]
     if options["map"] and chosen != "csv":
         raise BadFile(f"--map is for the columns of a CSV; this is {chosen}")
+    if options["raw"] and chosen != "csv":
+        raise BadFile(f"--raw is for a CSV; this is {chosen}")
     if chosen == "csv":
-        return csv_rows(source, model, _mapping(options["map"]))
+        return csv_rows(source, model, _mapping(options["map"]), raw=options["raw"])
     return json_rows(source, model) if chosen == "json" else ndjson_rows(source)
 
 
