@@ -40,21 +40,29 @@ lint: $(INSTALLED)  ## style, types, migrations, deployment checks
 	$(NO_DATABASE) $(SECRET) DEBUG=false BEHIND_TLS=true \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 
+PARTS = test-sqlite $(if $(DATABASE_URL),test-postgresql,test-postgresql-site test-postgresql-apps)
+
 test: lint  ## lint, then all tests on SQLite and, at the same time, on PostgreSQL
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-sqlite $(if $(DATABASE_URL),test-postgresql,test-postgresql-site test-postgresql-apps)
+	@mkdir -p .cache
+	@$(MAKE) --no-print-directory --jobs=3 TOGETHER=yes $(PARTS); code=$$?; \
+		tail -n 1 $(PARTS:%=.cache/%.log); exit $$code
+
+# Of tests that run together each line begins with the name of its part; the last one is shown again at the end.
+OUTPUT = $(if $(TOGETHER),2>&1 | tee .cache/$@.log | while IFS= read -r line; do echo "$@: $$line"; done)
 
 test-sqlite: $(INSTALLED)
-	env -u DATABASE_URL $(BIN)/python -m pytest --quiet $(ARGS)
+	@set -o pipefail; env -u DATABASE_URL $(BIN)/python -m pytest --quiet $(ARGS) $(OUTPUT)
 
 # DATABASE_URL names another PostgreSQL than the one of the wheel.
 test-postgresql: $(INSTALLED)
-	$(BIN)/python -m bench.postgres --no-fsync $(BIN)/python -m pytest --quiet $(ARGS)
+	@set -o pipefail; $(BIN)/python -m bench.postgres --no-fsync $(BIN)/python -m pytest --quiet $(ARGS) $(OUTPUT)
 
 # The same in two halves of about the same length, each on a server of its own.
 test-postgresql-site: HALF = ractory --ignore=ractory/api
 test-postgresql-apps: HALF = ractory/api tenants pieces sync bench client
 test-postgresql-site test-postgresql-apps: $(INSTALLED)
-	$(BIN)/python -m bench.postgres --no-fsync $(BIN)/python -m pytest --quiet $(HALF) $(ARGS)
+	@set -o pipefail; $(BIN)/python -m bench.postgres --no-fsync \
+		$(BIN)/python -m pytest --quiet $(HALF) $(ARGS) $(OUTPUT)
 
 # Chromium is Debian's, so that installing it needs root: these are no part of `make test`.
 test-browser: $(INSTALLED)  ## the staff's pages in Chromium (apt-get install chromium chromium-driver)
