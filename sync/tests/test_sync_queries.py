@@ -44,11 +44,16 @@ def counted(sync: Sync, assembly: Assembly, size: int) -> dict[str, int]:
     return counts
 
 
+def spared_by_one_deletion() -> int:
+    """A single Deletion is inserted plainly; several take a temporary table and a COPY on PostgreSQL."""
+    return 2 if connection.vendor == "postgresql" else 0
+
+
 def test_the_number_of_queries_is_the_same_for_1_and_for_1000_pieces(sync: Sync, assembly: Assembly) -> None:
     other = AssemblyFactory.create(company=assembly.company)
     one, many = counted(sync, assembly, 1), counted(sync, other, 1000)
     many["unchanged"] -= 1  # of many items, a few are tried first
-    many["deleted"] -= 2 * (connection.vendor == "postgresql")  # a single Deletion needs no COPY
+    one["deleted"] += spared_by_one_deletion()
     assert one == many
     assert one["unchanged"] < one["unchanged in other bytes"] < one["changed"] < one["inserted"] + 2
 
@@ -61,4 +66,4 @@ def test_the_number_of_queries_is_the_same_for_1_and_for_1000_components(sync: S
         return len(queries)
 
     assert count(1) == count(1000)
-    assert count(1, is_active=False) == count(1000, is_active=False)
+    assert count(1, is_active=False) + spared_by_one_deletion() == count(1000, is_active=False)
