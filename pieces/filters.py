@@ -5,7 +5,7 @@ upper and lower case are the same to it (beyond ASCII only as far as the databas
 """
 
 from collections.abc import Mapping
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Any, ClassVar
 
@@ -14,15 +14,26 @@ from django.db import models
 from django.db.models import Q, QuerySet
 
 from pieces.models import SHORT, Assembly, Component, Entity, Piece, Project
-from ractory.api.paging import Ordering, Page, PageQuery
+from pieces.reading import fields_of
+from ractory.api.paging import Fields, Ordering, Page, PageQuery
 from ractory.api.query import Flag, Guid, Moment, Query, Text
 
 
 class DetailQuery(Query):
-    """The parameters of `GET /{guid}`."""
+    """The parameters of `GET /{guid}`, but for `fields`."""
 
     company_guid = Guid(required=False)  # acted on by tenants.views; here to tell all faults at once
     include_inactive = Flag()
+
+
+@cache
+def detail_query(model: type[Entity]) -> type[DetailQuery]:
+    """The parameters of `GET /{guid}` of this model."""
+
+    class ChosenQuery(DetailQuery):
+        fields = Fields(fields_of(model, full=True))  # type: ignore[assignment]  # Django takes it out of the class
+
+    return ChosenQuery
 
 
 class ListQuery(PageQuery, DetailQuery):
@@ -88,6 +99,7 @@ class EntityFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped
     def get_form_class(self) -> type[ListQuery]:
         class OrderedQuery(super().get_form_class()):  # type: ignore[misc]  # untyped
             ordering = Ordering(sortable_fields(self.model))
+            fields = Fields(fields_of(self.model, full=True))
 
         return OrderedQuery
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.db import models
 
-from pieces.filters import DetailQuery
+from pieces.filters import DetailQuery, detail_query
 from pieces.models import Entity
-from pieces.reading import columns_of, counted
+from pieces.reading import MAX_PAGE_BYTES, columns_of, counted
 from ractory.api.openapi.answers import errors, header, success
 from ractory.api.openapi.operations import ApiSchema, Json, Operation, Part, path_parameter
 from ractory.api.openapi.query import query_parameter, query_parameters
@@ -64,6 +64,14 @@ def entity_part(model: type[Entity], *, full: bool) -> Part:
     return Part(name, {"type": "object", "required": list(properties), "properties": properties})
 
 
+@cache
+def chosen_part(model: type[Entity]) -> Part:
+    """The object with `fields`, e.g. `PieceFields`: some of the full one's."""
+    properties = entity_part(model, full=True).content["properties"]
+    schema = {"type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False}
+    return Part(f"{model.__name__}Fields", schema)
+
+
 class EntitySchema(ApiSchema):
     """List, read, soft-delete and restore the view's entity."""
 
@@ -77,19 +85,24 @@ class EntitySchema(ApiSchema):
         return describe[self.view.action](self.view.model)
 
     def _list(self, model: type[Entity]) -> Operation:
-        short, full = ({"type": "array", "items": entity_part(model, full=full)} for full in (False, True))
+        parts = (entity_part(model, full=True), entity_part(model, full=False), chosen_part(model))
         return Operation(
             id=f"list_{model.plural}",
             tag=model.plural,
             summary=f"List {model.plural}",
             description=(
-                f"At most {MAX_LIMIT} at a time. Follow `Link` to page: whatever others change meanwhile, no row comes "
-                "twice and none is missed. A parent that is not there is a 404; parents that do not fit each other, "
-                "a 400."
+                f"At most {MAX_LIMIT} rows and about {MAX_PAGE_BYTES // 2**20} MiB at a time: a page with pictures may "
+                "end before `limit`. Follow `Link` to page: whatever others change meanwhile, no row comes twice and "
+                "none is missed. A parent that is not there is a 404; parents that do not fit each other, a 400."
             ),
             parameters=[*query_parameters(self.view.filterset_class({}).form.fields), AFTER],
             answers={
-                200: success("Short objects, or full ones with `detail=true`.", {"anyOf": [full, short]}, LINK, TOTAL),
+                200: success(
+                    "Short objects, full ones with `detail=true`, or with just the `fields` that were asked for.",
+                    {"anyOf": [{"type": "array", "items": part} for part in parts]},
+                    LINK,
+                    TOTAL,
+                ),
                 **errors(400, 401, 403, 404, 422, 429, 503),
             },
         )
@@ -99,9 +112,12 @@ class EntitySchema(ApiSchema):
             id=f"get_{model.kind.value}",
             tag=model.plural,
             summary=f"Get one {model.kind.value}",
-            parameters=[_guid_of(model), *query_parameters(DetailQuery.base_fields), AFTER],
+            parameters=[_guid_of(model), *query_parameters(detail_query(model).base_fields), AFTER],
             answers={
-                200: success("The full object.", entity_part(model, full=True)),
+                200: success(
+                    "The full object, or just the `fields` of it that were asked for.",
+                    {"anyOf": [entity_part(model, full=True), chosen_part(model)]},
+                ),
                 **errors(400, 401, 403, 404, 422, 429, 503),
             },
         )

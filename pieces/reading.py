@@ -4,21 +4,26 @@ The shapes are derived from the models. The number of queries does not depend on
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, takewhile
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db import models
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Coalesce, Length
 from rest_framework.exceptions import NotFound, ParseError
 
 from pieces.models import LEVELS, Entity, Piece
 from pieces.querysets import fetched
+from pieces.texts import JoinedTexts, JsonBytes
 from ractory.api.paging import Page
 
 Shown = dict[str, Any]
 
-TEXT, TIMESTAMPTZ = 25, 1184  # PostgreSQL's oids of these types
+MAX_PAGE_BYTES = 8 * 1024 * 1024  # of JSON
+SMALL = 45  # bytes of JSON: a guid or a moment, with its quotes and commas
 
 SHORT_PIECE = (
     *("guid", "piece_id", "project_guid", "component_guid", "assembly_guid", "barcode", "outer_length"),
@@ -50,34 +55,90 @@ def visible(model: type[Entity], *, include_inactive: bool) -> "QuerySet[Any]":
     return rows
 
 
-def read_page(rows: "QuerySet[Any]", page: Page, *, full: bool) -> Listed:
-    """One page of `rows`, as short or as full objects."""
+def fields_of(model: type[Entity], *, full: bool) -> tuple[str, ...]:
+    """The fields that an object of this shape has; a full one has them all."""
+    return (*columns_of(model, full=full), *(counted(model) if full else ()))
+
+
+def read_page(rows: "QuerySet[Any]", page: Page, fields: Sequence[str]) -> Listed:
+    """One page of `rows`, as objects with these fields.
+
+    It ends before `page.limit` where it would be larger than `MAX_PAGE_BYTES`, but has one object at least.
+    """
     model: type[Entity] = rows.model
-    columns = columns_of(model, full=full)
-    extra = tuple(key.name for key in page.keys if key.name not in columns)
-    found = fetched(page.of(rows).values_list(*columns, *extra))
-    items = [dict(zip(columns, row, strict=False)) for row in found[: page.limit]]  # without the extra ones
-    last = None
-    if len(found) > page.limit:
-        row = dict(zip((*columns, *extra), found[page.limit - 1], strict=True))
-        last = [row[key.name] for key in page.keys]
-    if full:
-        add_counts(model, items)
-    return Listed(items, last)
+    keys = [key.name for key in page.keys]  # the last one is the guid
+    names = tuple(dict.fromkeys((*_columns(model, fields), *keys)))
+    if page.limit * largest_row(model, names) <= MAX_PAGE_BYTES:
+        found = fetched(page.of(rows).values_list(*names))
+        shown = page.limit
+        row = dict(zip(names, found[shown - 1], strict=True)) if len(found) > shown else None
+        last = tuple(row[key] for key in keys) if row else None
+    else:  # A thousand pictures must not even be fetched, so first it is asked how large the objects are.
+        sized = fetched(page.of(rows).values_list(*keys, row_bytes(model, names)))
+        shown = _fitting([size for *_, size in sized[: page.limit]])
+        last = sized[shown - 1][:-1] if len(sized) > shown else None
+        # What others write between the two statements may come on top: as much as they send in that moment.
+        guids = [guid for *_, guid, _ in sized[:shown]]
+        found = fetched(page.ordered(rows.filter(guid__any_of=guids)).values_list(*names))
+    return Listed(_objects(model, names, found[:shown], fields), last)
 
 
-def read_one(model: type[Entity], guid: uuid.UUID, *, include_inactive: bool) -> Shown:
-    """The full object. Raises 404 if there is none, or a deleted one that was not asked for."""
-    item: Shown | None = (
-        visible(model, include_inactive=include_inactive)
-        .filter(guid=guid)
-        .values(*columns_of(model, full=True))
-        .first()
-    )
-    if item is None:
+def read_one(model: type[Entity], guid: uuid.UUID, fields: Sequence[str], *, include_inactive: bool) -> Shown:
+    """The object with these fields. Raises 404 if there is none, or a deleted one that was not asked for."""
+    columns = _columns(model, fields)
+    found = visible(model, include_inactive=include_inactive).filter(guid=guid).values_list(*columns).first()
+    if found is None:
         raise NotFound(f"There is no {model.kind} {guid}.")
-    add_counts(model, [item])
-    return item
+    return _objects(model, columns, [found], fields)[0]
+
+
+def _columns(model: type[Entity], fields: Sequence[str]) -> tuple[str, ...]:
+    """Those of the fields that are columns; then the guid, by which the other ones are counted."""
+    columns = tuple(name for name in fields if name not in counted(model))
+    return columns if len(columns) == len(fields) or "guid" in columns else (*columns, "guid")
+
+
+def _objects(
+    model: type[Entity], names: Sequence[str], rows: Sequence[Sequence[Any]], fields: Sequence[str]
+) -> list[Shown]:
+    """The rows, whose columns have these names, as objects with these fields and nothing else."""
+    columns = [name for name in fields if name not in counted(model)]  # `names` begins with them
+    items = [dict(zip(columns, row, strict=False)) for row in rows]
+    if len(columns) < len(fields):
+        position = names.index("guid")
+        add_counts(model, items, [row[position] for row in rows], fields)
+    return items
+
+
+def _fitting(sizes: Sequence[int]) -> int:
+    """How many objects of these sizes, from the first on, are a page."""
+    fitting = takewhile(lambda total: total <= MAX_PAGE_BYTES, accumulate(sizes))
+    return max(1, len(list(fitting)))
+
+
+def largest_row(model: type[Entity], names: Sequence[str]) -> int:
+    """How many bytes of JSON an object with these columns may have."""
+    sizes = {field.attname: _largest(field) for field in model.wire_fields()}
+    return sum(sizes[name] + len(name) for name in names)
+
+
+def _largest(field: "models.Field[Any, Any]") -> int:
+    limit = field.max_length or 0
+    if isinstance(field, models.BinaryField):
+        return limit * 4 // 3 + SMALL
+    return (limit * 6 if isinstance(field, models.CharField) else 0) + SMALL  # a control character is "\\u0001"
+
+
+def row_bytes(model: type[Entity], names: Sequence[str]) -> Any:
+    """About how many bytes of JSON each row with these columns has, as the database sees it; it reads no picture."""
+    fields = [field for field in model.wire_fields() if field.attname in names]
+    texts = [field.attname for field in fields if isinstance(field, models.CharField)]
+    size: Any = Value(sum(SMALL + len(field.attname) for field in fields), models.IntegerField())
+    if texts:
+        size += JsonBytes(JoinedTexts(*texts))
+    if "picture" in names:
+        size += Coalesce(Length("picture"), 0) * 4 / 3
+    return size
 
 
 def counted(model: type[Entity]) -> dict[str, type[Entity]]:
@@ -86,13 +147,22 @@ def counted(model: type[Entity]) -> dict[str, type[Entity]]:
     return {f"{level.kind.value}_count": level for level in levels}
 
 
-def add_counts(model: type[Entity], items: Sequence[Shown]) -> None:
-    """Gives each item the numbers of its active descendants; one query per level."""
-    guids = [uuid.UUID(str(item["guid"])) for item in items]
-    for name, level in counted(model).items() if guids else ():
-        counts = level.objects.counts_by(f"{model.kind.value}_guid", guids)
-        for item, guid in zip(items, guids, strict=True):
-            item[name] = counts.get(guid.bytes, 0)
+def add_counts(
+    model: type[Entity],
+    items: Sequence[Shown],
+    guids: Sequence[uuid.UUID] | None = None,
+    fields: Collection[str] | None = None,
+) -> None:
+    """Gives each item the numbers of its active descendants, all or those among `fields`; one query per level.
+
+    `guids` are those of the items, where they do not have them.
+    """
+    whose = [uuid.UUID(str(item["guid"])) for item in items] if guids is None else guids
+    for name, level in counted(model).items() if whose else ():
+        if fields is None or name in fields:
+            counts = level.objects.counts_by(f"{model.kind.value}_guid", whose)
+            for item, guid in zip(items, whose, strict=True):
+                item[name] = counts.get(guid.bytes, 0)
 
 
 def check_parents(model: type[Entity], wanted: Mapping[str, Any], *, include_inactive: bool) -> None:

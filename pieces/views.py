@@ -22,10 +22,11 @@ from pieces.filters import (
     EntityFilter,
     PieceFilter,
     ProjectFilter,
+    detail_query,
 )
 from pieces.models import Assembly, Component, Entity, Piece, Project
 from pieces.openapi import EntitySchema
-from pieces.reading import check_parents, read_one, read_page, visible
+from pieces.reading import check_parents, fields_of, read_one, read_page, visible
 from ractory.api.errors import shown
 from ractory.api.middleware import current_request_id
 from ractory.api.replica import may_lag
@@ -49,6 +50,8 @@ class EntityViewSet(ViewSetMixin, TenantView):
         if self.action == "list":
             self.filters = self.filterset_class(request.query_params)
             self.given = self.filters.given
+        elif self.action == "retrieve":
+            self.given = detail_query(self.model)(request.query_params).checked()
         else:
             self.given = DetailQuery(request.query_params).checked()
 
@@ -58,7 +61,7 @@ class EntityViewSet(ViewSetMixin, TenantView):
         page, include_inactive = self.filters.page, self.given["include_inactive"]
         check_parents(self.model, self.given, include_inactive=include_inactive)
         rows = self.filters.filter_queryset(visible(self.model, include_inactive=include_inactive))
-        listed = read_page(rows, page, full=self.given["detail"])
+        listed = read_page(rows, page, self.given["fields"] or fields_of(self.model, full=self.given["detail"]))
         headers = {}
         if listed.last is not None:
             headers["Link"] = page.next_link(request._request, listed.last)
@@ -69,7 +72,8 @@ class EntityViewSet(ViewSetMixin, TenantView):
     @may_lag
     def retrieve(self, request: Request, guid: str) -> Response:
         include_inactive = self.given["include_inactive"]
-        return Response(read_one(self.model, self._guid(guid), include_inactive=include_inactive))
+        fields = self.given["fields"] or fields_of(self.model, full=True)
+        return Response(read_one(self.model, self._guid(guid), fields, include_inactive=include_inactive))
 
     def destroy(self, request: Request, guid: str) -> Response:
         delete_one(self.model, self._guid(guid), actor=self._actor(request))

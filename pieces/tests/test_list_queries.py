@@ -11,9 +11,10 @@ from ractory.api.tests.client import Api
 
 pytestmark = pytest.mark.django_db
 
-# The credentials, then the list; with `detail` a statement for each level whose descendants are counted.
+# The credentials, then the list; with `detail` a statement for each level whose descendants are counted, and where
+# there may be pictures one that asks for their sizes.
 EXPECTED = {"": 2, "count=true": 3, "updated_since=2020-01-01&ordering=-updated_at": 2}
-DETAIL = {"project": 4, "component": 4, "assembly": 3, "piece": 2}
+DETAIL = {"project": 4, "component": 5, "assembly": 4, "piece": 3}
 
 
 def statements(reader: Api, path: str, rows: int) -> int:

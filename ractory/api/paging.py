@@ -5,7 +5,7 @@ change or delete meanwhile, no row comes twice and none that was there all along
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -77,8 +77,10 @@ class Page:
             rows = rows.filter(_after(self.keys, self.after))
             if self._is_one_tuple():
                 rows = rows.filter(self._tuple_after(self.after))
-        ordered = rows.order_by(*(key.expression() for key in self.keys))
-        return ordered[self.offset : self.offset + self.limit + 1]
+        return self.ordered(rows)[self.offset : self.offset + self.limit + 1]
+
+    def ordered(self, rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
+        return rows.order_by(*(key.expression() for key in self.keys))
 
     def _is_one_tuple(self) -> bool:
         """Whether the order is one that a database can compare as a tuple, and so find in an index."""
@@ -149,6 +151,23 @@ class Ordering(forms.Field):
         if "guid" in names:
             return tuple(keys[: names.index("guid") + 1])  # what comes after a unique field orders nothing
         return (*keys, Key("guid", self.sortable["guid"], bool(keys) and keys[-1].descending))
+
+
+class Fields(forms.Field):
+    """Names of the fields that an object shall have, comma-separated; none when absent."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        super().__init__(required=False)
+        self.names = names
+
+    def to_python(self, value: str | None) -> tuple[str, ...]:
+        chosen = () if value is None else tuple(value.split(","))
+        for number, name in enumerate(chosen):
+            if name not in self.names:
+                raise ValidationError(f"There is no field {shown(name)}", "field_unknown")
+            if name in chosen[:number]:
+                raise ValidationError(f"Input should name {name} once", "field_twice")
+        return chosen
 
 
 class PageQuery(Query):

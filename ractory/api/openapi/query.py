@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from ractory.api.openapi.operations import Json
-from ractory.api.paging import DEFAULT_LIMIT, MAX_KEYS, Ordering
+from ractory.api.paging import DEFAULT_LIMIT, MAX_KEYS, Fields, Ordering
 from ractory.api.query import Flag, Guid, Moment, Text, Whole
 
 NO_NUL = r"^[^\u0000]*$"
@@ -23,6 +23,7 @@ MEANINGS = {
     "company_guid": "Only this company's rows. For a SystemAdmin; anyone else may name their own.",
     "include_inactive": "Soft-deleted rows, too.",
     "detail": "Full objects instead of short ones.",
+    "fields": "These fields of each object and no others, each once; `detail` says nothing then.",
     "count": "Adds the header `X-Total-Count`.",
     "limit": f"How many rows at most; {DEFAULT_LIMIT} by default.",
     "offset": "How many rows to leave out. To page through a list, rather follow `Link`.",
@@ -41,7 +42,7 @@ def query_parameters(fields: Mapping[str, forms.Field]) -> list[Json]:
 
 def query_parameter(name: str, field: forms.Field, description: str = "") -> Json:
     said = description or MEANINGS.get(name, f"Only rows with this `{name}`.")
-    style = {"style": "form", "explode": False} if isinstance(field, Ordering) else {}
+    style = {"style": "form", "explode": False} if isinstance(field, Ordering | Fields) else {}
     return {"name": name, "in": "query", "description": said, "schema": schema_of(field), **style}
 
 
@@ -84,3 +85,8 @@ def _ordering(field: Ordering) -> Json:
     names = [sign + name for name in field.sortable for sign in ("", "-")]
     items = {"type": "string", "enum": names}
     return {"type": "array", "items": items, "minItems": 1, "maxItems": MAX_KEYS, "uniqueItems": True}
+
+
+@schema_of.register
+def _fields(field: Fields) -> Json:
+    return {"type": "array", "items": {"type": "string", "enum": list(field.names)}, "minItems": 1, "uniqueItems": True}
