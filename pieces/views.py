@@ -4,6 +4,7 @@ Writing is the business of sync.
 """
 
 import uuid
+from contextlib import nullcontext
 from typing import ClassVar
 
 from rest_framework import status
@@ -30,6 +31,7 @@ from pieces.reading import check_parents, fields_of, read_one, read_page, visibl
 from ractory.api.errors import shown
 from ractory.api.middleware import current_request_id
 from ractory.api.replica import may_lag
+from ractory.api.timeouts import costly_read
 from tenants.permissions import MayDelete, MayRead
 from tenants.views import TenantView, caller_of
 
@@ -61,12 +63,14 @@ class EntityViewSet(ViewSetMixin, TenantView):
         page, include_inactive = self.filters.page, self.given["include_inactive"]
         check_parents(self.model, self.given, include_inactive=include_inactive)
         rows = self.filters.filter_queryset(visible(self.model, include_inactive=include_inactive))
-        listed = read_page(rows, page, self.given["fields"] or fields_of(self.model, full=self.given["detail"]))
+        costly = self.filters.costly
         headers = {}
+        with costly_read(rows.db, caller_of(request).guid, costly) if costly else nullcontext():
+            listed = read_page(rows, page, self.given["fields"] or fields_of(self.model, full=self.given["detail"]))
+            if page.count:
+                headers["X-Total-Count"] = str(rows.count())
         if listed.last is not None:
             headers["Link"] = page.next_link(request._request, listed.last)
-        if page.count:
-            headers["X-Total-Count"] = str(rows.count())
         return Response(listed.items, headers=headers)
 
     @may_lag

@@ -164,6 +164,9 @@ DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = checked("PGBOUNCER", boole
 STATEMENT_TIMEOUT = checked("STATEMENT_TIMEOUT", count(20))
 # Of a statement that deletes, restores or moves all that is below a row.
 CASCADE_TIMEOUT = checked("CASCADE_TIMEOUT", count(300))
+# Of lists that look at more rows than they show: search, offset, count, an ordering without an index. Seconds for each
+# statement of theirs, and how many of them a caller may have running.
+SEARCH_TIMEOUT, SEARCHES_AT_ONCE = checked("SEARCH_TIMEOUT", count(5)), checked("SEARCHES_AT_ONCE", count(2))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REPLICA_MAX_LAG = checked("REPLICA_MAX_LAG", count(30))  # seconds

@@ -128,3 +128,29 @@ def test_what_changed_of_late_is_found_by_an_index(api: Api, key: str, family: d
     since = family["project"].updated_at.strftime("%Y-%m-%dT%H:%M:%SZ")
     nodes = plan_of(api.with_key(key), f"/api/v1/pieces?updated_since={since}", "pieces_piece")
     assert "piece_by_updated_at" in {node.get("Index Name") for node in nodes}
+
+
+def test_an_offset_is_counted_in_an_index_and_large_objects_are_fetched_by_their_guids(
+    api: Api, key: str, family: dict[str, Entity]
+) -> None:
+    api.with_key(key)
+    assert index_of(api, "/api/v1/pieces?offset=1000", "pieces_piece") == "piece_company_guid"
+    nodes = plan_of(api, "/api/v1/pieces?detail=true&limit=1000", "pieces_piece")  # the second statement
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes}
+
+
+def test_no_index_can_find_parts_of_texts_below_row_level_security(
+    api: Api, key: str, family: dict[str, Entity]
+) -> None:
+    """Why `search` has none: the policy goes first, and LIKE is not leakproof."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("CREATE EXTENSION pg_trgm")
+        cursor.execute("CREATE INDEX by_trigrams ON pieces_piece USING gin ((upper(barcode)) gin_trgm_ops)")
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        plans = {}
+        for forced in ("FORCE", "NO FORCE"):
+            cursor.execute(f"ALTER TABLE pieces_piece {forced} ROW LEVEL SECURITY")
+            cursor.execute("EXPLAIN SELECT guid FROM pieces_piece WHERE upper(barcode) LIKE '%%ODE-7%%'")
+            plans[forced] = "by_trigrams" in "\n".join(line for (line,) in cursor.fetchall())
+    assert plans == {"FORCE": False, "NO FORCE": True}

@@ -13,7 +13,10 @@ pytestmark = pytest.mark.django_db
 
 # The credentials, then the list; with `detail` a statement for each level whose descendants are counted, and where
 # there may be pictures one that asks for their sizes.
-EXPECTED = {"": 2, "count=true": 3, "updated_since=2020-01-01&ordering=-updated_at": 2}
+EXPECTED = {"": 2, "updated_since=2020-01-01&ordering=-updated_at": 2}
+# On PostgreSQL what may look at many rows begins with its limits, in a transaction of its own: here, a savepoint.
+COSTLY = {"count=true": 3, "offset=0&ordering=is_active": 2}
+LIMITED = 3 if connection.vendor == "postgresql" else 0
 DETAIL = {"project": 4, "component": 5, "assembly": 4, "piece": 3}
 
 
@@ -28,6 +31,7 @@ def statements(reader: Api, path: str, rows: int) -> int:
 def test_the_number_of_statements_is_that_for_one_row(reader: Api, family: Family, model: type[Entity]) -> None:
     kind = model.kind.value
     expected = EXPECTED | {"detail=true": DETAIL[kind]}
+    expected |= {query: number + LIMITED for query, number in COSTLY.items()}
     expected |= {f"{parent}_guid={family[parent].guid}": 3 for parent in model.parents}
     expected |= {"&".join(f"{parent}_guid={family[parent].guid}" for parent in model.parents): 2 + len(model.parents)}
     for rows in (1, 1000):

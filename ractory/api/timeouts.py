@@ -1,11 +1,23 @@
-"""How long PostgreSQL may take for a statement of the server; commands have no such limit."""
+"""How long PostgreSQL may take for a statement of the server; commands have no such limit.
 
+And how many statements that look at more rows than they show one caller may have running at a time.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from rest_framework.exceptions import Throttled
+
+from ractory.api.errors import Fault, Unprocessable
+
+CANCELLED = "57014"  # PostgreSQL's code for a statement that ran into statement_timeout
 
 
 def limit_statements() -> None:
@@ -36,3 +48,45 @@ def allow_cascade() -> None:
                 "SELECT set_config('statement_timeout', %s, true) WHERE current_setting('statement_timeout') <> '0'",
                 [f"{settings.CASCADE_TIMEOUT}s"],
             )
+
+
+@contextmanager
+def costly_read(alias: str, caller: uuid.UUID, parameter: str) -> Iterator[None]:
+    """A transaction for reading what may take PostgreSQL long: it shall not take the server from everyone else.
+
+    A caller has SEARCHES_AT_ONCE of them at a time, counted by advisory locks in that database: over all workers and
+    hosts, also behind PgBouncer and on a replica, and freed with the transaction however it ends. Each is one process
+    of PostgreSQL's, without parallel workers, for SEARCH_TIMEOUT seconds a statement. Raises Throttled if all are
+    taken, and 422 at `parameter` if the time is not enough: the same request would fail again. On SQLite, which has no
+    limit on statements either, it does nothing.
+    """
+    connection = connections[alias]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    slots = [_lock_number(caller, slot) for slot in range(settings.SEARCHES_AT_ONCE)]
+    tried = " ".join("WHEN pg_try_advisory_xact_lock(%s) THEN true" for _ in slots)  # CASE stops at the first one
+    free = f"CASE {tried} ELSE false END" if slots else "true"
+    try:
+        with transaction.atomic(using=alias):
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT set_config('statement_timeout', %s, true), "
+                    f"set_config('max_parallel_workers_per_gather', '0', true), {free}",
+                    [f"{settings.SEARCH_TIMEOUT}s", *slots],
+                )
+                *_, is_free = cursor.fetchone() or (False,)
+            if not is_free:
+                many = f"{len(slots)} lists with search, offset, count or an ordering without an index"
+                raise Throttled(1, f"This API key or user has {many} running, and may have no more at once.")
+            yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != CANCELLED:
+            raise
+        msg = f"This takes longer than {settings.SEARCH_TIMEOUT} seconds; narrow it by a parent or an exact filter"
+        raise Unprocessable([Fault(("query", parameter), msg, "too_slow")]) from error
+
+
+def _lock_number(caller: uuid.UUID, slot: int) -> int:
+    name = b"search" + caller.bytes + slot.to_bytes(2)
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
