@@ -3,7 +3,9 @@
 `python -m bench.reading` measures on a PostgreSQL of its own, with fsync (see bench.postgres):
 
 - `GET /api/v1/pieces?limit=1000`, short objects, through gunicorn, to PostgreSQL's own `json_agg` of the same rows;
-- deleting and restoring a project with 100 000 full pieces, to one bare UPDATE of those rows.
+- deleting and restoring a project with 100 000 full pieces, to one bare UPDATE of those rows;
+- in a company of a million pieces what looks at all of them (a search that finds nothing, a deep offset, a count) to a
+  plain list; and another company's list while six connections of one key search all the time, to the same without.
 
 Both sides of a ratio are measured in turn, in one run; the figures are medians.
 """
@@ -11,12 +13,17 @@ Both sides of a ratio are measured in turn, in one run; the figures are medians.
 import json
 import os
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.server import Server
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 os.environ.setdefault("SECRET_KEY", "only-for-a-benchmark-" * 3)
@@ -24,7 +31,8 @@ os.environ.setdefault("SECRET_KEY", "only-for-a-benchmark-" * 3)
 ROUNDS, WARM_UP = 100, 10
 DELETIONS = 3
 PIECES = 100_000
-TARGET_LIST, TARGET_DELETION = 2.5, 2.0
+SEARCHED, SEARCHERS, LOOKS = 1_000_000, 6, 5
+TARGET_LIST, TARGET_DELETION, TARGET_BYSTANDER = 2.5, 2.0, 3.0
 
 
 def main() -> int:
@@ -38,6 +46,7 @@ def main() -> int:
     call_command("migrate", verbosity=0)
     project, key = _fill()
     ratios = [_lists(project, key) <= TARGET_LIST, *(ratio <= TARGET_DELETION for ratio in _deletions(project))]
+    ratios.append(_searches(project, key) <= TARGET_BYSTANDER)
     return 0 if all(ratios) else 1
 
 
@@ -187,6 +196,69 @@ def _vacuum() -> None:
 
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE pieces_piece")
+
+
+# --- Searches ---------------------------------------------------------------------------------
+
+
+def _searches(project: uuid.UUID, bystander: str) -> float:
+    """Prints what looks at all rows beside a plain list, and returns the ratio of the bystander's lists."""
+    from bench.server import gunicorn
+    from bench.sizes import fill
+    from tenants.tests.factories import issue_key
+
+    key = issue_key(fill(SEARCHED, "uuidv7()"))
+    dear = {
+        "a search that finds nothing": "search=no-such-text",
+        "an offset of 900000": "offset=900000",
+        "a count": "count=true&limit=1",
+    }
+    with gunicorn(workers=4) as server:  # as on two cores
+
+        def get(query: str, whose: str = key) -> Callable[[], object]:
+            return lambda: server.call("GET", f"/api/v1/pieces?{query}", whose)
+
+        for what, query in dear.items():
+            taken, plain = _in_turn(get(query), get(""), rounds=LOOKS, warm_up=1)
+            print(
+                f"{what}, {SEARCHED} pieces: {taken * 1000:.0f} ms, a plain list {plain * 1000:.1f} ms: "
+                f"{taken / plain:.0f}x"
+            )
+        theirs = get(f"project_guid={project}&limit=1000", bystander)
+        alone, _ = _in_turn(theirs, lambda: None, rounds=ROUNDS, warm_up=WARM_UP)
+        with _searching(server, key) as refusals:
+            beside, _ = _in_turn(theirs, lambda: None, rounds=ROUNDS, warm_up=WARM_UP)
+    print(
+        f"list of 1000 short pieces while {SEARCHERS} connections of another key search: {beside * 1000:.1f} ms, "
+        f"without them {alone * 1000:.1f} ms: {beside / alone:.2f}x (target {TARGET_BYSTANDER}x); "
+        f"{len(refusals)} of the searches were refused"
+    )
+    return beside / alone
+
+
+@contextmanager
+def _searching(server: "Server", key: str) -> Iterator[list[str]]:
+    """Connections that search all the time, each for something else; one that is refused tries again after a second."""
+    refusals: list[str] = []
+    over = threading.Event()
+
+    def search(number: int) -> None:
+        while not over.is_set():
+            try:
+                server.call("GET", f"/api/v1/pieces?search=no-such-text-{number}", key)
+            except AssertionError as refusal:
+                refusals.append(str(refusal))
+                over.wait(1)
+
+    threads = [threading.Thread(target=search, args=[number]) for number in range(SEARCHERS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield refusals
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 if __name__ == "__main__":

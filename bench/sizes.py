@@ -8,6 +8,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tenants.models import Company
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 os.environ.setdefault("SECRET_KEY", "only-for-a-benchmark-" * 3)
@@ -32,8 +36,8 @@ INDEXES = """
 """
 
 
-def fill(rows: int, guid: str) -> None:
-    """Copies of one full piece; the parents are not there, and the keys that would ask for them are dropped."""
+def fill(rows: int, guid: str) -> "Company":
+    """Copies of one full piece, and their company; their parents are not there, and the keys that ask for them go."""
     from django.db import connection
 
     from pieces.models import Piece
@@ -51,6 +55,8 @@ def fill(rows: int, guid: str) -> None:
         original.save()
         copies(original, rows, **{**EXPRESSIONS, "guid": guid})
         cursor.execute("VACUUM ANALYZE pieces_piece")
+    company: Company = assembly.company
+    return company
 
 
 def report_sizes(rows: int) -> None:

@@ -71,6 +71,15 @@ def test_lists_and_single_objects_come_from_the_replica(pair: Pair, server: Serv
     until(lambda: "seen late" in pair.tenant.codes(server))
 
 
+def test_a_list_with_limits_of_its_own_comes_from_the_replica_too(pair: Pair, server: Server) -> None:
+    pair.tenant.push(server, pair.tenant.project("searched for"))
+    query = "search=searched&count=true&ordering=-due_date"
+    until(lambda: pair.tenant.call(server, "GET", f"/projects?{query}").headers["X-Total-Count"] == "1")
+    with pair.behind():
+        pair.tenant.push(server, pair.tenant.project("searched for late"))
+        assert pair.tenant.call(server, "GET", f"/projects?{query}").headers["X-Total-Count"] == "1"
+
+
 def test_a_caller_who_sends_back_the_receipt_reads_what_it_wrote(pair: Pair, server: Server) -> None:
     first = pair.tenant.push(server, pair.tenant.project("first")).headers["X-Sync-Run"]
     until(lambda: "first" in pair.tenant.codes(server))
