@@ -84,6 +84,11 @@ class Factory:
             assert {piece["company_guid"] for piece in pieces} == {self.tenant.company}
             assert {piece["outer_length"] for piece in pieces} == {length}
             assert sorted(piece["guid"] for piece in pieces) == sorted(self.guids)
+            counted = self.tenant.call(self.site.server, "GET", "/pieces?count=true&search=1&limit=1")
+            assert (counted.status, counted.headers["X-Total-Count"]) == (
+                200,
+                str(sum("1" in str(n) for n in range(PIECES))),
+            ), counted.body
             one = self.tenant.call(self.site.server, "GET", f"/pieces/{self.guids[0]}").json
             assert one["outer_length"] == length
             assert self.tenant.call(self.site.server, "GET", f"/pieces/{uuid.uuid4()}").status == 404
