@@ -135,7 +135,7 @@ class Oracle:
             yield from _envelope(answer.status, found)
         elif request.method == "GET" and caller.company and isinstance(found, list):
             own = str(self.world.companies[caller.company])
-            if any(item["company_guid"] != own for item in found):
+            if any(item.get("company_guid", own) != own for item in found):  # `fields` may leave it out
                 yield "leak: a row of another company is listed"
         elif request.method == "POST" and operations[0].kind == "sync":
             yield from _result(request, found)

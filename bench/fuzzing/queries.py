@@ -69,7 +69,7 @@ class Queries:
             return rng.choice(
                 self.world.guids[company or rng.choice(NAMES)][level][: 6 if rng.random() < 0.9 else None]
             )
-        if name == "ordering":
+        if name in ("ordering", "fields"):
             return ",".join(rng.sample(schema["items"]["enum"], rng.choice((1, 1, 1, 2, 3, 4, 5))))
         if name == "cursor":
             return self._cursor(company)
