@@ -20,6 +20,8 @@ from ractory.api.paging import Fields, Ordering, Page, PageQuery
 from ractory.api.query import Flag, Guid, Moment, Query, Text
 from tenants.scope import current_scope
 
+DEEP = 10_000  # rows that are skipped in an index before it is worth a limit
+
 
 class DetailQuery(Query):
     """The parameters of `GET /{guid}`, but for `fields`."""
@@ -130,7 +132,7 @@ class EntityFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped
         page = self.page
         reasons = {
             "search": self.given.get("search"),
-            "offset": page.offset,
+            "offset": page.offset > DEEP,
             "count": page.count,
             "ordering": not has_index(self.model, page),
         }

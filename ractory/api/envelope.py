@@ -20,12 +20,12 @@ from rest_framework.views import exception_handler as drf_exception_handler
 
 from ractory.api.errors import MAX_MESSAGE, Fault, TimedOut, Unavailable, Unprocessable, listed
 from ractory.api.redaction import redacted
+from ractory.api.timeouts import is_cancelled
 
 logger = logging.getLogger(__name__)
 
 SUSPICIOUS = "Bad request."
 NO_DATABASE = (InterfaceError, OperationalError)
-QUERY_CANCELED = "57014"  # PostgreSQL, appendix A
 NO_DATABASE_PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not available</title></head>
@@ -60,8 +60,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 
 def _unavailable(error: BaseException) -> Unavailable:
-    canceled = getattr(error.__cause__, "sqlstate", None) == QUERY_CANCELED
-    return TimedOut() if canceled else Unavailable()
+    return TimedOut() if is_cancelled(error) else Unavailable()
 
 
 def _faults_of_drf(detail: Any, loc: tuple[str | int, ...]) -> Iterator[Fault]:

@@ -20,6 +20,8 @@ from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError,
 from prometheus_client import Counter
 from rest_framework.request import Request
 
+from ractory.api.timeouts import is_cancelled
+
 logger = logging.getLogger(__name__)
 
 PRIMARY, REPLICA = DEFAULT_DB_ALIAS, "replica"
@@ -27,7 +29,6 @@ LOOK_EVERY, TRY_AGAIN = 0.5, 5.0  # seconds: between two looks at a replica that
 WRITTEN = "SELECT pg_current_wal_lsn() - '0/0'"  # bytes of the log, as the next
 REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() - '0/0' ELSE -1 END"
 CONFLICTS = ("40001", "40P01")  # with what the replica has to replay: no fault of its own
-CANCELLED = "57014"  # ran into statement_timeout, and would again
 
 READS = Counter("ractory_reads", "Lists and single objects, where there is a replica", ["source"])
 
@@ -69,7 +70,7 @@ def may_lag(view: View) -> View:
                         READS.labels("replica").inc()
                         return answer
             except Error as error:
-                if _sqlstate(error) == CANCELLED:
+                if is_cancelled(error):  # and would be again
                     raise
                 replica.note(error)
         READS.labels("primary").inc()

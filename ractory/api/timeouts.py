@@ -20,6 +20,10 @@ from ractory.api.errors import Fault, Unprocessable
 CANCELLED = "57014"  # PostgreSQL's code for a statement that ran into statement_timeout
 
 
+def is_cancelled(error: BaseException) -> bool:
+    return getattr(error.__cause__, "sqlstate", None) == CANCELLED
+
+
 def limit_statements() -> None:
     """From now on every new connection of this process is limited; what is cut off is a 503 (ractory.api.envelope)."""
     connection_created.connect(_limit)
@@ -77,11 +81,11 @@ def costly_read(alias: str, caller: uuid.UUID, parameter: str) -> Iterator[None]
                 )
                 *_, is_free = cursor.fetchone() or (False,)
             if not is_free:
-                many = f"{len(slots)} lists with search, offset, count or an ordering without an index"
+                many = f"{len(slots)} lists with search, a deep offset, count or an ordering without an index"
                 raise Throttled(1, f"This API key or user has {many} running, and may have no more at once.")
             yield
     except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) != CANCELLED:
+        if not is_cancelled(error):
             raise
         msg = f"This takes longer than {settings.SEARCH_TIMEOUT} seconds; narrow it by a parent or an exact filter"
         raise Unprocessable([Fault(("query", parameter), msg, "too_slow")]) from error
