@@ -30,6 +30,7 @@ MAX_ITEMS_OTHERS = 5000
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 NUMERIC = re.compile(r"\s*[+-]?[0-9]{1,40}(\.0*)?\s*")
 NUMBER = re.compile(r"\s*[+-]?[0-9.]+\s*")
+MAX_WRITTEN = 64  # characters of a number or a moment; a longer text is none, whatever is in it
 CANONICAL = re.compile("[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 ESCAPED_NUL = b"\\u0000"
 MAX_PLAIN = 8 * 1024 * 1024  # bytes of a body that the decoder is tried on; larger ones are so by their pictures
@@ -291,7 +292,7 @@ def _value(column: "models.Field[Any, Any]") -> CoreSchema:
 
 def _integer(value: Any) -> int:
     """A whole float or a numeric string, as an int."""
-    if isinstance(value, str) and NUMERIC.fullmatch(value):
+    if isinstance(value, str) and len(value) <= MAX_WRITTEN and NUMERIC.fullmatch(value):
         value = int(value.partition(".")[0])
     elif isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -304,7 +305,7 @@ def _integer(value: Any) -> int:
 
 def _no_number(text: str) -> str:
     """pydantic would take "20260501" for seconds since 1970."""
-    if NUMBER.fullmatch(text):
+    if len(text) > MAX_WRITTEN or NUMBER.fullmatch(text):
         raise PydanticCustomError("datetime_parsing", "Input should be a date and time in ISO 8601")
     return text
 

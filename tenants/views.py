@@ -14,6 +14,7 @@ from rest_framework_simplejwt.settings import api_settings as jwt_settings
 
 from ractory.api.body import discard_body, read_json_object
 from ractory.api.errors import Fault, Unprocessable, shown
+from ractory.api.query import guid_of
 from tenants.authentication import CHALLENGE
 from tenants.caller import Caller
 from tenants.logins import Attempt
@@ -54,7 +55,7 @@ class TenantView(APIView):
         """The `company_guid` of the query string. Raises 422 if it is none."""
         text = request.query_params.get("company_guid")
         try:
-            return None if text is None else uuid.UUID(text)
+            return None if text is None else guid_of(text)
         except ValueError as error:
             fault = Fault(("query", "company_guid"), f"Not a UUID: {shown(text)}", "uuid_parsing")
             raise Unprocessable([fault]) from error

@@ -264,6 +264,9 @@ BAD: list[tuple[str, str]] = [
     *((f"{name}_guid", text) for name in ("company", *KINDS[:3]) for text in ("", "x", "1" * 31, "\0" * 32, "\ud800")),
     *(("updated_since", text) for text in ("", "x", "2026", "2026-13-01", "0000-01-01", "10000-01-01", "12:00", "\0")),
     *(("updated_since", text) for text in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", str(10**30))),
+    *(("updated_since", text) for text in ("1" * 7900, "T" * 7900, "2026-05-01T10:00:00." + "1" * 7000, "20260501")),
+    *(("updated_since", text) for text in ("2026-05-01x10:00", "2026-05-01Z", "2026-W18-5", "2026-05-01T10:00:00Zx")),
+    *((f"{name}_guid", "-" * 7000 + "1" * 32) for name in ("company", "project")),
     *(("ordering", text) for text in ("", "x", "-", "guid,", "code,code", "picture", "operations", "company", "pk")),
     *(
         ("ordering", text)

@@ -1,6 +1,6 @@
 """Reading the query string: Django form fields that take a value as it was sent, and every fault of it at once.
 
-Parameters that nobody knows are ignored. Of one that is sent twice the last counts.
+Parameters that nobody knows are ignored. One that is known may be given once.
 """
 
 import re
@@ -13,10 +13,12 @@ from django.core.exceptions import ValidationError
 
 from ractory.api.errors import Fault, Unprocessable, shown
 
+MAX_GUID = 64  # characters; with "urn:uuid:", braces and dashes it has 47
 WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-# "…T10:00:00 02:00": an offset whose plus sign nobody percent-encoded, so that it came as a space.
-SPACE_FOR_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)", re.ASCII)
+# Stricter than fromisoformat(), which takes any character between date and time, and digits without end. An offset
+# whose plus sign nobody percent-encoded comes with a space: "…T10:00:00 02:00".
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?)(Z|[+ -]\d\d(?::?\d\d)?)?", re.ASCII)
 
 
 class Flag(forms.Field):
@@ -66,7 +68,7 @@ class Guid(forms.Field):
 
     def to_python(self, value: str | None) -> uuid.UUID | None:
         try:
-            return None if value is None else uuid.UUID(value)
+            return None if value is None else guid_of(value)
         except ValueError as error:
             raise ValidationError("Input should be a UUID", "uuid_parsing") from error
 
@@ -76,9 +78,24 @@ class Moment(forms.Field):
 
     def to_python(self, value: str | None) -> datetime | None:
         try:
-            return None if value is None else in_utc(datetime.fromisoformat(SPACE_FOR_PLUS.sub(r"\1+\2", value)))
+            return None if value is None else _moment_of(value)
         except (ValueError, OverflowError) as error:
             raise ValidationError("Input should be a date and time in ISO 8601", "datetime_parsing") from error
+
+
+def guid_of(text: str) -> uuid.UUID:
+    """The UUID that the text is, in any of its usual forms. Raises ValueError."""
+    if len(text) > MAX_GUID:
+        raise ValueError("too long for a UUID")
+    return uuid.UUID(text)
+
+
+def _moment_of(text: str) -> datetime:
+    found = MOMENT.fullmatch(text)
+    if found is None:
+        raise ValueError("no date and time in ISO 8601")
+    local, offset = found.groups("")
+    return in_utc(datetime.fromisoformat(local + offset.replace(" ", "+")))
 
 
 def in_utc(value: datetime) -> datetime:

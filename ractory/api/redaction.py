@@ -14,18 +14,25 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 KEY_PREFIX = "rfk_"
-# An API key, a JWT; or several, one right behind the other.
-SECRET = re.compile(rf"{KEY_PREFIX}[0-9A-Za-z_]{{8,}}|eyJ[\w-]+(?:\.[\w-]*){{2,}}")
+KEY = re.compile(rf"{KEY_PREFIX}\w{{8,}}+", re.ASCII)  # or several, one right behind the other
+# A JWT is looked for from the beginning of a word on, not from each "eyJ", and nothing is tried again: else a word of
+# many "eyJ" would take the square of its length, and anyone may send one in a path.
+TOKEN = re.compile(r"(?<![\w-])(?>([\w-]*?)(?=eyJ))[\w-]{4,}+(?:\.[\w-]*+){2,}+", re.ASCII)
 REDACTED = "[secret]"
 
 
 def redacted(text: str) -> str:
     """The text without the API keys and tokens in it, good ones or not."""
-    return SECRET.sub(REDACTED, text)
+    return KEY.sub(REDACTED, TOKEN.sub(rf"\1{REDACTED}", text))
+
+
+def cut(text: str, most: int) -> str:
+    """The text's first `most` characters, and a sign if there were more."""
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def holds_secret(text: str) -> bool:
-    return SECRET.search(text) is not None
+    return KEY.search(text) is not None or TOKEN.search(text) is not None
 
 
 class ReportFilter(SafeExceptionReporterFilter):

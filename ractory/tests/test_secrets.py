@@ -14,7 +14,7 @@ from django.test import override_settings
 from django.utils.log import AdminEmailHandler
 
 from ractory.api.logs import JsonFormatter, LineFormatter
-from ractory.api.redaction import REDACTED, redacted
+from ractory.api.redaction import REDACTED, holds_secret, redacted
 from ractory.api.rendering import to_json
 from ractory.api.tests.client import Api
 from ractory.tests.test_permission_matrix import OPERATIONS
@@ -230,6 +230,17 @@ def test_a_crash_is_reported_without_secrets(
     assert len(pages) == 2
     assert all("broken: " in page and path in page for page in pages)
     is_clean(secrets, log.getvalue(), rows(), said(answer), *pages)
+
+
+GLUE = ["x", "_", "-", ".", "=", "é", "\\n", "eyJ", "eyJ.", "eyJa.", "a.b.", "a.eyJ", "rfk_", "rfk_1234567", ".eyJ.eyJ"]
+
+
+@pytest.mark.parametrize("kind", ["key", "access", "refresh"])
+def test_a_secret_is_found_whatever_it_touches(secrets: Secrets, kind: str) -> None:
+    text = getattr(secrets, kind)
+    for glue in (*GLUE, secrets.key, secrets.access, secrets.refresh):
+        is_clean(secrets, redacted(glue + text), redacted(text + glue), redacted(glue + text + glue))
+        assert holds_secret(glue + text + glue)
 
 
 def test_every_key_and_token_is_known_as_a_secret(secrets: Secrets) -> None:
