@@ -1,7 +1,8 @@
 """How a line of the log is written: as one JSON object for machines (`json`), or for a person (`line`).
 
 Only what is named here gets in, so nothing secret does by accident: no header, no query string, no body;
-and what looks like a secret is taken out, wherever it comes from (ractory.api.redaction).
+and what looks like a secret is taken out, wherever it comes from (ractory.api.redaction). A line is bounded, whatever a
+client puts into it.
 """
 
 import json
@@ -12,8 +13,10 @@ from typing import Any
 from django.http import HttpRequest
 
 from ractory.api.metrics import route_of
-from ractory.api.middleware import current_request, current_request_id
-from ractory.api.redaction import redacted
+from ractory.api.middleware import MAX_METHOD, MAX_PATH, current_request, current_request_id
+from ractory.api.redaction import cut, redacted
+
+MAX_MESSAGE, MAX_LINE, MAX_EXCEPTION = 1000, 500, 20_000  # characters; of an exception each line, and all
 
 
 def context() -> dict[str, Any]:
@@ -24,7 +27,8 @@ def context() -> dict[str, Any]:
     fields: dict[str, Any] = {"request_id": current_request_id.get()}
     if (caller := _caller_of(request)) is not None:
         fields |= {"company": caller.company and str(caller.company), "caller": str(caller.guid)}
-    return fields | {"method": request.method, "route": route_of(request), "path": request.path}
+    method = cut(request.method or "", MAX_METHOD)
+    return fields | {"method": method, "route": route_of(request), "path": cut(request.path, MAX_PATH)}
 
 
 def _caller_of(request: HttpRequest) -> Any:
@@ -38,6 +42,11 @@ def _caller_of(request: HttpRequest) -> Any:
     return None
 
 
+def _shortened(traceback: str) -> str:
+    """An exception's message may hold what a client sent."""
+    return cut("\n".join(cut(line, MAX_LINE) for line in traceback.split("\n")), MAX_EXCEPTION)
+
+
 class JsonFormatter(logging.Formatter):
     """An object per line: `time` (UTC), `level`, `logger`, `message`; in a request its context; perhaps `exception`."""
 
@@ -47,12 +56,12 @@ class JsonFormatter(logging.Formatter):
             "time": f"{moment}.{int(record.msecs):03}Z",
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": cut(record.getMessage(), MAX_MESSAGE),
             **context(),
             **getattr(record, "answer", {}),
         }
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
+            fields["exception"] = _shortened(self.formatException(record.exc_info))
         return redacted(json.dumps(fields, default=str))
 
 
@@ -65,10 +74,12 @@ class LineFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # logging's name
-        record.message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in record.message)
+        message = cut(record.message, MAX_MESSAGE)
+        record.message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)
         record.request_id = current_request_id.get() or "-"
         answer = getattr(record, "answer", None)
         return super().formatMessage(record) + (f" {answer['duration_ms']} ms" if answer else "")
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record).replace("\n", "\n    "))
+        first, *traceback = super().format(record).split("\n", 1)
+        return redacted("\n".join([first, *map(_shortened, traceback)]).replace("\n", "\n    "))

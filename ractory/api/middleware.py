@@ -10,10 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from uuid_utils.compat import uuid7
 
 from ractory.api import metrics
-from ractory.api.redaction import holds_secret
+from ractory.api.redaction import cut, holds_secret
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
+MAX_PATH, MAX_METHOD = 300, 20  # characters in the log
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
@@ -72,7 +73,8 @@ class AccessMiddleware:
         ms = round(seconds * 1000, 1)
         # Without the query string: it may hold a secret by mistake.
         answer = {"status": response.status_code, "duration_ms": ms}
-        access.log(level, "%s %s %s", request.method, request.path, response.status_code, extra={"answer": answer})
+        asked = cut(request.method or "", MAX_METHOD), cut(request.path, MAX_PATH)
+        access.log(level, "%s %s %s", *asked, response.status_code, extra={"answer": answer})
 
 
 class TrailingSlashMiddleware:

@@ -180,3 +180,33 @@ def test_probes_and_scrapes_leave_no_line(api: Api, log: Log) -> None:
     api.head("/health/")
     api.post("/health")
     assert [line["message"] for line in log.lines] == ["POST /health 405"]
+
+
+LONG = 8000  # characters: as much as the server takes for a path
+LINE = 9000  # what a line may have, whatever a client sends: half of it in "\u0000", or a traceback
+
+
+@pytest.mark.django_db
+def test_what_a_client_chose_is_cut_before_it_is_logged(api: Api, key: str, log: Log, plain: Log) -> None:
+    api.with_key(key).get("/api/v1/pieces/" + "x" * LONG)
+    api.generic("X" * LONG, "/api/v1/pieces")
+    api.get("/admin/login/", headers={"Host": "x" * LONG, "Referer": "x" * LONG, "X-Request-ID": "x" * LONG})
+    api.get("/" + "%00" * LONG)
+    for text in (log.text, plain.text):
+        lines = text.splitlines()
+        assert len(lines) >= 4
+        assert max(map(len, lines)) <= LINE
+    assert log.lines[0]["path"] == ("/api/v1/pieces/" + "x" * LONG)[:300] + "…"
+    assert log.lines[0]["message"] == f"GET {log.lines[0]['path']} 404"
+
+
+def test_a_message_and_a_traceback_are_cut_too(log: Log, plain: Log) -> None:
+    try:
+        raise ValueError("x" * 10**6)
+    except ValueError:
+        logging.getLogger("ractory.test").exception("Refused: %s", "y" * 10**6)
+    (line,) = log.lines
+    assert line["message"] == "Refused: " + "y" * (1000 - len("Refused: ")) + "…"
+    assert line["exception"].startswith("Traceback (most recent call last):")
+    assert line["exception"].endswith("ValueError: " + "x" * (500 - len("ValueError: ")) + "…")
+    assert len(plain.text) < LINE
