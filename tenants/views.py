@@ -14,7 +14,7 @@ from rest_framework_simplejwt.settings import api_settings as jwt_settings
 
 from ractory.api.body import discard_body, read_json_object
 from ractory.api.errors import Fault, Unprocessable, shown
-from ractory.api.query import guid_of
+from ractory.api.query import given_twice, guid_of
 from tenants.authentication import CHALLENGE
 from tenants.caller import Caller
 from tenants.logins import Attempt
@@ -52,7 +52,9 @@ class TenantView(APIView):
         """For endpoints that have parameters: raises 422 with every fault of theirs, `company_guid` included."""
 
     def company_named(self, request: Request) -> uuid.UUID | None:
-        """The `company_guid` of the query string. Raises 422 if it is none."""
+        """The `company_guid` of the query string. Raises 422 if it is none, or given twice."""
+        if twice := given_twice(request.query_params, "company_guid"):
+            raise Unprocessable(twice)
         text = request.query_params.get("company_guid")
         try:
             return None if text is None else guid_of(text)

@@ -10,6 +10,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 
 from ractory.api.errors import Fault, Unprocessable, shown
 
@@ -18,7 +19,9 @@ WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 # Stricter than fromisoformat(), which takes any character between date and time, and digits without end. An offset
 # whose plus sign nobody percent-encoded comes with a space: "…T10:00:00 02:00".
-MOMENT = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?)(Z|[+ -]\d\d(?::?\d\d)?)?", re.ASCII)
+MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,30})?)?)?)([Zz]|[+ -]\d\d(?::?\d\d)?)?", re.ASCII
+)
 
 
 class Flag(forms.Field):
@@ -95,7 +98,7 @@ def _moment_of(text: str) -> datetime:
     if found is None:
         raise ValueError("no date and time in ISO 8601")
     local, offset = found.groups("")
-    return in_utc(datetime.fromisoformat(local + offset.replace(" ", "+")))
+    return in_utc(datetime.fromisoformat(local + offset.upper().replace(" ", "+")))
 
 
 def in_utc(value: datetime) -> datetime:
@@ -103,17 +106,30 @@ def in_utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def given_twice(data: QueryDict, name: str) -> list[Fault]:
+    """The fault of a parameter that is given more than once: nobody knows which of its values is meant."""
+    values = data.getlist(name)
+    if len(values) < 2:
+        return []
+    msg = f"Input should be given once, got {shown(values[0])}, then {shown(values[1])}"
+    return [Fault(("query", name), msg, "given_twice")]
+
+
 class Query(forms.Form):
     """The parameters of one endpoint."""
 
+    data: QueryDict
+
     def faults(self) -> list[Fault]:
         """Everything that is wrong with the parameters."""
-        return [
+        twice = [fault for name in self.fields for fault in given_twice(self.data, name)]
+        return twice + [
             Fault(
                 ("query", name), f"{error.messages[0].rstrip('.')}, got {shown(self.data.get(name))}", str(error.code)
             )
             for name, errors in self.errors.as_data().items()
             for error in errors
+            if not given_twice(self.data, name)
         ]
 
     def unknown(self) -> list[Fault]:

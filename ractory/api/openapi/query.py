@@ -14,7 +14,7 @@ NO_NUL = r"^[^\u0000]*$"
 # Years are 1 to 9999, in UTC too, so the first and the last day depend on the offset.
 IN_RANGE = "^(?!0000|0001-01-01|9999-12-31)"
 MOMENTS: list[Json] = [
-    {"type": "string", "format": "date-time", "pattern": IN_RANGE},
+    {"type": "string", "format": "date-time", "pattern": IN_RANGE, "maxLength": 50},
     {"type": "string", "format": "date", "pattern": IN_RANGE},
 ]
 
