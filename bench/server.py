@@ -13,7 +13,8 @@ import psutil
 
 # What is measured is the server, and tests of other things call it as often as they like.
 LIMITS = ("THROTTLE_REQUESTS", "THROTTLE_REQUESTS_COMPANY", "THROTTLE_ROWS", "THROTTLE_ROWS_COMPANY")
-UNLIMITED = dict.fromkeys((*LIMITS, "THROTTLE_LOGINS", "THROTTLE_LOGINS_ADDRESS"), "off")
+LOGIN_LIMITS = ("THROTTLE_LOGINS", "THROTTLE_LOGINS_ADDRESS", "THROTTLE_ALL_LOGINS", "THROTTLE_ALL_LOGINS_ADDRESS")
+UNLIMITED = dict.fromkeys((*LIMITS, *LOGIN_LIMITS), "off")
 
 
 class Server:

@@ -106,6 +106,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "tenants.scope.ScopeMiddleware",
+    "tenants.admin.refusals.RefusalMiddleware",
 ]
 
 ROOT_URLCONF = "ractory.urls"
@@ -197,9 +198,11 @@ SIMPLE_JWT = {
     "UPDATE_LAST_LOGIN": False,
 }
 
-# Failed logins: of an account, and from an address.
+# Failed logins, of an account and from an address; and all of them, since each costs the hash of a password.
 THROTTLE_LOGINS = checked("THROTTLE_LOGINS", rate("20/15 minutes"))
 THROTTLE_LOGINS_ADDRESS = checked("THROTTLE_LOGINS_ADDRESS", rate("100/15 minutes"))
+THROTTLE_ALL_LOGINS = checked("THROTTLE_ALL_LOGINS", rate("60/15 minutes"))
+THROTTLE_ALL_LOGINS_ADDRESS = checked("THROTTLE_ALL_LOGINS_ADDRESS", rate("300/15 minutes"))
 
 # --- The API ----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from ractory.api.health import HealthView, LivenessView
 from ractory.api.openapi.views import DocsView, SchemaView
 from ractory.api.scraping import metrics
 from sync.views import RunsView, RunView, SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
-from tenants.admin.login import login
+from tenants.admin.login import login, password_change
 from tenants.views import LoginView, MeView, RefreshView
 
 handler400 = "ractory.api.envelope.bad_request"
@@ -25,6 +25,7 @@ entities.register("pieces", PieceViewSet, "piece")
 
 urlpatterns = [
     path("admin/login/", login),
+    path("admin/password_change/", admin.site.admin_view(password_change, cacheable=True)),
     path("admin/r/<path:unknown>", no_page),
     path("admin/", admin.site.urls),
     path("health", LivenessView.as_view(), name="liveness"),

@@ -1,4 +1,4 @@
-"""Logging in: how often it may be tried with a wrong password, for an account and from an address.
+"""Logging in: how often it may be tried, and how often with a wrong password, for an account and from an address.
 
 The same counters as for requests (tenants.throttling), on SQLite too. An attempt is counted before it is known whether
 it succeeds: so a hundred at once are a hundred, and none beyond the limit costs the hash of a password.
@@ -20,6 +20,7 @@ from django.utils import timezone
 from ractory.api.address import Address, client_address
 from ractory.api.errors import ConflictRetry
 from ractory.api.retry import in_transaction
+from tenants.hashing import one_at_a_time
 from tenants.models import Counter, User
 from tenants.throttling import Charge, Rate, charge
 
@@ -33,13 +34,15 @@ class Attempt:
         of_address: Rate | None = settings.THROTTLE_LOGINS_ADDRESS
         of_account: Rate | None = settings.THROTTLE_LOGINS
         self.address = self.account = None
-        charges = []
+        all_from_address, all_of_account = _all_logins(request, account)
+        charges = [*all_from_address]
         if of_address and (address := client_address(request) if request else None):
             self.address = _address_counter(address)
-            charges.append(Charge(self.address, 1, of_address, "failed logins from this address"))
+            charges.append(Charge(self.address, 1, of_address, "failed logins", " from this address"))
+        charges += all_of_account
         if of_account and account is not None:
             self.account = _account_counter(account)
-            charges.append(Charge(self.account, 1, of_account, "failed logins of this account"))
+            charges.append(Charge(self.account, 1, of_account, "failed logins", " of this account"))
         charge(charges, now=timezone.now())
 
     def succeeded(self) -> None:
@@ -55,6 +58,26 @@ class Attempt:
     def _take_back(self) -> None:
         Counter.objects.filter(name=self.address, used__gt=0).update(used=F("used") - 1)
         Counter.objects.filter(name=self.account).delete()
+
+
+def _all_logins(request: HttpRequest | None, account: str | None) -> tuple[list[Charge], list[Charge]]:
+    """From the address, and of the account, whether they fail or succeed; a token costs no hash, so it is none."""
+    of_address: Rate | None = settings.THROTTLE_ALL_LOGINS_ADDRESS
+    of_account: Rate | None = settings.THROTTLE_ALL_LOGINS
+    from_address, of_this = [], []
+    if account is not None:
+        if of_address and (address := client_address(request) if request else None):
+            name = f"all {_address_counter(address)}"
+            from_address.append(Charge(name, 1, of_address, "logins", " from this address"))
+        if of_account:
+            of_this.append(Charge(f"all {_account_counter(account)}", 1, of_account, "logins", " of this account"))
+    return from_address, of_this
+
+
+def count_password(request: HttpRequest, user: User) -> None:
+    """A password that the user sets for somebody: it costs a hash, as a login of theirs does. Raises Throttled."""
+    from_address, of_account = _all_logins(request, user.email)
+    charge([*from_address, *of_account], now=timezone.now())
 
 
 def _address_counter(address: Address) -> str:
@@ -74,8 +97,9 @@ class LimitedBackend(ModelBackend):
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **credentials: Any
     ) -> User | None:
-        attempt = Attempt(request, username or credentials.get(User.USERNAME_FIELD))
-        user = super().authenticate(request, username, password, **credentials)
+        with one_at_a_time():  # the turn comes first: who does not get it is not counted
+            attempt = Attempt(request, username or credentials.get(User.USERNAME_FIELD))
+            user = super().authenticate(request, username, password, **credentials)
         if user is not None:
             attempt.succeeded()
         return user if isinstance(user, User) else None

@@ -24,6 +24,7 @@ from uuid_utils.compat import uuid7
 from ractory.api.address import Address
 from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import CAPABILITIES, Caller, KeyScope, Role
+from tenants.hashing import one_at_a_time
 from tenants.networks import MAX_LENGTH, networks_in
 from tenants.scope import every_company
 
@@ -107,6 +108,15 @@ class User(AbstractBaseUser):
     @every_company()  # an email address is unique over all of them
     def validate_unique(self, exclude: Collection[str] | None = None) -> None:
         super().validate_unique(exclude)
+
+    def set_password(self, raw_password: str | None) -> None:
+        """Raises Throttled, as check_password does, while another thread hashes one."""
+        with one_at_a_time():
+            super().set_password(raw_password)
+
+    def check_password(self, raw_password: str | None) -> bool:
+        with one_at_a_time():
+            return super().check_password(raw_password)
 
     @property
     def is_usable(self) -> bool:

@@ -38,7 +38,8 @@ class Charge:
     counter: str
     amount: int
     rate: Rate
-    said: str  # what is refused, to a person: "requests of this company"
+    said: str  # what is refused, to a person and as the refusal's code: "requests"
+    whose: str = ""  # " of this company"
 
 
 def charge(charges: Sequence[Charge], *, now: datetime) -> None:
@@ -57,9 +58,10 @@ def charge(charges: Sequence[Charge], *, now: datetime) -> None:
         refused = in_transaction(lambda: _charge_in_turn(charges, milliseconds))
     if refused is not None:
         number, until = refused
+        said, whose = charges[number].said, charges[number].whose
         limit, seconds = charges[number].rate
         wait = max(1, math.ceil((until - milliseconds) / 1000))
-        raise Throttled(wait, f"Too many {charges[number].said}: {limit} in {seconds} seconds are allowed.")
+        raise Throttled(wait, f"Too many {said}{whose}: {limit} in {seconds} seconds are allowed.", said)
 
 
 COUNT = f"""
@@ -107,9 +109,9 @@ def _charge_in_turn(charges: Sequence[Charge], now: int) -> tuple[int, int] | No
 def _of(caller: Caller, what: str, amount: int, own: Rate | None, company: Rate | None) -> Iterator[Charge]:
     """The caller's own counter first: what it is refused is not put on its company's."""
     if own:
-        yield Charge(f"{what} {caller.guid}", amount, own, f"{what} of this API key or user")
+        yield Charge(f"{what} {caller.guid}", amount, own, what, " of this API key or user")
     if company and caller.company:
-        yield Charge(f"{what} {caller.company}", amount, company, f"{what} of this company")
+        yield Charge(f"{what} {caller.company}", amount, company, what, " of this company")
 
 
 class RequestThrottle(BaseThrottle):

@@ -1,13 +1,18 @@
-"""The staff's login page says so when it was tried too often."""
+"""The staff's login and their own password: both are guesses at a password, within the limits on logins."""
 
-import math
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse_lazy
 from rest_framework.exceptions import APIException
-from unfold.forms import AuthenticationForm
+from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
+
+from ractory.api.middleware import current_request
+from tenants.admin.refusals import in_words, note
+from tenants.logins import LimitedBackend
 
 
 class StaffLoginForm(AuthenticationForm):  # type: ignore[misc]  # unfold carries no types
@@ -18,9 +23,7 @@ class StaffLoginForm(AuthenticationForm):  # type: ignore[misc]  # unfold carrie
             return super().clean()
         except APIException as refusal:
             self.refusal = refusal
-            minutes = math.ceil(getattr(refusal, "wait", 0) / 60)
-            message = f"Too many failed logins. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
-            raise ValidationError(message, "throttled") from refusal
+            raise ValidationError(in_words(refusal), "throttled") from refusal
 
 
 def login(request: HttpRequest) -> Any:
@@ -28,9 +31,28 @@ def login(request: HttpRequest) -> Any:
     response = admin.site.login(request)
     refusal = getattr(getattr(response, "context_data", {}).get("form"), "refusal", None)
     if refusal is not None:
-        response.status_code = refusal.status_code
-        response.headers["Retry-After"] = str(refusal.wait)
+        note(refusal, response)
     return response
 
 
 admin.site.login_form = StaffLoginForm
+
+
+class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfold carries no types
+    def clean_old_password(self) -> str:
+        """A wrong one is a failed login: a session that was left open is no way to guess at the password."""
+        old: str = self.cleaned_data["old_password"]
+        if LimitedBackend().authenticate(current_request.get(), self.user.email, old) is None:
+            raise ValidationError(self.error_messages["password_incorrect"], "password_incorrect")
+        return old
+
+
+def password_change(request: HttpRequest) -> HttpResponseBase:
+    """The admin's own page, which takes no form of ours."""
+    request.current_app = admin.site.name
+    view = PasswordChangeView.as_view(
+        form_class=OwnPasswordForm,
+        success_url=reverse_lazy("admin:password_change_done"),
+        extra_context=admin.site.each_context(request),
+    )
+    return view(request)

@@ -7,13 +7,14 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 
 from tenants.admin.shown import badge, moment
-from tenants.admin.staff import StaffAdmin, is_system_admin, of_company
+from tenants.admin.staff import StaffAdmin, is_system_admin, of_company, user_of
 from tenants.caller import Role
+from tenants.logins import count_password
 from tenants.models import User
 from tenants.scope import current_scope
 
@@ -66,6 +67,18 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        if request.method == "POST":
+            count_password(request, user_of(request))
+        response: HttpResponse = super().add_view(request, form_url, extra_context)
+        return response
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # Django's names
+        if request.method == "POST":
+            count_password(request, user_of(request))
+        response: HttpResponse = super().user_change_password(request, id, form_url)
+        return response
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Who has been switched off is not logged in again by being switched on."""
