@@ -27,6 +27,8 @@ urlpatterns = [
     path("admin/login/", login),
     path("admin/password_change/", admin.site.admin_view(password_change, cacheable=True)),
     path("admin/r/<path:unknown>", no_page),
+    path("admin/search/", no_page),
+    path("admin/autocomplete/", no_page),
     path("admin/", admin.site.urls),
     path("health", LivenessView.as_view(), name="liveness"),
     path("metrics", metrics, name="metrics"),

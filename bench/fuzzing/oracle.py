@@ -12,7 +12,7 @@ from bench.fuzzing.world import HIDDEN, MARKERS, Somebody, World
 MAX_FAULTS = 101
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 HEADER_VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")  # gunicorn sends no other
-PAGE_STATUSES = frozenset({200, 302, 304, 400, 403, 404, 405, 409, 413, 414, 422})
+PAGE_STATUSES = frozenset({200, 302, 304, 400, 403, 404, 405, 409, 413, 414, 422, 429})
 OUTSIDE = frozenset({200, 206, 301, 302, 304, 400, 401, 403, 404, 405, 416})  # /, /static/…, /metrics: not the API's
 
 

@@ -13,12 +13,18 @@ LISTS = (
     *("/project/", "/component/", "/assembly/", "/piece/", "/deletion/"),
     *("/syncrun/", "/apikey/", "/user/", "/company/"),
 )
+DJANGOS = ("q", "o", "p", "all", "e", "_popup", "_to_field", "_facets", "_changelist_filters", "s", "page", "term")
 FILTERS = (
-    *("q", "o", "p", "all", "e", "_popup", "_to_field", "_facets", "_changelist_filters", "is_active__exact", "show"),
+    *("is_active__exact", "show", "extended", "app_label", "model_name", "field_name"),
     *("company__guid__exact", "project__guid__exact", "project", "component", "code__contains", "password__startswith"),
     *("company__users__password__startswith", "entity", "status", "role", "updated_at__gte", "started_at__gte"),
     *("guid__in", "is_active", "period", "since", "next", "guid", "kind", "deletion__actor__contains"),
 )
+# Without these the page answers before it reads anything else.
+NEEDED = {
+    "/admin/search/": (("s", "p"),),
+    "/admin/autocomplete/": (("app_label", "tenants"), ("model_name", "company"), ("field_name", "users")),
+}
 FIELDS = (
     *("code", "piece_id", "barcode", "outer_length", "due_date", "in_production", "seen", "guid", "cell"),
     *("no_picture", "picture", "project_guid", "is_active"),
@@ -33,8 +39,10 @@ class Pages:
     def read(self) -> Request:
         rng = self.rng
         lists = [path for path in self.paths if path.endswith(LISTS)]
-        path = rng.choice(lists if rng.random() < 0.4 else self.paths)
-        query = [(rng.choice(FILTERS), self._value()) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
+        path = rng.choice(rng.choices((lists, self.paths, [*NEEDED]), (8, 11, 1))[0])
+        query = [(name, value if rng.random() < 0.9 else self._value()) for name, value in NEEDED.get(path, ())]
+        for _ in range(rng.choice((0, 1, 1, 2, 3))):
+            query.append((rng.choice(DJANGOS if rng.random() < 0.5 else FILTERS), self._value()))
         return self._request("GET", path, query=urlencode(query, errors="replace"))
 
     def write(self) -> Request:
@@ -78,5 +86,8 @@ class Pages:
         """Of no company in particular: what is sent must not look like what leaks."""
         rng = self.rng
         guid = rng.choice(self.world.guids[rng.choice(NAMES)][rng.choice(list(SINGULAR))])
-        known = ("1", "0", "-1.2", "piece-1", "knows", "2026-05-01", guid, "all", "true", "/admin/")
+        known = (
+            *("1", "0", "-1.2", "piece-1", "knows", "2026-05-01", guid, "all", "true", "/admin/"),
+            *("", "99", "abc", "users", "company", "guid", "a " * 2500, "9" * 30),
+        )
         return rng.choice(known) if rng.random() < 0.6 else odd_text(rng)

@@ -114,7 +114,7 @@ class Requests:
             (1.5, self._login),
             (1, self._refresh),
             (3.5, self._anything),
-            (0.7, self.pages.read),
+            (2, self.pages.read),
             (0.4, self.pages.write),
             (0.4, self.pages.login),
         )

@@ -92,8 +92,11 @@ def unknown(request: HttpRequest, unknown: str) -> HttpResponse:
     return JsonResponse({"detail": "Not found."}, status=404)
 
 
-def no_page(request: HttpRequest, unknown: str) -> HttpResponse:
-    """In place of Django's "view on site": no row of ours has a page there, and that view breaks on what is no UUID."""
+def no_page(request: HttpRequest, unknown: str = "") -> HttpResponse:
+    """In place of views that no page of ours links to, and that break on parameters which are not as they expect.
+
+    Django's "view on site" and its look-up for autocompletion, and unfold's search of the menu.
+    """
     raise Http404
 
 

@@ -16,6 +16,7 @@ from tenants.caller import Caller
 from tenants.models import Company, User
 from tenants.scope import Scope, current_scope, every_company, within
 
+MAX_SEARCH = 255  # characters of a search
 MAX_PAGES = 100  # further on, an offset would cost what a count does; a filter gets there sooner
 
 
@@ -65,6 +66,18 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only the filters that a list offers: anything else in an address could be a search without an index."""
         return lookup in {getattr(one, "parameter_name", None) for one in self.get_list_filter(request)}
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Whatever points to a row of ours points to its guid; Django's own look breaks on the name of a relation."""
+        return bool(to_field == self.opts.pk.name)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """An empty name is none, which Django would look for."""
+        return super().get_object(request, object_id, from_field or None)
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        """Each word becomes a condition, and a database takes so many of them."""
+        return super().get_search_results(request, queryset, search_term[:MAX_SEARCH])
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         with within(_scope_of(obj)):
