@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from pieces.models import LEVELS, Component, Entity, Pictured, Piece, Project
+from pieces.models import LEVELS, SHORT, Component, Entity, Pictured, Piece, Project
+from ractory.api.query import guid_of
 from tenants.models import Company
 from tenants.scope import current_scope
 
@@ -57,7 +58,7 @@ def find(text: str) -> Found:
 
     A guid is looked up on every level first. Letters as typed, else all in capitals or all small.
     """
-    text = text.strip().replace("\0", "")
+    text = text.strip().replace("\0", "")[: SHORT + 1]  # which no value has
     if not text:
         return Found(text, ())
     guid = _guid(text)
@@ -95,6 +96,6 @@ def _by_guid(guid: uuid.UUID) -> Iterator[Hits]:
 
 def _guid(text: str) -> uuid.UUID | None:
     try:
-        return uuid.UUID(text) if len(text) >= 32 else None
+        return guid_of(text) if len(text) >= 32 else None
     except ValueError:
         return None

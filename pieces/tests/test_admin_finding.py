@@ -89,6 +89,11 @@ def test_nothing_found_is_said(staff: Client, text: str) -> None:
     assert staff.get(FIND, {"q": text}).status_code == 200
 
 
+def test_a_text_that_no_field_can_hold_is_cut(staff: Client, family: Family) -> None:
+    for text in ("x" * 5000, "-" * 5000 + str(family.piece.guid)):
+        assert text[:300] not in text_of(staff.get(FIND, {"q": text}))
+
+
 @pytest.mark.parametrize("field", ["barcode", "piece_id", "trolley_cell", "guid"])
 def test_pieces_of_others_are_not_found(staff: Client, foreign: Family, field: str) -> None:
     with company_scope(foreign.piece.company_guid):
