@@ -2,15 +2,16 @@
 
 import os
 
-import django
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")  # which some of the imports ask for
+
+import django  # isort: split
+
 from django.urls import resolve
 
 from ractory.api.handler import Handler
 from ractory.api.timeouts import limit_statements
 from ractory.garbage import settle
 from tenants.postgresql.guard import guard_server
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 
 django.setup(set_prefix=False)
 application = Handler()

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 
 from pieces.deletion import Actor
 from pieces.models import LEVELS, Assembly, Component, Entity, Piece, Project
-from ractory.api.body import discard_body, read_json_body
+from ractory.api.body import read_json_body
 from ractory.api.errors import Unprocessable, shown
 from ractory.api.middleware import current_request_id
 from ractory.api.paging import Key, PageQuery
@@ -87,7 +87,6 @@ class SyncView(TenantView):
     def handle_exception(self, exc: Exception) -> Response:
         """A refusal has a receipt too, but one that anyone could get as often as they like."""
         response = super().handle_exception(exc)
-        discard_body(self.request._request, limit=settings.MAX_BODY_BYTES)
         if hasattr(self, "receipt") and response.status_code not in WITHOUT_RECEIPT:
             detail, count = response.data["detail"], exc.total if isinstance(exc, Unprocessable) else 1
             if self.receipt.reject(response.status_code, detail, count):

@@ -3,7 +3,6 @@
 import uuid
 from typing import Any, cast
 
-from django.conf import settings
 from django.contrib.auth import authenticate
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
@@ -12,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.settings import api_settings as jwt_settings
 
-from ractory.api.body import discard_body, read_json_object
+from ractory.api.body import read_json_object
 from ractory.api.errors import Fault, Unprocessable, shown
 from ractory.api.query import given_twice, guid_of
 from tenants.authentication import CHALLENGE
@@ -93,11 +92,6 @@ class _PublicView(APIView):
         fields = kind(data=read_json_object(request._request, limit=MAX_CREDENTIALS))
         fields.is_valid(raise_exception=True)
         return dict(fields.validated_data)
-
-    def handle_exception(self, exc: Exception) -> Response:
-        response = super().handle_exception(exc)
-        discard_body(self.request._request, limit=settings.MAX_BODY_BYTES)
-        return response
 
     def get_authenticate_header(self, request: Request) -> str:
         return CHALLENGE

@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import BytesIO
 from typing import IO, Any
 
@@ -75,19 +76,15 @@ def _require_json(request: HttpRequest) -> None:
         raise UnsupportedMediaType(sent, detail=f'Unsupported content type "{sent}": send application/json in UTF-8.')
 
 
-def discard_body(request: HttpRequest, *, limit: int) -> None:
-    """Reads what is left of a refused body, up to `limit` bytes.
+def discard_body(request: HttpRequest) -> None:
+    """Reads what is left of a body that nobody wanted, up to twice MAX_BODY_BYTES.
 
-    Many clients write a whole request before they read; closed on too early, they see a broken connection instead
-    of the answer. One that says `Expect: 100-continue` asks first, and gets the answer without a body.
+    Many clients, and the proxy in front, write a whole request before they read; closed on too early, they see a broken
+    connection instead of the answer. The proxy refuses by itself what is larger.
     """
-    if "Expect" in request.headers:
-        return
-    try:
-        for _ in _chunks(_stream(request), limit):
+    with suppress(ParseError):
+        for _ in _chunks(_stream(request), 2 * settings.MAX_BODY_BYTES):
             pass
-    except ParseError:
-        pass
 
 
 def _read(request: HttpRequest, limit: int) -> bytes:

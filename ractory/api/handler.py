@@ -1,10 +1,14 @@
-"""The WSGI handler: Django's, with a request that can be made of whatever comes."""
+"""The WSGI handler: Django's, with a request that can be made of whatever comes, and is read to its end."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.http import parse_header_parameters
+
+from ractory.api.body import discard_body
 
 
 class TolerantRequest(WSGIRequest):
@@ -23,3 +27,8 @@ class TolerantRequest(WSGIRequest):
 
 class Handler(WSGIHandler):
     request_class = TolerantRequest
+
+    def get_response(self, request: HttpRequest) -> HttpResponseBase:
+        response = super().get_response(request)
+        discard_body(request)
+        return response
