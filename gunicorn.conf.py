@@ -19,13 +19,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 preload_app = True
 workers = int(os.environ.get("WEB_CONCURRENCY") or min(2 * len(os.sched_getaffinity(0)), 8))
 
-# A thread serves whole requests only, so slow clients hold none. What a sync does is mostly computing: the second
-# thread is for the times when the first one waits for the database. Each may hold a connection to it.
-worker_class = "ractory.worker.Worker"
+# A thread is held for as long as a client takes to send its request and to read the answer: a proxy that buffers both
+# must stand in front (docs/decisions/0017-slow-clients.md). What a sync does is mostly computing: the second thread is
+# for the times when the first one waits for the database. Each may hold a connection to it.
+worker_class = "gthread"
 threads = 2
-worker_connections = 400  # each with a file, at worst: below the usual limit of 1024 descriptors
+worker_connections = 400  # kept-alive ones included: below the usual limit of 1024 descriptors
 
-timeout = 30  # seconds that a request may take; then its worker is killed, and nothing is written
+# Seconds without a sign of life from a worker's main loop, after which it is killed. Threads do not hold that loop up,
+# so it is no limit for requests: STATEMENT_TIMEOUT is one for each of their statements.
+timeout = 30
 graceful_timeout = 35  # after SIGTERM what runs may end
 keepalive = 75  # longer than a proxy keeps an idle connection: it is not closed under a request
 # A worker is replaced now and then, whatever it may have leaked; not all at once.

@@ -156,12 +156,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # with "database is locked"; WAL: readers do not wait for it.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 7,  # seconds; a request may wait thrice (key, data, receipt) before gunicorn gives up at 30
+        "timeout": 7,  # seconds; a request may wait thrice (key, data, receipt) before a proxy in front gives up
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;",
     }
 # Behind PgBouncer in transaction mode a cursor of the server would not outlive its transaction.
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = checked("PGBOUNCER", boolean)
-# Below the 30 seconds of gunicorn's `timeout`, which would take the worker's other request along.
+# A statement that waits holds one of the few threads. A proxy in front must wait for longer (docs/nginx.conf).
 STATEMENT_TIMEOUT = checked("STATEMENT_TIMEOUT", count(20))
 # Of a statement that deletes, restores or moves all that is below a row.
 CASCADE_TIMEOUT = checked("CASCADE_TIMEOUT", count(300))

@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +127,42 @@ def test_a_stop_lets_a_running_sync_end(server: Served, component: Component) ->
     assert answer.startswith(b"HTTP/1.1 200 OK"), answer
     assert server.process.wait(timeout=60) == 0
     assert Piece.across_companies.get().piece_id == "a"
+
+
+def test_a_request_that_takes_long_does_not_end_its_worker(transactional_db: None, tmp_path: Path) -> None:
+    with served(tmp_path / "log", "--timeout", "2") as server:
+        component, before = ComponentFactory.create(), server.workers()
+        waiting = Waiting(server, key_of(component), batch(component))
+        time.sleep(5)  # far longer than a worker lives without a sign of life
+        assert waiting.finish().startswith(b"HTTP/1.1 200 OK")
+        assert server.workers() == before
+
+
+def test_a_client_that_keeps_its_connection_is_told_of_a_reload(server: Served) -> None:
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=60)) as client:
+        before = set(server.workers())
+        os.kill(server.process.pid, signal.SIGHUP)
+        while before & set(server.workers()):
+            client.request("GET", "/health")
+            with client.getresponse() as answer:
+                assert (answer.status, bool(answer.read())) == (200, True)
+
+
+def test_workers_end_with_their_master_and_leave_the_port(transactional_db: None, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(served(tmp_path / "log", "--graceful-timeout", "600"))
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 200"
+        server.process.kill()
+        server.process.wait()
+        until(lambda: is_free(server.port))
+
+
+def is_free(port: int) -> bool:
+    with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
 
 
 def test_what_gunicorn_and_the_application_say_is_one_stream_of_objects(server: Served, component: Component) -> None:
