@@ -228,8 +228,14 @@ def test_compose_says_nothing_that_is_not_tested() -> None:
         assert set(service.get("depends_on", {})) <= set(compose["services"])
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            assert source in compose["volumes"] or (ROOT / source).is_file()
+            assert source in compose["volumes"] or (ROOT / source).exists()
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
+
+
+def test_only_nginx_is_reached_from_outside_and_that_from_this_machine() -> None:
+    ports = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
+    assert ports == {"proxy": ["127.0.0.1:8000:80"]}
+    assert "./docs/nginx.conf:/etc/nginx/conf.d/default.conf:ro" in COMPOSE["services"]["proxy"]["volumes"]
 
 
 # --- Back up and restore ------------------------------------------------------------------------
