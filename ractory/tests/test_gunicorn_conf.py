@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -210,6 +211,13 @@ def test_long_paths_and_many_headers_are_refused(server: Served) -> None:
     assert server.call("GET", "/api/v1/pieces?cursor=" + "x" * 8000).status == 401  # as long as a next link may be
     assert server.call("GET", "/api/v1/pieces?cursor=" + "x" * 9000).status == 414
     assert server.call("GET", "/health", None, **{f"X-{number}": "x" for number in range(70)}).status == 431
+
+
+def test_unless_told_otherwise_it_listens_for_this_machine_only() -> None:
+    command = [sys.executable, "-m", "gunicorn", "--print-config", "ractory.wsgi"]
+    unset = {name: value for name, value in os.environ.items() if name not in ("PORT", "GUNICORN_CMD_ARGS")}
+    printed = subprocess.run(command, cwd=ROOT, env=unset, capture_output=True, text=True, check=True).stdout  # noqa: S603  # our own command
+    assert re.search(r"^bind +=.*127\.0\.0\.1:8000", printed, re.MULTILINE), printed
 
 
 def test_a_wrong_setting_ends_the_start_in_words(tmp_path: Path) -> None:
