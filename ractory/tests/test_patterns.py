@@ -32,7 +32,6 @@ FILES = [
 OF_THEIR_OWN = {
     "ractory/settings.py::rate",
     "ractory/settings.py::read",
-    "ractory/framing.py::_frame_body",
     "tenants/management/commands/rotate_api_key.py::duration",
     "sync/files/rows.py::_head",
 }
@@ -87,10 +86,6 @@ WORST: dict[str, tuple[str, list[Worst]]] = {
     "sync.files.rows.SEPARATOR": ("match", raw(b",", b" ")),
     "sync.files.rows.END": ("match", raw(b"]", b" ")),
     "sync.files.rows.CLOSING": ("match", raw(b"}", b" ")),
-    "ractory.framing._LENGTH": ("search", raw(b"content-length", b"content-length ", b"\n", b"content-length\n")),
-    "ractory.framing._CODING": ("search", raw(b"transfer-encoding", b"transfer-encoding ", b"\n")),
-    "ractory.framing._EXPECTS": ("search", raw(b"expect", b"expect:", b"expect: ", b"\n")),
-    "ractory.framing._SIZE": ("match", raw(b"a", b"g")),
     # These see SQL, where what a client sends is a parameter.
     "tenants.postgresql.base.ROWLESS": ("match", of(" ", "CREATE ", "CREATE  ")),
     "tenants.postgresql.base.ROLLBACK": ("match", of(" ", "ROLLBACK")),
