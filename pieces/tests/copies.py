@@ -2,7 +2,7 @@
 
 from django.db import connection
 
-from pieces.models import Entity
+from pieces.models import Deletion, Entity, Piece
 from tenants.scope import every_company
 
 POSTGRESQL = "generate_series(1, %s) AS numbers(n)"
@@ -30,3 +30,20 @@ def copies(row: Entity, count: int, **expressions: str) -> None:
             f"FROM {table} AS original, {POSTGRESQL if on_postgresql else SQLITE} WHERE original.guid = %s",
             [count, guid],
         )
+
+
+@every_company()
+def mixed_copies(piece: Piece, count: int, **expressions: str) -> None:
+    """Copies with ties and nulls in what lists are ordered by, every second one deleted, some in no assembly."""
+    Deletion.objects.create(company=piece.company, kind="piece", root_guid=piece.guid, actor="test")
+    copies(
+        piece,
+        count,
+        barcode="CASE n %% 3 WHEN 0 THEN NULL WHEN 1 THEN 'ö' ELSE '' || n %% 5 END",
+        outer_length="CASE n %% 4 WHEN 0 THEN NULL ELSE n %% 7 - 3 END",
+        is_active="n %% 2 = 0",
+        deleted_at="CASE n %% 2 WHEN 0 THEN NULL ELSE original.created_at END",
+        deletion_guid="CASE n %% 2 WHEN 0 THEN NULL ELSE (SELECT guid FROM pieces_deletion) END",
+        assembly_guid="CASE n %% 5 WHEN 0 THEN NULL ELSE original.assembly_guid END",
+        **expressions,
+    )

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.utils import timezone
 
-from pieces.models import Deletion, Piece, Project
-from pieces.tests.copies import copies
+from pieces.models import Piece, Project
+from pieces.tests.copies import copies, mixed_copies
 from pieces.tests.factories import PieceFactory, ProjectFactory
 from pieces.tests.families import Family, path_of
 from ractory.api.paging import Key, encode_cursor
@@ -81,17 +81,7 @@ def test_the_pages_of_any_order_are_the_list(reader: Api, family: Family, orderi
     """With ties, nulls and deleted rows on both sides of every page's edge."""
     with every_company():
         Piece.objects.filter(guid=family.piece.guid).update(barcode=None, outer_length=0)
-        Deletion.objects.create(company=family.piece.company, kind="piece", root_guid=family.piece.guid, actor="test")
-    copies(
-        family.piece,
-        60,
-        barcode="CASE n %% 3 WHEN 0 THEN NULL WHEN 1 THEN 'ö' ELSE '' || n %% 5 END",
-        outer_length="CASE n %% 4 WHEN 0 THEN NULL ELSE n %% 7 - 3 END",
-        is_active="n %% 2 = 0",
-        deleted_at="CASE n %% 2 WHEN 0 THEN NULL ELSE original.created_at END",
-        deletion_guid="CASE n %% 2 WHEN 0 THEN NULL ELSE (SELECT guid FROM pieces_deletion) END",
-        assembly_guid="CASE n %% 5 WHEN 0 THEN NULL ELSE original.assembly_guid END",
-    )
+    mixed_copies(family.piece, 60)
     path = f"/api/v1/pieces?include_inactive=true&ordering={ordering}".removesuffix("&ordering=")
     whole = [item["guid"] for item in reader.get(f"{path}&limit=1000").json()]
     assert len(whole) == 61

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from pieces import reading
 from pieces.models import MAX_PICTURE, Piece
 from pieces.reading import MAX_PAGE_BYTES, largest_row
-from pieces.tests.copies import copies
+from pieces.tests.copies import copies, mixed_copies
 from pieces.tests.families import Family
 from pieces.tests.test_list_paging import ORDERINGS, follow, next_address
 from ractory.api.tests.client import Api
@@ -99,16 +99,8 @@ def test_in_any_order_the_pages_by_size_are_the_list(
     reader: Api, family: Family, ordering: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With ties, nulls and deleted rows on both sides of the places where a page ends, and an offset before."""
-    copies(
-        family.piece,
-        60,
-        picture=bytes_of("(CASE n %% 5 WHEN 0 THEN 2500 WHEN 1 THEN 9000 WHEN 2 THEN 40000 END)"),
-        barcode="CASE n %% 3 WHEN 0 THEN NULL WHEN 1 THEN 'ö' ELSE '' || n %% 5 END",
-        outer_length="CASE n %% 4 WHEN 0 THEN NULL ELSE n %% 7 - 3 END",
-        is_active="n %% 2 = 0",
-        deleted_at="CASE n %% 2 WHEN 0 THEN NULL ELSE original.created_at END",
-        assembly_guid="CASE n %% 5 WHEN 0 THEN NULL ELSE original.assembly_guid END",
-    )
+    sizes = "(CASE n %% 5 WHEN 0 THEN 2500 WHEN 1 THEN 9000 WHEN 2 THEN 40000 END)"
+    mixed_copies(family.piece, 60, picture=bytes_of(sizes))
     path = f"/api/v1/pieces?include_inactive=true&limit=1000&ordering={ordering}".removesuffix("&ordering=")
     whole = reader.get(f"{path}&fields=guid").json()
     monkeypatch.setattr(reading, "MAX_PAGE_BYTES", 60_000)
