@@ -98,8 +98,9 @@ def root_link(level: type[Entity], root_model: type[Entity]) -> str:
 def _deletion_by(link: str, deletions: Sequence[Deletion]) -> Any:
     if len(deletions) == 1:  # the common case, spared a subquery per row
         return deletions[0].guid
-    guids = [deletion.guid for deletion in deletions]
-    return Subquery(Deletion.objects.filter(guid__any_of=guids, root_guid=OuterRef(link)).values("guid"))
+    # Of a root's deletions, which an index finds, the one of this moment: not by the list of all, once for each row.
+    of_root = Deletion.objects.filter(root_guid=OuterRef(link), created_at=deletions[0].created_at)
+    return Subquery(of_root.values("guid"))
 
 
 def restore(model: type[Entity], roots: Sequence[Root], *, actor: Actor, now: datetime) -> list[Clash]:

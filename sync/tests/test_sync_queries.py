@@ -1,6 +1,9 @@
-"""The number of statements of a sync does not depend on the size of the batch."""
+"""The number of statements of a sync does not depend on the size of the batch, and what they look at grows with it."""
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
 
 import pytest
 from django.db import connection
@@ -67,3 +70,40 @@ def test_the_number_of_queries_is_the_same_for_1_and_for_1000_components(sync: S
 
     assert count(1) == count(1000)
     assert count(1, is_active=False) + spared_by_one_deletion() == count(1000, is_active=False)
+
+
+def steps(call: Callable[[], object]) -> int:
+    """How much the database looked at: thousands of SQLite's instructions, or the rows that PostgreSQL read."""
+    if connection.vendor == "sqlite":
+        thousands = count()
+        connection.ensure_connection()
+        connection.connection.set_progress_handler(lambda: next(thousands) < 0, 1000)
+        call()
+        connection.connection.set_progress_handler(None, 0)
+        return next(thousands)
+
+    def rows_read() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables")
+            return int((cursor.fetchone() or (0,))[0])
+
+    before = rows_read()
+    call()
+    connection.check_constraints()  # what would be looked at when the transaction ends
+    return rows_read() - before
+
+
+def test_what_a_batch_deletes_restores_or_inserts_as_deleted_costs_in_proportion(
+    sync: Sync, assembly: Assembly
+) -> None:
+    """Each row finds its own deletion: not among all those of the batch, nor of the company."""
+    few, many = 200, 800
+    cost: dict[int, dict[str, int]] = {}
+    for size in (few, many):
+        items = [component_item(assembly.project, guid=uuid.uuid4()) for _ in range(size)]
+        dead = [item | {"guid": uuid.uuid4(), "is_active": False} for item in items]
+        sync("components", *items)
+        batches = {"delete": [item | {"is_active": False} for item in items], "restore": items, "insert": dead}
+        cost[size] = {name: steps(partial(sync, "components", *batch)) for name, batch in batches.items()}
+    for name in cost[few]:
+        assert cost[many][name] <= 6 * cost[few][name], (name, cost)
