@@ -4,12 +4,17 @@ Command line and GUNICORN_CMD_ARGS go before what is said here. PORT, WEB_CONCUR
 gunicorn's own variables.
 """
 
+import json
 import os
+import socket
+from http import HTTPStatus
 
+from gunicorn import util
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
+from uuid_utils.compat import uuid7
 
 from ractory.api.workers import enter_slot, free_slot, leave_slot, share_metrics
 
@@ -59,6 +64,20 @@ class logger_class(Logger):  # gunicorn's name
         formatter = import_string(chosen["()"])(chosen.get("format"))
         for handler in [*self.error_log.handlers, *self.access_log.handlers]:
             handler.setFormatter(formatter)
+
+
+def refuse(sock: socket.socket, status_int: int, reason: str, mesg: str) -> None:  # gunicorn's names
+    """What gunicorn refuses before Ractory sees it, in the form of the API, and without what was sent (`mesg`)."""
+    body = json.dumps({"detail": f"{reason}."}).encode()
+    status = 400 if status_int == HTTPStatus.NOT_IMPLEMENTED else status_int  # a transfer coding: the client's fault
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-ID: {uuid7()}\r\n\r\n"
+    )
+    util.write_nonblock(sock, head.encode() + body)
+
+
+util.write_error = refuse  # a page of HTML that repeats kilobytes of what was sent; there is no setting for it
 
 
 def pre_fork(server: Arbiter, worker: Worker) -> None:

@@ -169,3 +169,27 @@ def test_more_parameters_than_are_read_stop_nobody_who_reads_none(send: Send) ->
     for content_type in (b"application/json", b"application/json; charset=utf-8"):
         request = post(TOKEN, f"Content-Length: {len(TOKEN)}").replace(b"application/json", content_type, 1)
         assert send(request.replace(b"/refresh", b"/refresh?" + query, 1))[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET /api/v1/pieces?search=\u00e4 HTTP/1.1\r\nHost: a\r\n", 400),
+        (f"{'X' * 5000} / HTTP/1.1\r\nHost: a\r\n", 400),
+        ("GET /health HTTP/1.1\r\nHost: a\r\nrfk_\u00e4: 1\r\n", 400),
+        ("GET /health HTTP/1.1\r\nHost: a\r\nX: \x01\r\n", 400),
+        ("GET /health HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n", 417),
+        ("POST /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: tea\r\n", 400),
+        ("GET /health HTTP/1.1\r\nHost: a\r\n" + "X: 1\r\n" * 70, 431),
+        (f"GET /{'x' * 9000} HTTP/1.1\r\nHost: a\r\n", 414),
+    ],
+)
+def test_what_gunicorn_itself_refuses_has_the_form_of_the_api_and_repeats_nothing(
+    send: Send, head: str, status: int
+) -> None:
+    answered, rest = send(f"{head}\r\n".encode())
+    assert answered == status
+    assert "application/json" in rest
+    assert "X-Request-ID: " in rest
+    assert '{"detail": "' in rest
+    assert len(rest) < 300
