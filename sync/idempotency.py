@@ -99,6 +99,14 @@ class Claim:
             )
 
 
+def usable_key(text: str | None) -> str | None:
+    """The header's value; None where `checked_key` refuses it."""
+    try:
+        return checked_key(text)
+    except ParseError:
+        return None
+
+
 def checked_key(text: str | None) -> str | None:
     """The header's value; 400 for one that is empty, too long, not printable, or a secret."""
     if text is not None and not (0 < len(text) <= MAX_KEY and text.isprintable()):

@@ -27,13 +27,16 @@ logger = logging.getLogger(__name__)
 class Receipt:
     """The SyncRun of one request, from the moment that its caller is known until it is stored."""
 
-    def __init__(self, model: type[Entity], caller: Caller, request_id: str) -> None:
+    def __init__(
+        self, model: type[Entity], caller: Caller, request_id: str, *, idempotency_key: str | None = None
+    ) -> None:
         self.started = time.perf_counter()
         self.run = SyncRun(
             entity=model.plural,
             company_guid=caller.company,
             actor=caller.actor,
             request_id=request_id,
+            idempotency_key=idempotency_key,
             started_at=timezone.now(),
         )
 

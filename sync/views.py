@@ -27,7 +27,7 @@ from ractory.api.query import Flag, Guid, Moment, Query, Text
 from ractory.api.rendering import to_json
 from ractory.api.retry import in_transaction
 from sync.engine import Outcome, synchronise
-from sync.idempotency import Answer, Claim, checked_key
+from sync.idempotency import Answer, Claim, checked_key, usable_key
 from sync.models import RunStatus, SyncRun
 from sync.openapi import RunSchema, RunsSchema, SyncSchema
 from sync.planning import Action
@@ -75,7 +75,8 @@ class SyncView(TenantView):
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)
         if isinstance(request.user, Caller) and request.method == "POST":
-            self.receipt = Receipt(self.model, request.user, current_request_id.get())
+            key = usable_key(request.headers.get("Idempotency-Key"))
+            self.receipt = Receipt(self.model, request.user, current_request_id.get(), idempotency_key=key)
 
     def company_named(self, request: Request) -> uuid.UUID | None:
         """One that is no UUID is told with the other faults of the query, after those of the body's form."""
@@ -132,7 +133,6 @@ class SyncView(TenantView):
         key = checked_key(request.headers.get("Idempotency-Key"))
         if key is None:
             return None
-        self.receipt.run.idempotency_key = key
         options = f"{match} {current_scope().company}"
         caller = caller_of(request)
         return Claim(caller.guid, caller.company, key, Claim.fingerprint_of(request.path_info, options, raw))

@@ -92,8 +92,10 @@ def test_only_100_faults_are_kept(sync: Sync, component: Component) -> None:
     ],
 )
 def test_every_refusal_has_a_receipt(sync: Sync, body: bytes, content_type: str | None, status: int) -> None:
-    response = sync.api.post_raw("/api/v1/sync/pieces", body, content_type=content_type or "application/json")
+    content_type, key = content_type or "application/json", "batch-7"
+    response = sync.api.post_raw("/api/v1/sync/pieces", body, content_type, idempotency_key=key)
     run = receipt(sync, response)
+    assert sync.api.get(f"/api/v1/sync/runs?idempotency_key={key}").json() == [run]
     assert (response.status_code, run["http_status"], run["status"]) == (status, status, "rejected")
     assert [error["msg"] for error in run["errors"]] == [response.json()["detail"]]
 
