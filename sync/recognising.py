@@ -60,6 +60,10 @@ def recognise(model: type[Entity], raw: bytes) -> Recognised:
         unchanged = _unchanged(model, items, range(len(items)))
     if not unchanged:
         return Recognised({}, raw, items)
+    try:  # of a list that stands twice the first one has been skipped, not read
+        raw.decode()
+    except UnicodeDecodeError:
+        return Recognised({}, raw, ())
     sent = [item for index, item in enumerate(items) if index not in unchanged]
     return Recognised(unchanged, b'{"%b":[%b]}' % (model.plural.encode(), b",".join(sent)), sent)
 

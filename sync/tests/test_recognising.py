@@ -82,6 +82,14 @@ def test_bytes_that_found_their_row_by_its_piece_id_are_not_recognised(sync: Syn
             assert faults(answer) == [("pieces", 0, "piece_id")]
 
 
+def test_what_hides_behind_a_list_that_stands_twice_must_be_json_too(sync: Sync, component: Component) -> None:
+    item = orjson.dumps(piece_item(component, guid=uuid.uuid4()))
+    assert sync.api.post_raw("/api/v1/sync/pieces", b'{"pieces":[%b]}' % item).status_code == 200
+    for hidden, status in ((b"x", 200), (b"\xff", 400)):
+        body = b'{"pieces":[{"x":"%b"}],"pieces":[%b]}' % (hidden, item)
+        assert sync.api.post_raw("/api/v1/sync/pieces", body).status_code == status
+
+
 def test_a_guid_is_looked_for_where_the_decoder_finds_it(
     sync: Sync, component: Component, read: list[int], pieces: list[Item]
 ) -> None:
