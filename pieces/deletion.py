@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 from rest_framework.exceptions import NotFound
 from uuid_utils.compat import uuid7
 
-from pieces.bulk import database_clock, insert_rows
+from pieces.bulk import database_clock, insert_rows, update_rows
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Piece
 from pieces.querysets import EntityQuerySet
 from ractory.api.errors import Conflict
@@ -34,7 +34,7 @@ class Actor:
     request_id: str = ""
     run: uuid.UUID | None = None
 
-    def deletes(self, model: type[Entity], guid: uuid.UUID, company: uuid.UUID, now: datetime) -> Deletion:
+    def deletes(self, model: type[Entity], guid: uuid.UUID, company: uuid.UUID) -> Deletion:
         """The record, not yet saved, of the deletion of this entity."""
         return Deletion(
             company_guid=company,
@@ -42,7 +42,6 @@ class Actor:
             root_guid=guid,
             actor=self.name,
             request_id=self.request_id,
-            created_at=now,
         )
 
 
@@ -67,7 +66,7 @@ class Clash:
         return f"piece_id {self.piece_id!r} of piece {self.guid} is taken by piece {self.holder}"
 
 
-def soft_delete(deletions: Sequence[Deletion]) -> None:
+def soft_delete(deletions: Sequence[Deletion], *, now: datetime) -> None:
     """Carries out `deletions`, unsaved and of one kind: their roots and everything active below them go."""
     if not deletions:
         return
@@ -79,28 +78,32 @@ def soft_delete(deletions: Sequence[Deletion]) -> None:
         counts = level.objects.counts_by(root_link(level, model), roots)
         for deletion in deletions:
             setattr(deletion, level.plural, counts.get(deletion.root_guid.bytes, 0))
+    for deletion in deletions:
+        deletion.created_at = now
+    state: dict[str, Any] = {"is_active": False, "deleted_at": now}
     if len(deletions) == 1:
-        deletions[0].save(force_insert=True)
-    else:
-        columns = [field.attname for field in Deletion._meta.concrete_fields]
-        insert_rows(Deletion, columns, [tuple(getattr(deletion, name) for name in columns) for deletion in deletions])
-    for level in (model, *model.below()):
+        [deletion] = deletions
+        deletion.save(force_insert=True)
+        for level in (model, *model.below()):
+            rows = level.objects.filter(**{root_link(level, model): deletion.root_guid})
+            rows.write(**state, deletion=deletion.guid)
+        return
+    columns = [field.attname for field in Deletion._meta.concrete_fields]
+    insert_rows(Deletion, columns, [tuple(getattr(deletion, name) for name in columns) for deletion in deletions])
+    # The roots, whose locks the caller holds, get theirs by guid. What is below them finds it at its root, by the key:
+    # not in a list of all of them, once for each row.
+    roots_deleted = [(deletion.root_guid, deletion.guid, *state.values(), None) for deletion in deletions]
+    update_rows(model, ("guid", "deletion_guid", *state, "sent_digest"), roots_deleted, stamp="updated_at")
+    for level in model.below():
         link = root_link(level, model)
+        root = model.all_objects.filter(guid=OuterRef(link))
         rows = level.objects.filter(**{f"{link}__any_of": roots})
-        rows.write(is_active=False, deleted_at=deletions[0].created_at, deletion=_deletion_by(link, deletions))
+        rows.write(**state, deletion=Subquery(root.values("deletion_guid")))
 
 
 def root_link(level: type[Entity], root_model: type[Entity]) -> str:
     """The column by which rows of `level` name their root."""
     return "guid" if level is root_model else f"{root_model.kind.value}_guid"
-
-
-def _deletion_by(link: str, deletions: Sequence[Deletion]) -> Any:
-    if len(deletions) == 1:  # the common case, spared a subquery per row
-        return deletions[0].guid
-    # Of a root's deletions, which an index finds, the one of this moment: not by the list of all, once for each row.
-    of_root = Deletion.objects.filter(root_guid=OuterRef(link), created_at=deletions[0].created_at)
-    return Subquery(of_root.values("guid"))
 
 
 def restore(model: type[Entity], roots: Sequence[Root], *, actor: Actor, now: datetime) -> list[Clash]:
@@ -199,7 +202,7 @@ def delete_one(model: type[Entity], guid: uuid.UUID, *, actor: Actor, now: datet
         root = model.objects.select_for_update(no_key=True).filter(guid=guid).values("company_guid").first()
         if root is None:
             raise NotFound(f"There is no active {model.kind} {guid}.")
-        soft_delete([actor.deletes(model, guid, root["company_guid"], now or database_clock())])
+        soft_delete([actor.deletes(model, guid, root["company_guid"])], now=now or database_clock())
 
     in_transaction(work)
 

@@ -75,8 +75,8 @@ class Deletion(models.Model):
     """One act of soft deletion: who, when, through what, how much. Every row it took carries its guid."""
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    # The unique constraint has an index. With one of its own PostgreSQL looked at all of the company's deletions to check
-    # the foreign key of each deleted row.
+    # The unique constraint has an index. With one of its own PostgreSQL looked at all of the company's deletions to
+    # check the foreign key of each deleted row.
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
     company_guid: uuid.UUID
     kind = models.CharField(max_length=10, choices=Kind.choices)

@@ -4,18 +4,16 @@ The number of statements does not depend on the size of the batch. Rows that sta
 write.
 """
 
-import time
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import BinaryField, CharField, Value
 from django.db.models.functions import Cast
 from uuid_utils.compat import uuid7
@@ -29,6 +27,7 @@ from pieces.querysets import VERSION, fetched
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
 from sync.planning import (
     NEW,
+    NOW,
     Action,
     GuidKey,
     Parent,
@@ -47,9 +46,8 @@ from tenants.models import Company
 from tenants.scope import current_scope, every_company
 
 MAX_LOOKS = 10  # at a batch whose rows keep changing between looking and locking
-# Seconds that an UPDATE may take before it is taken for one that waited. PostgreSQL stamps a row before it waits for
-# its lock, so the rows are locked then, and written again.
-MAX_WAIT = 1.0
+MAX_WAIT = 50  # milliseconds for a lock, of rows that are stamped already
+LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL, appendix A
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +80,10 @@ def synchronise(
         for look in range(MAX_LOOKS):
             guids = _guids(items, match_piece_id)
             snapshot = _take_snapshot(model, items, guids, sent)
-            now = database_clock()
-            plan = make_plan(model, snapshot, actor=actor, now=now)
+            plan = make_plan(model, snapshot, actor=actor)
             if plan.faults:
                 raise Unprocessable(plan.faults)
-            if _written(model, plan, snapshot, actor, now, lock=look > 0 or not plan.is_plain):
+            if _written(model, plan, snapshot, actor, lock=look > 0 or not plan.is_plain):
                 if dry_run:
                     transaction.set_rollback(True)
                 return Outcome(guids, plan.actions, Counter(plan.actions))
@@ -219,28 +216,42 @@ def _companies(items: Sequence[Item]) -> frozenset[GuidKey]:
 
 
 class _Stale(Exception):
-    """A row has been written since the snapshot, or waited for since it was stamped."""
+    """A row has been written since the snapshot, or is locked by somebody."""
 
 
-def _written(model: type[Entity], plan: Plan, snapshot: Snapshot, actor: Actor, now: datetime, *, lock: bool) -> bool:
+def _written(model: type[Entity], plan: Plan, snapshot: Snapshot, actor: Actor, *, lock: bool) -> bool:
     """Carries the plan out, if what it rests on is still as in the snapshot; else nothing is written.
 
     Without `lock` it is the UPDATE itself that leaves a row alone which somebody has written meanwhile.
     """
     if not connection.features.has_select_for_update:  # SQLite, where a writing transaction is alone
-        _carry_out(model, plan, snapshot, actor, now)
+        _carry_out(model, plan, snapshot, actor)
         return True
     if not _parents_hold(plan, snapshot) or (lock and plan.changed and not _rows_hold(model, plan)):
         return False
-    started = time.monotonic()
     try:
-        with nullcontext() if lock or not plan.updates else transaction.atomic():
-            _carry_out(model, plan, snapshot, actor, now, verify=not lock)
-            if plan.updates and not lock and time.monotonic() - started > MAX_WAIT:
-                raise _Stale
+        with nullcontext() if lock or not plan.updates else _unless_it_waits():
+            _carry_out(model, plan, snapshot, actor, verify=not lock)
     except _Stale:
         return False
     return True
+
+
+@contextmanager
+def _unless_it_waits() -> Iterator[None]:
+    """A savepoint. Raises _Stale, and undoes it all, if a row's lock is not to be had at once.
+
+    PostgreSQL stamps a row before it waits for its lock. The next look locks the rows first, and waits then.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = %s", [f"{MAX_WAIT}ms"])
+            yield
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+        raise _Stale from error
 
 
 def _parents_hold(plan: Plan, snapshot: Snapshot) -> bool:
@@ -267,10 +278,9 @@ def _rows_hold(model: type[Entity], plan: Plan) -> bool:
     return bool(rows.locked_versions() == " ".join([version for _, version in in_order]))
 
 
-def _carry_out(
-    model: type[Entity], plan: Plan, snapshot: Snapshot, actor: Actor, now: datetime, *, verify: bool = False
-) -> None:
-    soft_delete(plan.deletions)
+def _carry_out(model: type[Entity], plan: Plan, snapshot: Snapshot, actor: Actor, *, verify: bool = False) -> None:
+    now = database_clock()  # the locks are held
+    soft_delete(plan.deletions, now=now)
     parked = model.all_objects.filter(guid__any_of=plan.parked)
     if plan.parked:  # out of the way while the rows are written one by one
         parked.write(is_active=False, deleted_at=now, deletion=parking())
@@ -280,8 +290,10 @@ def _carry_out(
     options: dict[str, Any] = {"stamp": "updated_at", "unless_same": kept_pictures}
     if update_rows(model, content, updates, versioned=verify, **options) < len(updates):
         raise _Stale
-    update_rows(model, content + state, plan.rewrites, **options)
-    insert_rows(model, content + state + NEW, plan.inserts)
+    rewrites = [(*row[:-1], now if row[-1] is NOW else row[-1]) for row in plan.rewrites]
+    update_rows(model, (*content, *state, "deleted_at"), rewrites, **options)
+    inserts = [(*row[:-1], now if row[-1] is NOW else None, now, now) for row in plan.inserts]
+    insert_rows(model, (*content, *state, *NEW, "deleted_at", "created_at", "updated_at"), inserts)
     if plan.parked:
         parked.update(**ACTIVE)
     if plan.moved:

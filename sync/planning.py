@@ -93,9 +93,9 @@ class Plan:
     """What to do; with `faults`, nothing."""
 
     actions: list[Action] = field(default_factory=list)  # one per item
-    inserts: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state, NEW
+    inserts: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state, NEW, deleted_at
     updates: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, then the version
-    rewrites: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state
+    rewrites: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state, deleted_at
     deletions: list[Deletion] = field(default_factory=list)
     restored: list[Root] = field(default_factory=list)
     moved: list[Guid] = field(default_factory=list)
@@ -111,7 +111,8 @@ class Plan:
         return not (self.rewrites or self.deletions or self.parked)
 
 
-NEW = ("company_guid", "created_at", "updated_at", "created_in")  # columns that sync sets in new rows only
+NEW = ("company_guid", "created_in")  # columns that sync sets in new rows only
+NOW = object()  # in place of a `deleted_at`: the moment of writing, which is asked for once the locks are held
 
 
 def content_columns(model: type[Entity]) -> tuple[str, ...]:
@@ -122,12 +123,12 @@ def content_columns(model: type[Entity]) -> tuple[str, ...]:
 
 def state_columns(model: type[Entity]) -> tuple[str, ...]:
     """The columns of where a row is and whether it is active; most updates leave them, and their indexes, alone."""
-    return ("is_active", "deleted_at", "deletion_guid", *model.parent_columns())
+    return ("is_active", "deletion_guid", *model.parent_columns())
 
 
-def make_plan(model: type[Entity], snapshot: Snapshot, *, actor: Actor, now: datetime) -> Plan:
-    """The plan for the items of the snapshot; `now` is when new rows come and deletions happen."""
-    planner = _Planner(model, snapshot, actor, now)
+def make_plan(model: type[Entity], snapshot: Snapshot, *, actor: Actor) -> Plan:
+    """The plan for the items of the snapshot."""
+    planner = _Planner(model, snapshot, actor)
     for index, placed in enumerate(snapshot.items):
         planner.add(index, placed)
     if model is Piece:
@@ -137,8 +138,8 @@ def make_plan(model: type[Entity], snapshot: Snapshot, *, actor: Actor, now: dat
 
 
 class _Planner:
-    def __init__(self, model: type[Entity], snapshot: Snapshot, actor: Actor, now: datetime) -> None:
-        self.model, self.snapshot, self.actor, self.now = model, snapshot, actor, now
+    def __init__(self, model: type[Entity], snapshot: Snapshot, actor: Actor) -> None:
+        self.model, self.snapshot, self.actor = model, snapshot, actor
         self.content: Content = content_of(model)
         self.pictured = issubclass(model, Pictured)
         self.plan = Plan()
@@ -185,11 +186,12 @@ class _Planner:
         if settled and action is Action.UPDATED:
             self.plan.updates.append((*row, stored.version if stored else None))
             return
-        row += (*self._state(stored, active), *parents)
+        deletion, deleted_at = self._deletion(stored, active)
+        row += (active, deletion, *parents)
         if stored is None:
-            self.plan.inserts.append((*row, company, self.now, self.now, self.actor.run))
+            self.plan.inserts.append((*row, company, self.actor.run, deleted_at))
         else:
-            self.plan.rewrites.append(row)
+            self.plan.rewrites.append((*row, deleted_at))
 
     def _is_company_known(self, index: int, company: Guid) -> bool:
         if company is not self.company and company.bytes not in self.snapshot.companies:
@@ -251,7 +253,7 @@ class _Planner:
         plan, stored = self.plan, placed.stored
         if stored is None:
             if not placed.active:
-                plan.deletions.append(self.actor.deletes(self.model, guid, company, self.now))
+                plan.deletions.append(self.actor.deletes(self.model, guid, company))
             return Action.INSERTED
         if placed.settled and placed.active == stored.is_active and digest == stored.digest:
             return Action.UNCHANGED
@@ -263,17 +265,17 @@ class _Planner:
                 plan.restored.append(Root(guid, stored.deletion))
             return Action.RESTORED
         if stored.is_active and not placed.active:
-            plan.deletions.append(self.actor.deletes(self.model, guid, company, self.now))
+            plan.deletions.append(self.actor.deletes(self.model, guid, company))
             return Action.DELETED
         return Action.UPDATED
 
-    def _state(self, stored: Stored | None, active: bool) -> tuple[Any, ...]:
-        """is_active, deleted_at, deletion."""
+    def _deletion(self, stored: Stored | None, active: bool) -> tuple[Guid | None, Any]:
+        """The deletion that the row is in after the batch, and its moment."""
         if active:
-            return True, None, None
+            return None, None
         if stored is not None and not stored.is_active:
-            return False, stored.deleted_at, stored.deletion
-        return False, self.now, self.plan.deletions[-1].guid
+            return stored.deletion, stored.deleted_at
+        return self.plan.deletions[-1].guid, NOW
 
     def settle_piece_ids(self) -> None:
         """Faults for a piece_id that another active piece of the project has, after the batch.

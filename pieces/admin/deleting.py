@@ -65,9 +65,8 @@ def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, actor: Actor
         roots = list(rows.values_list("guid", "company_guid"))
         if len(roots) < len(set(guids)):
             raise Conflict("Some of these have been deleted meanwhile. Nothing was done; look again.")
-        now = database_clock()
-        deletions = [actor.deletes(model, guid, company, now) for guid, company in roots]
-        soft_delete(deletions)
+        deletions = [actor.deletes(model, guid, company) for guid, company in roots]
+        soft_delete(deletions, now=database_clock())
         return total(deletions)
 
     return in_transaction(work)

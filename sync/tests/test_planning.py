@@ -51,7 +51,7 @@ def plan(*pairs: tuple[Item, Stored | None], model: type[Entity] = Piece, **abou
     """The plan for items, each with its row, which has the guid that the item names."""
     placed = [place(model, item, item["guid"], row) for item, row in pairs]
     known = {"parents": PARENTS, "holders": {}, "companies": frozenset([COMPANY.bytes])} | about
-    return make_plan(model, Snapshot(items=placed, **known), actor=ACTOR, now=NOW)
+    return make_plan(model, Snapshot(items=placed, **known), actor=ACTOR)
 
 
 def told(made: Plan) -> list[tuple[Any, ...]]:

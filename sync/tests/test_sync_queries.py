@@ -48,8 +48,8 @@ def counted(sync: Sync, assembly: Assembly, size: int) -> dict[str, int]:
 
 
 def spared_by_one_deletion() -> int:
-    """A single Deletion is inserted plainly; several take a temporary table and a COPY on PostgreSQL."""
-    return 2 if connection.vendor == "postgresql" else 0
+    """On PostgreSQL several Deletions, and their roots, take a temporary table and a COPY each."""
+    return 4 if connection.vendor == "postgresql" else 0
 
 
 def test_the_number_of_queries_is_the_same_for_1_and_for_1000_pieces(sync: Sync, assembly: Assembly) -> None:
@@ -97,6 +97,9 @@ def test_what_a_batch_deletes_restores_or_inserts_as_deleted_costs_in_proportion
     sync: Sync, assembly: Assembly
 ) -> None:
     """Each row finds its own deletion: not among all those of the batch, nor of the company."""
+    if connection.vendor == "postgresql":  # which plans a key's check once: in a test while a table may still be tiny
+        with connection.cursor() as cursor:
+            cursor.execute("DISCARD PLANS; SET LOCAL enable_seqscan = off")
     few, many = 200, 800
     cost: dict[int, dict[str, int]] = {}
     for size in (few, many):

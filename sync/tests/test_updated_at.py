@@ -1,6 +1,7 @@
 """`updated_at` only ever grows: whoever writes, however long a write waits, whatever the clocks (contract, "Sync")."""
 
 import time
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -17,12 +18,15 @@ from pieces.tests.families import KINDS, Family, path_of
 from pieces.tests.test_delete_races import threads, wait_until_blocked
 from ractory.api.tests.client import Api
 from sync.engine import MAX_WAIT
-from sync.tests.batches import Item, Sync, component_item, row_of
+from sync.tests.batches import Item, Sync, component_item, piece_item, row_of
 from tenants.models import Company
 from tenants.scope import every_company
 from tenants.tests.factories import issue_key
 
 Way = Callable[[Api, Family], Any]
+
+
+NEW = uuid.UUID(int=7)
 
 
 def item_of(family: Family, **fields: object) -> Item:
@@ -31,6 +35,10 @@ def item_of(family: Family, **fields: object) -> Item:
 
 def synced(api: Api, family: Family) -> Any:
     return Sync(api)("components", item_of(family, designation="changed"))
+
+
+def inserted(api: Api, family: Family) -> Any:
+    return Sync(api)("pieces", piece_item(family.assembly, guid=NEW))
 
 
 def deleted_by_sync(api: Api, family: Family) -> Any:
@@ -89,6 +97,21 @@ def test_it_grows_although_a_clock_was_an_hour_ahead(api: Api, key: str, family:
         last = now
 
 
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_a_new_row_that_waits_for_a_parent_is_stamped_when_it_has_it(key: str, family: Family, kind: str) -> None:
+    with threads() as start:
+        with every_company(), transaction.atomic():
+            type(family[kind]).objects.select_for_update().get(guid=family[kind].guid)
+            writing = start(inserted, Api().with_key(key), family)
+            wait_until_blocked()
+            released = database_clock()
+        writing.result()
+    row = row_of("piece", NEW)
+    assert row.updated_at == row.created_at > released
+
+
 CASCADES = (moved, deleted, deleted_by_sync, restored, restored_by_command)
 
 
@@ -107,7 +130,7 @@ def test_a_write_that_waits_for_a_row_is_stamped_when_it_has_it(key: str, family
             type(waited_for).all_objects.select_for_update().get(guid=waited_for.guid)
             writing = start(way, api, family)
             wait_until_blocked()
-            time.sleep(MAX_WAIT if way is synced else 0)
+            time.sleep(2 * MAX_WAIT / 1000 if way is synced else 0)
             released = database_clock()
         writing.result()
     assert row_of(kind, waited_for.guid).updated_at > released
