@@ -3,9 +3,8 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from itertools import accumulate
-from threading import Lock
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -42,7 +41,6 @@ from tenants.views import TenantView, caller_of
 
 WITHOUT_RECEIPT = (401, 403, 429)  # refusals that no limit bounds: their receipts would fill the table
 MAX_IGNORED_HEADER = 4000  # characters
-LARGE, ONE_LARGE_BODY = 8 * 1024 * 1024, Lock()  # bytes
 MAX_PAGE = 8 * 1024 * 1024  # bytes of faults and names on a page of receipts
 
 
@@ -95,10 +93,13 @@ class SyncView(TenantView):
         return response
 
     def post(self, request: Request) -> HttpResponse:
-        raw = read_json_body(request._request, limit=settings.MAX_BODY_BYTES)
+        with ExitStack() as alone:
+            raw = read_json_body(request._request, limit=settings.MAX_BODY_BYTES, alone=alone)
+            return self._answered(request, raw)
+
+    def _answered(self, request: Request, raw: bytes) -> HttpResponse:
         whole = Recognised({}, raw, ())
-        with _alone(raw):
-            known = recognise(self.model, raw) if current_scope().company else whole
+        known = recognise(self.model, raw) if current_scope().company else whole
         try:
             answer = self._synced(request, raw, known)
         except (ParseError, PermissionDenied, Unprocessable):
@@ -113,8 +114,7 @@ class SyncView(TenantView):
         strict = prefer.get("handling") == "strict"
         query = SyncQuery(request.query_params, self.model)
         faults = [*query.faults(), *(query.unknown() if strict else ())]
-        with _alone(known.rest):
-            batch = parse(self.model, known.rest, strict=strict, faults=faults)
+        batch = parse(self.model, known.rest, strict=strict, faults=faults)
         self.receipt.take(batch, unchanged=len(known.unchanged))
         if not again:
             charge_rows(caller_of(request), self.receipt.run.received)
@@ -165,11 +165,6 @@ class SyncView(TenantView):
         if claim:
             claim.keep(answer, company=run.company_guid, now=now)
         return answer
-
-
-def _alone(raw: bytes) -> AbstractContextManager[object]:
-    """Of bodies of many megabytes one at a time in a process becomes objects: they can take eight times its bytes."""
-    return ONE_LARGE_BODY if len(raw) > LARGE else nullcontext()
 
 
 def _body(outcome: Outcome, *, dry_run: bool, with_items: bool) -> dict[str, object]:

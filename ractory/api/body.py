@@ -3,14 +3,15 @@
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from io import BytesIO
+from threading import Lock
 from typing import IO, Any
 
 import orjson
 from django.conf import settings
 from django.http import HttpRequest
-from rest_framework.exceptions import ParseError, UnsupportedMediaType
+from rest_framework.exceptions import ParseError, Throttled, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
@@ -20,6 +21,10 @@ GZIP = 31  # zlib's window bits for the gzip format
 CHUNK = 1024 * 1024
 MAX_GZIP_MEMBERS = 16  # concatenated streams; each costs a copy of what follows it
 
+# Bytes of a body, unpacked. What a larger one becomes takes up to eight times as many, and much of a processor.
+LARGE = 8 * 1024 * 1024
+_large_body = Lock()
+
 # Objects, arrays and commas: what parsers make of them takes up to a hundred times their bytes. The largest batches
 # that are of any use, 1000 full pieces, have 62 000.
 MAX_VALUES = 250_000
@@ -28,11 +33,13 @@ _ALL_BUT_QUOTES_TOO = bytes(set(range(256)) - set(b'",[{'))
 _STRING = re.compile(rb'"[^"]*"')
 
 
-def read_json_body(request: HttpRequest, *, limit: int) -> bytes:
+def read_json_body(request: HttpRequest, *, limit: int, alone: ExitStack | None = None) -> bytes:
     """The body's bytes, unpacked, at most `limit` of them. It is not parsed here.
 
     Raises 415 for another content type or coding, 413 above `limit` (before or after unpacking), 400 for a
-    broken gzip stream, 413 for more than MAX_VALUES values, in this order.
+    broken gzip stream, 413 for more than MAX_VALUES values, in this order. With `alone`: 429 if the body is large while
+    another thread of this process has a large one; else it is the only one until `alone` is closed. To wait would hold
+    a thread that others need.
     """
     _require_json(request)
     coding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -40,7 +47,7 @@ def read_json_body(request: HttpRequest, *, limit: int) -> bytes:
         sent = echoed(coding)
         raise UnsupportedMediaType(sent, detail=f'Unsupported Content-Encoding "{sent}": send gzip or none.')
     raw = _read(request, limit)
-    body = _gunzip(raw, limit) if "gzip" in coding else raw
+    body = _unpacked(raw, limit, alone, is_packed="gzip" in coding)
     if is_crowded(body):
         raise TooLarge(f"The body has more than {MAX_VALUES} values.")
     return body
@@ -115,6 +122,18 @@ def _chunks(stream: IO[bytes] | HttpRequest, limit: int) -> Iterator[bytes]:
             return
         limit -= len(chunk)
         yield chunk
+
+
+def _unpacked(raw: bytes, limit: int, alone: ExitStack | None, *, is_packed: bool) -> bytes:
+    if alone is not None:
+        # A gzip stream says at its end how large it is; not truly, or not all of it, if somebody has made it so.
+        if (int.from_bytes(raw[-4:], "little") if is_packed else len(raw)) <= LARGE:
+            with suppress(TooLarge):
+                return _gunzip(raw, min(limit, LARGE)) if is_packed else raw
+        if not _large_body.acquire(blocking=False):
+            raise Throttled(1, "Too many large bodies at once.", "large bodies at once")
+        alone.callback(_large_body.release)
+    return _gunzip(raw, limit) if is_packed else raw
 
 
 def _gunzip(raw: bytes, limit: int) -> bytes:

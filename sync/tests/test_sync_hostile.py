@@ -1,10 +1,15 @@
 """Bodies that are made to be dear: refused for what they are, before they cost much (integrators.md, "Limits")."""
 
-import pytest
+import gzip
+from contextlib import ExitStack
 
-from ractory.api.body import MAX_VALUES
+import pytest
+from django.test import RequestFactory
+
+from ractory.api.body import LARGE, MAX_VALUES, read_json_body
 from ractory.api.tests.client import Api
 from sync.models import SyncRun
+from tenants.models import Company
 
 MANY = MAX_VALUES + 1
 DIGITS = b"9" * 5_000_000
@@ -32,3 +37,27 @@ def test_it_is_refused(api: Api, key: str, body: bytes, status: int, said: str) 
     assert (answer.status_code, len(answer.content) < 2000) == (status, True)
     assert said in answer.content.decode()
     assert SyncRun.across_companies.get(guid=answer.headers["X-Sync-Run"]).http_status == status
+
+
+def _large(company: Company, said: bytes = b"") -> bytes:
+    """A packed batch with a name of 9 MB; `said` stands where a gzip stream says how large it is."""
+    body = b'{"projects":[{"%s":1,"code":"1","company_guid":"%s"}]}' % (b"a" * 9_000_000, str(company.guid).encode())
+    packed = gzip.compress(body)
+    return packed[:-4] + said if said else packed
+
+
+@pytest.mark.parametrize("said", [b"", bytes(4)], ids=["honest", "lying"])
+def test_of_large_bodies_a_process_takes_one_and_refuses_others_at_once(api: Api, key: str, said: bytes) -> None:
+    company, path = Company.objects.get(), "/api/v1/sync/projects"
+    api.with_key(key)
+    other = RequestFactory().post(path, _large(company), "application/json", headers={"Content-Encoding": "gzip"})
+    with ExitStack() as alone:
+        read_json_body(other, limit=2 * LARGE, alone=alone)
+        for packed in (True, False):
+            body = _large(company, said) if packed else gzip.decompress(_large(company))
+            refused = api.post_raw(path, body, **({"content_encoding": "gzip"} if packed else {}))
+            assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+        assert api.post_raw(path, b'{"projects":[]}').status_code == 200
+    for _ in range(2):  # the turn comes back, whether the batch is taken or not
+        answer = api.post_raw(path, _large(company, said), content_encoding="gzip")
+        assert answer.status_code == (400 if said else 200)
