@@ -3,14 +3,13 @@
 import base64
 import json
 import os
-import shutil
+import re
 import signal
 import socket
 import ssl
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse, HTTPSConnection
@@ -18,25 +17,16 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from bench.faults.server import ROOT, Server, environment, manage
-from ractory.tests.live import Answer, Tenant, call, until
-from ractory.tests.served import free_port
+from bench.nginx import COMPOSE, nginx
+from ractory.tests.live import Answer, Tenant, call
 
 WORKERS = 2  # of each of two hosts
 DRIPPING = 300
 UNVERIFIED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the certificate is made for the test
 UNVERIFIED.check_hostname, UNVERIFIED.verify_mode = False, ssl.CERT_NONE
-NGINX, COMPOSE = ROOT / "docs/nginx.conf", ROOT / "deploy/nginx"
-MAIN = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/log;
-events {{ worker_connections 768; }}
-http {{
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    include {folder}/nginx-site.conf;
-}}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,46 +68,10 @@ def documented(name: str) -> str:
     return "\n".join(takewhile(lambda line: line.startswith("    "), lines))
 
 
-@contextmanager
-def nginx(site: dict[str, str], changes: dict[str, str]) -> Iterator[int]:
-    """The port on which it listens: docs/nginx.conf with these two files, in which addresses are others here."""
-    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        raise RuntimeError("There is no nginx: apt-get install nginx-light")
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="ractory-nginx-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        certify(folder)
-        (folder / "nginx-site.conf").write_text(NGINX.read_text().replace("/etc/nginx/ractory", name))
-        content = "".join(f"@{file}\n{text}\n" for file, text in site.items())
-        for old, new in changes.items():
-            assert old in content, old
-            content = content.replace(old, new.format(port=port, folder=name))
-        for part in content.split("@")[1:]:
-            file, _, text = part.partition("\n")
-            (folder / file).write_text(text)
-        (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
-        command = [program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "log")]
-        subprocess.run([*command, "-t"], check=True, capture_output=True)  # noqa: S603  # our own command
-        with subprocess.Popen(command) as process:  # noqa: S603  # our own command
-            try:
-                until(lambda: (folder / "pid").read_text())  # `-t` has left an empty one
-                yield port
-            finally:
-                process.terminate()
-
-
 def two_hosts(hosts: list[Server]) -> AbstractContextManager[int]:
     site = {name: documented(name) for name in ("hosts.conf", "listen.conf")}
     changes = {f"10.0.0.{11 + place}:8000": f"127.0.0.1:{host.port}" for place, host in enumerate(hosts)}
     return nginx(site, changes | {"listen 443": "listen 127.0.0.1:{port}", "/etc/ssl": "{folder}"})
-
-
-def certify(folder: Path) -> None:
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-    files = ["-keyout", str(folder / "ractory.key"), "-out", str(folder / "ractory.pem")]
-    subprocess.run([*command, *files], check=True, capture_output=True)  # noqa: S603  # our own command
 
 
 @contextmanager
@@ -208,6 +162,27 @@ def test_logins_are_limited_by_address_and_what_else_it_asks_for_is_not(front: F
         assert front.call("POST", path, {}, source="127.0.0.3").status in (422, 403)
     assert front.call("GET", "/api/v1/auth/me", source="127.0.0.2").status == 200
     assert front.call("GET", "/admin/login/", source="127.0.0.2").status == 200
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["lists", "batches"])
+def test_many_at_once_from_one_address_wait_and_are_not_refused(front: Front, batch: bool) -> None:
+    projects = [{**front.tenant.project("many"), "company_name": "x" * 200} for _ in range(50)]
+    body = {"projects": projects}
+    assert len(json.dumps(body)) > 10_000
+
+    def ask(number: int) -> int:
+        if batch:
+            return front.call("POST", "/api/v1/sync/projects", body, source="127.0.0.4").status
+        return front.call("GET", "/api/v1/projects", source="127.0.0.4").status
+
+    with ThreadPoolExecutor(20) as pool:
+        assert set(pool.map(ask, range(40))) == {200}
+
+
+def test_the_proxy_waits_for_longer_than_a_cascade_may_take() -> None:
+    waits = re.search(r"proxy_read_timeout (\d+)s;", (ROOT / "docs/nginx.conf").read_text())
+    assert waits
+    assert int(waits[1]) > settings.CASCADE_TIMEOUT
 
 
 UPLOAD = b"POST /api/v1/sync/projects HTTP/1.1\r\nHost: ractory.example.com\r\nContent-Type: application/json\r\n"
