@@ -10,7 +10,7 @@ SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_ur
 # Looking at models needs no database of anyone's.
 NO_DATABASE = DATABASE_URL=sqlite://:memory:
 
-.PHONY: bench help install lock lint test test-sqlite test-postgresql test-postgresql-site test-postgresql-apps test-browser test-proxies screenshots torture fuzz demo
+.PHONY: bench help install lock lint test test-sqlite test-postgresql test-postgresql-site test-postgresql-apps test-browser test-proxies screenshots torture fuzz hostile demo
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ torture: $(INSTALLED)  ## kill server and database 500 times under load; 10 to 2
 
 fuzz: $(INSTALLED)  ## a million requests that no client would send; an hour or more (ARGS='--processes 2')
 	$(BIN)/python -m bench.fuzz $(ARGS)
+
+hostile: $(INSTALLED)  ## what attacks do to others, through nginx; 7 minutes (apt-get install nginx-light)
+	$(BIN)/python -m bench.hostile $(ARGS)
 
 bench: $(INSTALLED)  ## every measurement; writes docs/performance.md
 	$(SECRET) $(BIN)/python -m bench $(ARGS)
