@@ -87,7 +87,7 @@ def test_the_clients_own_crash_doubles_and_loses_nothing(
     server: Server, component: Component, key: str, tmp_path: Path
 ) -> None:
     file, rng = tmp_path / "assemblies.ndjson", random.Random(7)  # noqa: S311  # no secret depends on it
-    file.write_text("".join(json.dumps(item) + "\n" for item in assemblies(component, 400)))
+    file.write_text("".join(json.dumps(item) + "\n" for item in assemblies(component, 1000)))
     command = [sys.executable, ractory_client.__file__, server.url, "assemblies", str(file), "--batch-size", "4"]
     command += ["--journal", str(tmp_path / "journal")]
     crashes = 0
@@ -102,9 +102,9 @@ def test_the_clients_own_crash_doubles_and_loses_nothing(
         if process.returncode == 0:
             break
     assert crashes >= 2
-    assert "400 inserted" in said
-    assert_once(component, 400)
-    assert SyncRun.across_companies.filter(status="succeeded", inserted=4).count() == 100
+    assert "1000 inserted" in said
+    assert_once(component, 1000)
+    assert SyncRun.across_companies.filter(status="succeeded", inserted=4).count() == 250
 
 
 def test_faults_of_the_real_server_carry_the_position_in_the_stream(

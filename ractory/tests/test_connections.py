@@ -109,12 +109,12 @@ def test_requests_that_come_at_once_are_answered_in_turn(server: Served) -> None
 
 
 def test_a_client_that_does_not_read_ends_no_worker_and_gets_all_of_it(transactional_db: None, tmp_path: Path) -> None:
-    with served(tmp_path / "log", "--timeout", "2", WEB_CONCURRENCY="1") as server, ExitStack() as stack:
+    with served(tmp_path / "log", "--timeout", "4", WEB_CONCURRENCY="1") as server, ExitStack() as stack:
         before, whole = server.workers(), len(server.call("GET", BUNDLE).body)
         client = stack.enter_context(socket.socket())
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
         client.sendall(f"GET {BUNDLE} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-        time.sleep(5)  # far longer than a worker lives without a sign of life
+        time.sleep(6)  # longer than a worker lives without a sign of life
         assert len(read_all(client).partition(b"\r\n\r\n")[2]) == whole
         assert server.workers() == before

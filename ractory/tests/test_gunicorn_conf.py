@@ -131,10 +131,10 @@ def test_a_stop_lets_a_running_sync_end(server: Served, component: Component) ->
 
 
 def test_a_request_that_takes_long_does_not_end_its_worker(transactional_db: None, tmp_path: Path) -> None:
-    with served(tmp_path / "log", "--timeout", "2", WEB_CONCURRENCY="1") as server:
+    with served(tmp_path / "log", "--timeout", "4", WEB_CONCURRENCY="1") as server:
         component, before = ComponentFactory.create(), server.workers()
         waiting = Waiting(server, key_of(component), batch(component))
-        time.sleep(5)  # far longer than a worker lives without a sign of life
+        time.sleep(6)  # longer than a worker lives without a sign of life
         assert waiting.finish().startswith(b"HTTP/1.1 200 OK")
         assert server.workers() == before
 
