@@ -81,24 +81,22 @@ def soft_delete(deletions: Sequence[Deletion], *, now: datetime) -> None:
     for deletion in deletions:
         deletion.created_at = now
     state: dict[str, Any] = {"is_active": False, "deleted_at": now}
-    if len(deletions) == 1:
-        [deletion] = deletions
-        deletion.save(force_insert=True)
-        for level in (model, *model.below()):
-            rows = level.objects.filter(**{root_link(level, model): deletion.root_guid})
-            rows.write(**state, deletion=deletion.guid)
-        return
-    columns = [field.attname for field in Deletion._meta.concrete_fields]
-    insert_rows(Deletion, columns, [tuple(getattr(deletion, name) for name in columns) for deletion in deletions])
-    # The roots, whose locks the caller holds, get theirs by guid. What is below them finds it at its root, by the key:
-    # not in a list of all of them, once for each row.
-    roots_deleted = [(deletion.root_guid, deletion.guid, *state.values(), None) for deletion in deletions]
-    update_rows(model, ("guid", "deletion_guid", *state, "sent_digest"), roots_deleted, stamp="updated_at")
+    single = deletions[0] if len(deletions) == 1 else None
+    if single:
+        single.save(force_insert=True)
+        model.objects.filter(guid=single.root_guid).write(**state, deletion=single.guid)
+    else:
+        columns = [field.attname for field in Deletion._meta.concrete_fields]
+        insert_rows(Deletion, columns, [tuple(getattr(deletion, name) for name in columns) for deletion in deletions])
+        # The roots, whose locks the caller holds, get theirs by guid. What is below them finds it at its root, by the
+        # key: not in a list of all of them, once for each row.
+        roots_deleted = [(deletion.root_guid, deletion.guid, *state.values(), None) for deletion in deletions]
+        update_rows(model, ("guid", "deletion_guid", *state, "sent_digest"), roots_deleted, stamp="updated_at")
     for level in model.below():
         link = root_link(level, model)
-        root = model.all_objects.filter(guid=OuterRef(link))
+        at_root = Subquery(model.all_objects.filter(guid=OuterRef(link)).values("deletion_guid"))
         rows = level.objects.filter(**{f"{link}__any_of": roots})
-        rows.write(**state, deletion=Subquery(root.values("deletion_guid")))
+        rows.write(**state, deletion=single.guid if single else at_root)
 
 
 def root_link(level: type[Entity], root_model: type[Entity]) -> str:
