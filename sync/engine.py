@@ -25,6 +25,7 @@ from pieces.lookups import PieceKeyIn
 from pieces.models import LEVELS, Entity, Pictured, Piece
 from pieces.querysets import VERSION, fetched
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
+from ractory.api.retry import sqlstate
 from sync.planning import (
     NEW,
     NOW,
@@ -249,7 +250,7 @@ def _unless_it_waits() -> Iterator[None]:
             yield
             cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
     except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+        if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
         raise _Stale from error
 

@@ -20,6 +20,7 @@ from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError,
 from prometheus_client import Counter
 from rest_framework.request import Request
 
+from ractory.api.retry import sqlstate
 from ractory.api.timeouts import is_cancelled
 
 logger = logging.getLogger(__name__)
@@ -106,10 +107,6 @@ def _has_seen(request: Request) -> bool:
     return bool(receipts.filter(guid__in=guids).count() == len(guids))
 
 
-def _sqlstate(error: Error) -> str | None:
-    return getattr(error.__cause__, "sqlstate", None)
-
-
 class Replica:
     """What this process knows of the replica; it looks at most twice a second, by one query there and one here.
 
@@ -142,7 +139,7 @@ class Replica:
 
     def note(self, error: Error) -> None:
         """Something failed there: unless it was the query's own affair, nobody reads there for some seconds."""
-        if isinstance(error, OperationalError | InterfaceError) and _sqlstate(error) not in CONFLICTS:
+        if isinstance(error, OperationalError | InterfaceError) and sqlstate(error) not in CONFLICTS:
             self._next_look = self.clock() + TRY_AGAIN
             self._judge(" ".join(str(error).split()) or type(error).__name__)
 

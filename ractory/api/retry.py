@@ -15,6 +15,11 @@ DEADLOCK, SERIALIZATION, UNIQUE = "40P01", "40001", "23505"  # PostgreSQL, appen
 T = TypeVar("T")
 
 
+def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's code for what Django raised; None if it has none."""
+    return getattr(error.__cause__, "sqlstate", None)
+
+
 def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
     """Runs `work` in a transaction of its own and returns its result. RuntimeError within another transaction.
 
@@ -32,7 +37,7 @@ def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = ti
         except (OperationalError, IntegrityError) as error:
             if "database is locked" in str(error):
                 break
-            if getattr(error.__cause__, "sqlstate", None) not in (DEADLOCK, SERIALIZATION, UNIQUE):
+            if sqlstate(error) not in (DEADLOCK, SERIALIZATION, UNIQUE):
                 raise
             sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # jitter, not a secret
     raise ConflictRetry

@@ -16,12 +16,13 @@ from django.db.backends.signals import connection_created
 from rest_framework.exceptions import Throttled
 
 from ractory.api.errors import Fault, Unprocessable
+from ractory.api.retry import sqlstate
 
 CANCELLED = "57014"  # PostgreSQL's code for a statement that ran into statement_timeout
 
 
 def is_cancelled(error: BaseException) -> bool:
-    return getattr(error.__cause__, "sqlstate", None) == CANCELLED
+    return sqlstate(error) == CANCELLED
 
 
 def limit_statements() -> None:
