@@ -8,11 +8,11 @@ from django.db import models
 
 from pieces.filters import DetailQuery, detail_query
 from pieces.models import Entity
-from pieces.reading import MAX_PAGE_BYTES, columns_of, counted
+from pieces.reading import columns_of, counted
 from ractory.api.openapi.answers import errors, header, success
 from ractory.api.openapi.operations import ApiSchema, Json, Operation, Part, path_parameter
 from ractory.api.openapi.query import query_parameter, query_parameters
-from ractory.api.paging import MAX_LIMIT
+from ractory.api.paging import MAX_LIMIT, MAX_PAGE_BYTES
 
 LINK = header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', {"type": "string"})
 TOTAL = header("X-Total-Count", "With `count=true`: the rows on all pages.", {"type": "integer", "minimum": 0})

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, takewhile
 from typing import Any
 
 from django.db import models
@@ -18,11 +17,10 @@ from rest_framework.exceptions import NotFound, ParseError
 from pieces.models import LEVELS, Entity, Piece
 from pieces.querysets import fetched
 from pieces.texts import JoinedTexts, JsonBytes
-from ractory.api.paging import Page
+from ractory.api.paging import MAX_PAGE_BYTES, Page, fitting
 
 Shown = dict[str, Any]
 
-MAX_PAGE_BYTES = 8 * 1024 * 1024  # of JSON
 SMALL = 45  # bytes of JSON: a guid or a moment, with its quotes and commas
 
 SHORT_PIECE = (
@@ -75,7 +73,7 @@ def read_page(rows: "QuerySet[Any]", page: Page, fields: Sequence[str]) -> Liste
         last = tuple(row[key] for key in keys) if row else None
     else:  # A thousand pictures must not even be fetched, so first it is asked how large the objects are.
         sized = fetched(page.of(rows).values_list(*keys, row_bytes(model, names)))
-        shown = _fitting([size for *_, size in sized[: page.limit]])
+        shown = fitting((size for *_, size in sized[: page.limit]), most=MAX_PAGE_BYTES)
         last = sized[shown - 1][:-1] if len(sized) > shown else None
         # What others write between the two statements may come on top: as much as they send in that moment.
         guids = [guid for *_, guid, _ in sized[:shown]]
@@ -108,12 +106,6 @@ def _objects(
         position = names.index("guid")
         add_counts(model, items, [row[position] for row in rows], fields)
     return items
-
-
-def _fitting(sizes: Sequence[int]) -> int:
-    """How many objects of these sizes, from the first on, are a page."""
-    fitting = takewhile(lambda total: total <= MAX_PAGE_BYTES, accumulate(sizes))
-    return max(1, len(list(fitting)))
 
 
 def largest_row(model: type[Entity], names: Sequence[str]) -> int:

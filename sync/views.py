@@ -21,7 +21,7 @@ from pieces.models import LEVELS, Assembly, Component, Entity, Piece, Project
 from ractory.api.body import read_json_body
 from ractory.api.errors import Unprocessable, shown
 from ractory.api.middleware import current_request_id
-from ractory.api.paging import Key, PageQuery
+from ractory.api.paging import MAX_PAGE_BYTES, Key, PageQuery, fitting
 from ractory.api.query import Flag, Guid, Moment, Query, Text
 from ractory.api.rendering import to_json
 from ractory.api.retry import in_transaction
@@ -41,7 +41,6 @@ from tenants.views import TenantView, caller_of
 
 WITHOUT_RECEIPT = (401, 403, 429)  # refusals that no limit bounds: their receipts would fill the table
 MAX_IGNORED_HEADER = 4000  # characters
-MAX_PAGE = 8 * 1024 * 1024  # bytes of faults and names on a page of receipts
 
 
 class SyncQuery(Query):
@@ -266,11 +265,10 @@ class RunsView(TenantView):
         rows = SyncRun.objects.filter(**exact, **since)
         wanted = page.of(rows)
         sizes = list(wanted.values_list(SyncRun.BYTES, flat=True))
-        # At least one: a receipt is smaller than a page.
-        fitting = sum(size <= MAX_PAGE for size in accumulate(sizes[: page.limit]))
-        found = list(wanted[:fitting])
+        shown_runs = fitting(sizes[: page.limit], most=MAX_PAGE_BYTES)
+        found = list(wanted[:shown_runs])
         headers = {"X-Total-Count": str(rows.count())} if page.count else {}
-        if found and len(sizes) > fitting:
+        if len(sizes) > shown_runs:
             headers["Link"] = page.next_link(request._request, [found[-1].guid])
         return Response([run.as_wire() for run in found], headers=headers)
 

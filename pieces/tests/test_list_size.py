@@ -13,10 +13,11 @@ from django.test.utils import CaptureQueriesContext
 
 from pieces import reading
 from pieces.models import MAX_PICTURE, Piece
-from pieces.reading import MAX_PAGE_BYTES, largest_row
+from pieces.reading import largest_row
 from pieces.tests.copies import copies, mixed_copies
 from pieces.tests.families import Family
 from pieces.tests.test_list_paging import ORDERINGS, follow, next_address
+from ractory.api.paging import MAX_PAGE_BYTES
 from ractory.api.tests.client import Api
 from tenants.scope import every_company
 
