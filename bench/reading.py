@@ -133,11 +133,11 @@ def _deletions(project: uuid.UUID) -> list[float]:
     """The ratios of deleting and of restoring, each to a bare UPDATE that sets the same columns of the same pieces."""
     from django.utils import timezone
 
-    from pieces.deletion import Actor, delete_one, restore_one
-    from pieces.models import Deletion, Project
+    from pieces.changes import Origin, delete_one, restore_one
+    from pieces.models import Deletion, Operation, Project
     from tenants.scope import every_company
 
-    actor = Actor("bench")
+    origin = Origin(Operation.DELETE, "bench")
     times: dict[str, list[float]] = {"delete": [], "bare delete": [], "restore": [], "bare restore": []}
     statements: dict[str, int] = {}
 
@@ -149,8 +149,8 @@ def _deletions(project: uuid.UUID) -> list[float]:
 
     with every_company():
         for _ in range(DELETIONS):
-            measure("delete", lambda: delete_one(Project, project, actor=actor, now=timezone.now()))
-            measure("restore", lambda: restore_one(Project, project, actor=actor, now=timezone.now()))
+            measure("delete", lambda: delete_one(Project, project, origin=origin, now=timezone.now()))
+            measure("restore", lambda: restore_one(Project, project, origin=origin, now=timezone.now()))
             latest = Deletion.objects.latest("created_at").guid
             measure("bare delete", lambda latest=latest: _bare(project, False, timezone.now(), latest))  # type: ignore[misc]  # a default in a lambda
             measure("bare restore", lambda: _bare(project, True, None, None))

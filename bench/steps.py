@@ -1,4 +1,4 @@
-"""Where the milliseconds of one sync request go: the steps of sync.views, timed inside the server's own process.
+"""Where the milliseconds of one sync request go: its steps, timed inside the server's own process.
 
 `python -m bench.steps` measures on a PostgreSQL of its own and prints rows of a Markdown table.
 """
@@ -20,16 +20,14 @@ os.environ.setdefault("LOG_LEVEL", "ERROR")
 ROUNDS = 20
 STEPS = {
     "read the body": ("sync.views", "read_json_body"),
-    "know what comes again": ("sync.views", "recognise"),
-    "decode and check the bytes": ("sync.views", "parse"),
-    "look: the rows there are": ("sync.engine", "_stored"),
-    "look: guids of other companies": ("sync.engine", "_taken"),
-    "look: the parents": ("sync.engine", "_parents"),
-    "look: who holds the piece_ids": ("sync.engine", "_holders"),
-    "plan": ("sync.engine", "make_plan"),
-    "lock the parents": ("sync.engine", "_parents_hold"),
-    "write: COPY and UPDATE": ("sync.engine", "update_rows"),
-    "write: COPY and INSERT": ("sync.engine", "insert_rows"),
+    "know what comes again": ("sync.submission", "_recognised"),
+    "decode and check the bytes": ("sync.submission", "parse"),
+    "look: the rows there are": ("sync.planning", "_stored"),
+    "look: guids of other companies": ("sync.planning", "_taken"),
+    "look: who holds the piece_ids": ("sync.planning", "holders"),
+    "plan": ("sync.submission", "make_plan"),
+    "write: COPY and UPDATE": ("pieces.changes", "update"),
+    "write: COPY and INSERT": ("pieces.changes", "insert"),
 }
 
 

@@ -1,21 +1,21 @@
-"""Writing many rows with a fixed number of statements, whatever their number and width.
+"""Django's `bulk_create` and `bulk_update` in a fixed number of statements, whatever the number and the width of rows.
 
 PostgreSQL: binary `COPY` into a temporary table, then one `INSERT` or `UPDATE` from it. SQLite: one `executemany`.
-Rows are tuples, in the order of `columns`; which rows to write, and with what, is decided elsewhere.
+Which rows to write, and with what, is decided elsewhere.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
-from django.db import connections, models, router
+from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 Row = Sequence[Any]
-PLAIN = ("INSERT INTO", "")
+Field: TypeAlias = "models.Field[Any, Any]"
 # Of a row on PostgreSQL: the transaction that wrote it. It is there anyway, so it costs neither a column nor a write.
 VERSION_SQL = "xmin::text"
 
@@ -45,86 +45,138 @@ def stamp_sql(connection: BaseDatabaseWrapper, column: str) -> str:
     return f"CASE WHEN {column} < '{now}' THEN '{now}' ELSE django_format_dtdelta('+', {column}, 1) END"
 
 
-def insert_rows(
-    model: type[models.Model], columns: Sequence[str], rows: Sequence[Row], *, conflict: tuple[str, str] = PLAIN
-) -> None:
-    """Inserts `rows`; IntegrityError if one of them is there already, or breaks another constraint.
+class BulkQuerySet(models.QuerySet[Any]):
+    """Takes rows, tuples of the values of the columns that are named beside them, or objects as Django does.
 
-    `conflict` is SQL that says otherwise: how the statement begins, and how it ends.
+    What else Django's two methods can do (batches, conflicts, expressions in place of values) is left to them.
     """
-    if not rows:
-        return
-    connection = connections[router.db_for_write(model)]
-    quote = connection.ops.quote_name
-    verb, on_conflict = conflict
-    into = f"{verb} {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
-    if connection.vendor == "postgresql":
-        source, key = _staged(connection, model, columns, rows), quote(_field(model, "pk").attname)
-        with connection.cursor() as cursor:
-            cursor.execute(f"{into} SELECT * FROM {source} ORDER BY {key} {on_conflict}")  # noqa: S608  # names, quoted
-    else:
-        _executemany(connection, f"{into} VALUES ({_marks(columns)}) {on_conflict}", model, columns, rows)
 
+    def bulk_create(
+        self,
+        objs: Iterable[Any],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+        *,
+        columns: Sequence[str] = (),
+    ) -> list[Any]:
+        """Inserts them. Raises IntegrityError if one is there already, or breaks another constraint."""
+        found = list(objs)
+        options = (batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields)
+        if not found:
+            return super().bulk_create(found, *options)
+        if columns:
+            self._insert_rows(columns, found)
+            return found
+        fields = [field for field in self.model._meta.concrete_fields if not field.generated]
+        for obj in found:
+            obj._prepare_related_fields_for_save(operation_name="bulk_create")
+        rows = [tuple([field.pre_save(obj, add=True) for field in fields]) for obj in found]
+        if any(option not in (None, False) for option in options) or _has_expressions(rows):
+            return super().bulk_create(found, *options)
+        with transaction.atomic(using=self.db, savepoint=False):
+            self._insert_rows([str(field.column) for field in fields], rows)
+        for obj in found:
+            obj._state.adding, obj._state.db = False, self.db
+        return found
 
-def update_rows(
-    model: type[models.Model],
-    columns: Sequence[str],
-    rows: Sequence[Row],
-    *,
-    stamp: str | None = None,
-    unless_same: Mapping[str, str] | None = None,
-    versioned: bool = False,
-) -> int:
-    """Sets `columns`, the first of which is the primary key, in the rows that are there; returns their number.
+    def bulk_update(
+        self,
+        objs: Iterable[Any],
+        fields: Iterable[str],
+        batch_size: int | None = None,
+        *,
+        stamp: str | None = None,
+        unless_same: Mapping[str, str] | None = None,
+        versioned: bool = False,
+    ) -> int:
+        """Sets the fields where the rows are there; returns the number of these.
 
-    `stamp` names a further column, which gets the time of writing (stamp_sql).
-    `unless_same` maps a large column to the column of its digest: where the digest stays, the value stays, and the
-    row need not bring it along. With `versioned` each row ends with the version that the stored one must have; one
-    that somebody has written meanwhile stays as it is. On SQLite, where a writing transaction is alone, none has.
-    """
-    if not rows:
-        return 0
-    connection = connections[router.db_for_write(model)]
-    if connection.vendor != "postgresql":
-        order: list[int] = []  # of the columns among the parameters
+        A row begins with its key; its values are in the order of `fields`. Rows are found by their key alone: whether
+        they are in this set is for the caller to know. Objects outside of the set stay as they are.
 
-        def parameter(column: str) -> str:
+        `stamp` names a further column, which gets the time of writing (stamp_sql).
+        `unless_same` maps a large column to the column of its digest: where the digest stays, the value stays, and the
+        row need not bring it along. With `versioned` each row ends with the version that the stored one must have; one
+        that somebody has written meanwhile stays as it is. On SQLite, where a writing transaction is alone, none has.
+        """
+        found, names = list(objs), list(fields)
+        if not found or not isinstance(found[0], models.Model):
+            return self._update_rows(names, found, stamp, unless_same or {}, versioned) if found else 0
+        key = self.model._meta.pk
+        columns = [key, *(self.model._meta.get_field(name) for name in names)]
+        rows = [tuple([getattr(obj, column.attname) for column in columns]) for obj in found]
+        if batch_size is not None or not names or key in columns[1:] or _has_expressions(rows):
+            return super().bulk_update(found, names, batch_size)
+        with transaction.atomic(using=self.db, savepoint=False):
+            mine = set(self.filter(pk__any_of=[row[0] for row in rows]).values_list("pk", flat=True))
+            mine_rows = [row for row in rows if row[0] in mine]
+            attributes = [column.attname for column in columns[1:]]
+            return self._update_rows(attributes, mine_rows, None, {}, False) if mine_rows else 0
+
+    def _insert_rows(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        connection, table = self._table()
+        quote = connection.ops.quote_name
+        into = f"INSERT INTO {table} ({', '.join(map(quote, columns))})"
+        if connection.vendor == "postgresql":
+            staged, key = _staged(connection, self.model, columns, rows), quote(_field(self.model, "pk").attname)
+            with connection.cursor() as cursor:
+                cursor.execute(f"{into} SELECT * FROM {staged} ORDER BY {key}")  # noqa: S608  # names, quoted
+        else:
+            marks = ", ".join(["%s"] * len(columns))
+            _executemany(connection, f"{into} VALUES ({marks})", self.model, columns, rows)
+
+    def _update_rows(
+        self,
+        names: Sequence[str],
+        rows: Sequence[Row],
+        stamp: str | None,
+        unless_same: Mapping[str, str],
+        versioned: bool,
+    ) -> int:
+        connection, table = self._table()
+        quote, columns = connection.ops.quote_name, (_field(self.model, "pk").attname, *names)
+        order: list[int] = []  # of the columns among SQLite's parameters
+
+        def new(column: str) -> str:
+            """SQL of the column's new value."""
             order.append(columns.index(column))
-            return "%s"
+            return f"staged.{quote(column)}" if connection.vendor == "postgresql" else "%s"
 
-        sql = _update_sql(connection, model, columns, parameter, stamp, unless_same or {})
-        pick = itemgetter(*order)
-        return _executemany(connection, sql.format(source=""), model, pick(columns), [pick(row) for row in rows])
-    quote = connection.ops.quote_name
-    sql = _update_sql(connection, model, columns, lambda column: f"staged.{quote(column)}", stamp, unless_same or {})
-    # In the order of the key, so that two writers of the same rows wait in one order.
-    staged = _staged(connection, model, columns, rows, versioned=versioned)
-    source = f"FROM (SELECT * FROM {staged} ORDER BY {quote(columns[0])}) AS staged"  # noqa: S608  # names, quoted
-    same = f" AND {quote(model._meta.db_table)}.{VERSION_SQL} = staged.version" if versioned else ""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.format(source=source) + same)
-        return int(cursor.rowcount)
+        sets = [f"{quote(stamp)} = {stamp_sql(connection, f'{table}.{quote(stamp)}')}"] if stamp else []
+        for column in names:
+            if column in unless_same:
+                old, digest = f"{table}.{quote(column)}", unless_same[column]
+                value = f"CASE WHEN {table}.{quote(digest)} = {new(digest)} THEN {old} ELSE {new(column)} END"
+            else:
+                value = new(column)
+            sets.append(f"{quote(column)} = {value}")
+        update, same_key = (
+            f"UPDATE {table} SET {', '.join(sets)}",  # noqa: S608  # names, quoted
+            f"WHERE {table}.{quote(columns[0])} = {new(columns[0])}",
+        )
+        if connection.vendor != "postgresql":
+            pick = itemgetter(*order)
+            return _executemany(
+                connection, f"{update} {same_key}", self.model, pick(columns), [pick(row) for row in rows]
+            )
+        # In the order of the key, so that two writers of the same rows wait in one order.
+        staged = _staged(connection, self.model, columns, rows, versioned=versioned)
+        source = f"FROM (SELECT * FROM {staged} ORDER BY {quote(columns[0])}) AS staged"  # noqa: S608  # names, quoted
+        same_version = f" AND {table}.{VERSION_SQL} = staged.version" if versioned else ""
+        with connection.cursor() as cursor:
+            cursor.execute(f"{update} {source} {same_key}{same_version}")
+            return int(cursor.rowcount)
+
+    def _table(self) -> tuple[BaseDatabaseWrapper, str]:
+        connection = connections[self.db]
+        return connection, connection.ops.quote_name(self.model._meta.db_table)
 
 
-def _update_sql(
-    connection: BaseDatabaseWrapper,
-    model: type[models.Model],
-    columns: Sequence[str],
-    new: Callable[[str], str],
-    stamp: str | None,
-    unless_same: Mapping[str, str],
-) -> str:
-    """The UPDATE, with a place for its `{source}`; `new` gives the SQL of a column's new value."""
-    quote = connection.ops.quote_name
-    table = quote(model._meta.db_table)
-    sets = [f"{quote(stamp)} = {stamp_sql(connection, f'{table}.{quote(stamp)}')}"] if stamp else []
-    for column in columns[1:]:
-        value, digest = f"{table}.{quote(column)}", unless_same.get(column)
-        if digest:
-            value = f"CASE WHEN {table}.{quote(digest)} = {new(digest)} THEN {value} ELSE {new(column)} END"
-        sets.append(f"{quote(column)} = {value if digest else new(column)}")
-    key = quote(columns[0])
-    return f"UPDATE {table} SET {', '.join(sets)} {{source}} WHERE {table}.{key} = {new(columns[0])}"  # noqa: S608  # names, quoted
+def _has_expressions(rows: Iterable[Row]) -> bool:
+    return any(hasattr(value, "resolve_expression") for row in rows for value in row)
 
 
 def _staged(
@@ -154,29 +206,29 @@ def _staged(
     return name
 
 
-def _marks(columns: Sequence[str]) -> str:
-    return ", ".join(["%s"] * len(columns))
-
-
 def _executemany(
-    connection: BaseDatabaseWrapper,
-    sql: str,
-    model: type[models.Model],
-    columns: Sequence[str],
-    rows: Sequence[Row],
+    connection: BaseDatabaseWrapper, sql: str, model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]
 ) -> int:
     fields = [_field(model, name) for name in columns]
     adapters = [(index, adapter) for index, field in enumerate(fields) if (adapter := _adapter(connection, field))]
+
+    def adapted(row: Row) -> list[Any]:
+        values = list(row)
+        for index, adapter in adapters:
+            if values[index] is not None:
+                values[index] = adapter(values[index])
+        return values
+
     with connection.cursor() as cursor:
-        cursor.executemany(sql, [_adapted(row, adapters) for row in rows])
+        cursor.executemany(sql, [adapted(row) for row in rows])
         return int(cursor.rowcount)
 
 
-def _field(model: type[models.Model], name: str) -> "models.Field[Any, Any]":
-    return cast("models.Field[Any, Any]", model._meta.pk if name == "pk" else model._meta.get_field(name))
+def _field(model: type[models.Model], name: str) -> Field:
+    return cast("Field", model._meta.pk if name == "pk" else model._meta.get_field(name))
 
 
-def _adapter(connection: BaseDatabaseWrapper, field: "models.Field[Any, Any]") -> Callable[[Any], Any] | None:
+def _adapter(connection: BaseDatabaseWrapper, field: Field) -> Callable[[Any], Any] | None:
     """How a value of this field is stored where the driver does not know its type; None if it does."""
     stored = field.target_field if isinstance(field, models.ForeignKey) else field
     if isinstance(stored, models.UUIDField):
@@ -184,11 +236,3 @@ def _adapter(connection: BaseDatabaseWrapper, field: "models.Field[Any, Any]") -
     if isinstance(stored, models.DateTimeField):
         return connection.ops.adapt_datetimefield_value
     return None
-
-
-def _adapted(row: Row, adapters: Sequence[tuple[int, Callable[[Any], Any]]]) -> list[Any]:
-    adapted = list(row)
-    for index, adapter in adapters:
-        if adapted[index] is not None:
-            adapted[index] = adapter(adapted[index])
-    return adapted

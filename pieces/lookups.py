@@ -13,7 +13,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Func, Lookup
 from django.db.models.sql.compiler import SQLCompiler
 
+from pieces.models import Piece
 from tenants.models import GuidForeignKey
+
+PieceKey = tuple[bytes, str]  # project_guid.bytes, piece_id
 
 
 @models.UUIDField.register_lookup
@@ -63,7 +66,7 @@ class PieceKeyIn(Func):
         "WHERE held.is_active AND held.project_guid = key.value->>0 AND held.piece_id = key.value->>1)"
     )
 
-    def __init__(self, keys: Sequence[tuple[bytes, str]]) -> None:
+    def __init__(self, keys: Sequence[PieceKey]) -> None:
         super().__init__(F("guid"))
         self.keys = keys
 
@@ -79,3 +82,10 @@ class PieceKeyIn(Func):
     ) -> tuple[str, list[Any]]:
         sql, params = self.as_sql(compiler, connection, template=self.sqlite)
         return sql, [*params, json.dumps([(project.hex(), piece_id) for project, piece_id in self.keys])]
+
+
+def holders(keys: Iterable[PieceKey]) -> dict[PieceKey, uuid.UUID]:
+    """The active pieces that have these keys; the other keys are not in it."""
+    wanted = list(dict.fromkeys(keys))
+    rows = Piece.objects.filter(PieceKeyIn(wanted)).values_list("project_guid", "piece_id", "guid") if wanted else ()
+    return {(project.bytes, piece_id): guid for project, piece_id, guid in rows}

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from pieces.bulk import BulkQuerySet
 from pieces.querysets import ActiveManager, AllManager
 from tenants.models import Company, GuidForeignKey
 from tenants.scope import TenantManager
@@ -70,6 +71,66 @@ class Kind(models.TextChoices):
     ASSEMBLY = "assembly"
     PIECE = "piece"
 
+    @property
+    def column(self) -> str:
+        """The column by which an entity further down names the one of this level that it is in."""
+        return f"{self.value}_guid"
+
+
+class Operation(models.TextChoices):
+    """What an act was."""
+
+    SYNC = "sync"
+    IMPORT = "import"
+    EDIT = "edit"
+    DELETE = "delete"
+    RESTORE = "restore"
+
+
+class CommitPosition(models.Func):
+    """Where an act stands in the order of commits (docs/decisions/0020).
+
+    On PostgreSQL the transaction's number: what is below `pg_snapshot_xmin(pg_current_snapshot())` has ended for good.
+    SQLite's only writer counts on.
+    """
+
+    output_field = models.BigIntegerField()
+    template = "pg_current_xact_id()::text::bigint"
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        counted = "(SELECT coalesce(max(position), 0) + 1 FROM pieces_act)"
+        return super().as_sql(compiler, connection, template=counted, **context)
+
+
+class Act(models.Model):
+    """One committed change of a company's rows: who, when, in which request. Each row names the act that wrote it last.
+
+    A transaction that writes rows of several companies is an act for each of them. Newer acts have greater guids
+    (UUIDv7), but neither these nor their moments are the order of commits: `position`, then `guid`, is.
+    """
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
+    company_guid: uuid.UUID
+    operation = models.CharField(max_length=10, choices=Operation.choices)
+    actor = models.CharField(max_length=300)
+    request_id = models.CharField(max_length=128, blank=True)
+    run_guid = models.UUIDField(null=True, editable=False)  # the receipt in sync
+    at = models.DateTimeField()
+    position = models.BigIntegerField()  # 0: before positions were kept
+
+    objects: ClassVar[Any] = TenantManager()
+    across_companies: ClassVar[Any] = models.Manager()
+
+    class Meta:
+        indexes = (
+            models.Index(fields=["company", "position", "guid"], name="act_in_order"),
+            models.Index(fields=["run_guid"], name="act_by_run", condition=Q(run_guid__isnull=False)),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.at:%Y-%m-%d %H:%M:%S}"
+
 
 class Deletion(models.Model):
     """One act of soft deletion: who, when, through what, how much. Every row it took carries its guid."""
@@ -81,6 +142,7 @@ class Deletion(models.Model):
     company_guid: uuid.UUID
     kind = models.CharField(max_length=10, choices=Kind.choices)
     root_guid = models.UUIDField(db_index=True)
+    act_guid = models.UUIDField(null=True, editable=False)  # null: made before acts were kept
     actor = models.CharField(max_length=300)
     request_id = models.CharField(max_length=128, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -93,7 +155,7 @@ class Deletion(models.Model):
     # Since then some of its rows may be gone for good (pieces.purging): it can't be restored any more.
     purged_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[Any] = TenantManager()
+    objects: ClassVar[Any] = TenantManager.from_queryset(BulkQuerySet)()
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["company", "guid"], name="deletion_company_guid"),)
@@ -107,7 +169,7 @@ class Entity(models.Model):
 
     kind: ClassVar[Kind]
     plural: ClassVar[str]
-    parents: ClassVar[tuple[str, ...]] = ()  # names of the foreign keys upwards, from the top
+    parents: ClassVar[tuple[Kind, ...]] = ()  # the levels above, from the top; each a foreign key
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -120,7 +182,7 @@ class Entity(models.Model):
     deletion_guid: uuid.UUID | None
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
-    # The sync runs that made and that last changed the row: where its history begins.
+    # The acts that made the row and that wrote it last. No foreign keys: they would cost a look per row and write.
     created_in = models.UUIDField(null=True, editable=False)
     changed_in = models.UUIDField(null=True, editable=False)
     # Of the content: all that a client sets except the guids and is_active (pieces.content).
@@ -151,6 +213,8 @@ class Entity(models.Model):
             list_index("company", "updated_at"),
             # For purging; active rows, which name no deletion, cost it nothing.
             models.Index(fields=["deletion"], condition=Q(deletion__isnull=False), name="%(class)s_by_deletion"),
+            # What an act wrote. Acts' guids grow, so that new entries go to the end of the index.
+            models.Index(fields=["changed_in"], name="%(class)s_by_act"),
         )
 
     @classmethod
@@ -167,7 +231,7 @@ class Entity(models.Model):
     @cache
     def parent_columns(cls) -> tuple[str, ...]:
         """The columns of the foreign keys upwards, from the top."""
-        return tuple(f"{kind}_guid" for kind in cls.parents)
+        return tuple(kind.column for kind in cls.parents)
 
     @classmethod
     def below(cls) -> list[type["Entity"]]:
@@ -208,7 +272,7 @@ class Component(Pictured):
 
     kind = Kind.COMPONENT
     plural = "components"
-    parents = ("project",)
+    parents = (Kind.PROJECT,)
 
     project = parent("pieces.Project")
     project_guid: uuid.UUID
@@ -228,7 +292,7 @@ class Assembly(Pictured):
 
     kind = Kind.ASSEMBLY
     plural = "assemblies"
-    parents = ("project", "component")
+    parents = (Kind.PROJECT, Kind.COMPONENT)
 
     project = parent("pieces.Project", "assemblies")
     project_guid: uuid.UUID
@@ -251,7 +315,7 @@ class Piece(Pictured):
 
     kind = Kind.PIECE
     plural = "pieces"
-    parents = ("project", "component", "assembly")
+    parents = (Kind.PROJECT, Kind.COMPONENT, Kind.ASSEMBLY)
 
     piece_id = models.CharField(max_length=SHORT)
     project = parent("pieces.Project")

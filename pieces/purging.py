@@ -17,6 +17,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from pieces.changes import remove
 from pieces.models import LEVELS, Assembly, Component, Deletion, Entity, Piece, Project
 from ractory.api.retry import in_transaction
 
@@ -129,7 +130,7 @@ class Purge:
         for below in level.below():
             rows = rows.exclude(Exists(below.all_objects.filter(**{f"{level.kind.value}_guid": OuterRef("guid")})))
         taken = list(rows.order_by("guid").select_for_update().values_list("guid", flat=True)[:SLICE])
-        _raw_delete(level.all_objects.filter(guid__any_of=taken))
+        remove(level.all_objects.filter(guid__any_of=taken))
         # Earlier deletions of the same rows, restored since, are now the history of nothing.
         return len(taken), _forget(root_guid__any_of=taken, kind=level.kind.value)
 
@@ -141,9 +142,4 @@ def _forget(**conditions: Any) -> int:
         deletions = deletions.exclude(Exists(level.all_objects.filter(deletion_guid=OuterRef("guid"))))
         root = level.all_objects.filter(guid=OuterRef("root_guid"))
         deletions = deletions.exclude(Exists(root), kind=level.kind.value)
-    return _raw_delete(deletions)
-
-
-def _raw_delete(rows: Any) -> int:
-    """One DELETE. Django's own delete() would load the rows first to look for what refers to them: nothing does."""
-    return int(rows._raw_delete(rows.db))
+    return remove(deletions)

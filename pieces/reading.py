@@ -152,7 +152,7 @@ def add_counts(
     whose = [uuid.UUID(str(item["guid"])) for item in items] if guids is None else guids
     for name, level in counted(model).items() if whose else ():
         if fields is None or name in fields:
-            counts = level.objects.counts_by(f"{model.kind.value}_guid", whose)
+            counts = level.objects.counts_in(model.kind, whose)
             for item, guid in zip(items, whose, strict=True):
                 item[name] = counts.get(guid.bytes, 0)
 

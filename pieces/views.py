@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
-from pieces.deletion import Actor, delete_one, restore_one
+from pieces.changes import Origin, delete_one, restore_one
 from pieces.filters import (
     AssemblyFilter,
     ComponentFilter,
@@ -25,7 +25,7 @@ from pieces.filters import (
     ProjectFilter,
     detail_query,
 )
-from pieces.models import Assembly, Component, Entity, Piece, Project
+from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
 from pieces.openapi import EntitySchema
 from pieces.reading import check_parents, fields_of, read_one, read_page, visible
 from ractory.api.errors import shown
@@ -80,12 +80,12 @@ class EntityViewSet(ViewSetMixin, TenantView):
         return Response(read_one(self.model, self._guid(guid), fields, include_inactive=include_inactive))
 
     def destroy(self, request: Request, guid: str) -> Response:
-        delete_one(self.model, self._guid(guid), actor=self._actor(request))
+        delete_one(self.model, self._guid(guid), origin=self._origin(request, Operation.DELETE))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, guid: str) -> Response:
-        restore_one(self.model, self._guid(guid), actor=self._actor(request))
+        restore_one(self.model, self._guid(guid), origin=self._origin(request, Operation.RESTORE))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _guid(self, text: str) -> uuid.UUID:
@@ -95,8 +95,8 @@ class EntityViewSet(ViewSetMixin, TenantView):
             raise NotFound(f"There is no {self.model.kind} {shown(text)}.") from error
 
     @staticmethod
-    def _actor(request: Request) -> Actor:
-        return Actor(caller_of(request).actor, current_request_id.get())
+    def _origin(request: Request, operation: Operation) -> Origin:
+        return Origin(operation, caller_of(request).actor, current_request_id.get())
 
 
 class ProjectViewSet(EntityViewSet):

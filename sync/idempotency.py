@@ -5,16 +5,19 @@ Claim, data and answer are one transaction: a crash leaves nothing of the three,
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
 from django.db import connection
+from django.utils import timezone
 from rest_framework.exceptions import ParseError
 
 from ractory.api.errors import Conflict, Fault, Unprocessable, shown
 from ractory.api.redaction import holds_secret
 from sync.models import MAX_KEY, IdempotentAnswer
+from sync.submission import Run
 from tenants.scope import Scope, within
 
 KEPT = timedelta(hours=24)
@@ -28,42 +31,50 @@ class StillRunning(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class KeptAnswer:
     """A 200 as it goes over the wire."""
 
     body: bytes
     headers: dict[str, str]
 
 
+class Replayed(Exception):
+    """The request has been answered before: so."""
+
+    def __init__(self, answer: KeptAnswer) -> None:
+        self.answer = answer
+
+
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A caller's key for one request; `fingerprint` tells that request from another."""
+class IdempotencyClaim:
+    """A caller's key for one request; `fingerprint` tells that request from another, `shown` makes its answer."""
 
     caller: uuid.UUID
     company: uuid.UUID | None  # the caller's own; None for a SystemAdmin, whatever company the request names
     key: str
     fingerprint: bytes
+    shown: Callable[[Run], KeptAnswer]
 
     @staticmethod
     def fingerprint_of(path: str, options: str, body: bytes) -> bytes:
         """32 bytes that stand for a request."""
         return hashlib.sha256(orjson.dumps([path, options]) + body).digest()
 
-    def kept_answer(self, now: datetime) -> Answer | None:
-        """Claims the key until the transaction ends; the first answer, if there is one already.
+    def take(self) -> None:
+        """Claims the key until the transaction ends. Raises Replayed if the request has been answered already.
 
         Raises 409 while another transaction has claimed it, 422 if the key was another request's.
         """
         self._lock()
         with within(Scope(self.company)):
-            kept = self._kept_row(now)
+            kept = self._kept_row(timezone.now())
         if kept is None:
-            return None
+            return
         if bytes(kept.fingerprint) != self.fingerprint:
             msg = f"The Idempotency-Key {shown(self.key)} was used for another request"
             raise Unprocessable([Fault(("body",), msg, "idempotency_key_reused")])
         headers = orjson.loads(kept.headers_json) | {"Idempotent-Replayed": "true"}
-        return Answer(bytes(kept.body), headers)
+        raise Replayed(KeptAnswer(bytes(kept.body), headers))
 
     def _kept_row(self, now: datetime) -> IdempotentAnswer | None:
         """One that is too old makes room."""
@@ -85,17 +96,17 @@ class Claim:
         if not row or not row[0]:
             raise StillRunning
 
-    def keep(self, answer: Answer, *, company: uuid.UUID | None, now: datetime) -> None:
+    def keep(self, run: Run) -> None:
         """Keeps the answer with the data that is written in the same transaction."""
+        answer = self.shown(run)
         with within(Scope(self.company)):
             IdempotentAnswer.objects.create(
                 caller_guid=self.caller,
                 key=self.key,
-                company_guid=company,
+                company_guid=run.company,
                 fingerprint=self.fingerprint,
                 body=answer.body,
                 headers_json=orjson.dumps(answer.headers).decode(),
-                created_at=now,
             )
 
 

@@ -1,27 +1,37 @@
-"""What a batch means for the rows there are: a plan, made in memory, without a query and without a write.
+"""What a batch means for the rows there are.
 
-The snapshot holds all that the database has to say about a batch; the plan holds all that is to be done, or every
-fault (contract, "Sync": "What one item means").
+`look` asks the database, without locks, for all that it has to say about a batch: the context. `make_plan` makes of it,
+in memory, without a query and without a write, all that is to be done, or every fault (contract, "Sync": "What one item
+means").
 """
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import groupby
 from typing import Any, NamedTuple
 
-from pieces.content import Content, content_of, digest_of, hashed, sent_digest
-from pieces.deletion import Actor, Root
-from pieces.models import Deletion, Entity, Pictured, Piece
+from django.db import connection
+from django.db.models import BinaryField, CharField, Value
+from django.db.models.functions import Cast
+from uuid_utils.compat import uuid7
+
+from pieces.changes import Change, Root, State
+from pieces.content import content_of, digest_of, hashed, sent_digest
+from pieces.lookups import PieceKey, holders
+from pieces.models import LEVELS, Deletion, Entity, Kind, Pictured, Piece
+from pieces.querysets import VERSION, fetched
 from ractory.api.errors import Fault, shown
-from sync.schemas import Item
+from sync.schemas import Item, uuid_of
+from tenants.models import Company
+from tenants.scope import current_scope, every_company
 
 Guid = uuid.UUID
 # What dicts and sets of guids are keyed by: `guid.bytes`, whose hash is salted. That of a UUID is not, so that a client
 # could send thousands of guids with the same one.
 GuidKey = bytes
-PieceKey = tuple[GuidKey, str]  # project, piece_id
 Parents = tuple[Guid | None, ...]  # from the top
 
 
@@ -53,39 +63,173 @@ class Parent(NamedTuple):
     is_active: bool
     parents: Parents  # its own, from the top
 
+    @staticmethod
+    def columns(level: type[Entity]) -> tuple[str, ...]:
+        return ("guid", "company_guid", "is_active", *level.parent_columns())
+
+    @classmethod
+    def by_guid(cls, rows: Iterable[tuple[Any, ...]]) -> dict[GuidKey, "Parent"]:
+        """Of rows of `columns`."""
+        return {guid.bytes: cls(company, is_active, tuple(above)) for guid, company, is_active, *above in rows}
+
 
 class Placed(NamedTuple):
     """An item with its row, if there is one, and the parents that it will have."""
 
+    place: int  # in the batch, for faults
     item: Item
+    raw: bytes | None  # the bytes of it, where they alone say which row is meant
     guid: Guid | None  # None: it matches nothing, and is not to be there
     stored: Stored | None
     parents: Parents
     active: bool
-    settled: bool  # it stays where it is, and does not come back to life there
+    stays: bool  # where it is, and does not become active there: it proves its parents fit for it as it is
 
 
-def place(model: type[Entity], item: Item, guid: Guid | None, stored: Stored | None) -> Placed:
+def place(
+    model: type[Entity], index: int, item: Item, guid: Guid | None, stored: Stored | None, raw: bytes | None = None
+) -> Placed:
     """The parents are those that the item names, else those that the row has."""
     active = item.get("is_active") is not False
     columns = model.parent_columns()
     if stored is None:
-        return Placed(item, guid, None, tuple([item.get(column) for column in columns]), active, False)
+        return Placed(index, item, raw, guid, None, tuple([item.get(column) for column in columns]), active, False)
     parents = tuple([item.get(column, kept) for column, kept in zip(columns, stored.parents, strict=True)])
-    settled = parents == stored.parents and (stored.is_active or not active)
-    return Placed(item, guid, stored, parents, active, settled)
+    stays = parents == stored.parents and (stored.is_active or not active)
+    return Placed(index, item, raw, guid, stored, parents, active, stays)
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Context:
     """A batch, and the rows that it touches or rests on, as one moment of the database has them."""
 
     items: Sequence[Placed]
-    parents: Mapping[str, Mapping[GuidKey, Parent]]  # by kind, then guid; of items that are not settled
+    parents: Mapping[Kind, Mapping[GuidKey, Parent]]  # by guid; of items that do not stay where they are
     holders: Mapping[PieceKey, Guid]  # the active pieces that have a piece_id which the batch wants
     companies: frozenset[GuidKey]  # those of the batch that exist
     taken: frozenset[GuidKey] = frozenset()  # the guids that are out of scope: rows of other companies have them
-    sent: Sequence[bytes] = ()  # the bytes of each item, or nothing
+    # The places of items that are not among `items`: their rows are known to be what they say.
+    recognised: Mapping[GuidKey, int] = field(default_factory=dict)
+
+
+def look(
+    model: type[Entity],
+    items: Mapping[int, Item],
+    *,
+    raws: Mapping[int, bytes],
+    recognised: Mapping[int, Guid],
+    match: bool,
+) -> Context:
+    """The context of the items, by their places, within the scope; a fixed number of queries.
+
+    `raws` are the bytes of items that may be recognised by these when they come again.
+    """
+    guids = _guids(items.values(), match=match)
+    stored = _stored(model, items.values(), guids)
+    recognisable = current_scope().company is not None
+    placed = [
+        place(
+            model,
+            index,
+            item,
+            guid,
+            stored.get(guid.bytes) if guid else None,
+            # Bytes that name no guid may mean another row the next time.
+            raws.get(index) if recognisable and item.get("guid") else None,
+        )
+        for (index, item), guid in zip(items.items(), guids, strict=True)
+    ]
+    named = [parents for parents, _ in groupby(each.parents for each in placed if not each.stays)]
+    parents = {}
+    for level, named_there in zip(LEVELS, zip(*named, strict=True), strict=False):
+        rows = level.all_objects.filter(guid__any_of=_distinct(named_there))
+        parents[level.kind] = Parent.by_guid(rows.values_list(*Parent.columns(level)))
+    wanted: list[PieceKey] = []
+    if model is Piece:
+        wanted = [
+            _key(each.item)
+            for each in placed
+            if each.active and not (each.stays and each.stored and each.stored.piece_id == each.item["piece_id"])
+        ]
+    unknown = [guid for item in items.values() if (guid := item.get("guid")) and guid.bytes not in stored]
+    return Context(
+        items=placed,
+        parents=parents,
+        holders=holders(wanted),
+        companies=_companies(items.values()),
+        taken=_taken(model, unknown),
+        recognised={guid.bytes: index for index, guid in recognised.items()},
+    )
+
+
+def _guids(items: Iterable[Item], *, match: bool) -> list[Guid | None]:
+    """Each item's guid: its own, or that of the active piece with its piece_id, or a new one.
+
+    None for an item that matches no piece and is not to be there: there is nothing to insert.
+    """
+    held = holders(_key(item) for item in items if not item.get("guid")) if match else {}
+    return [
+        item.get("guid")
+        or (held.get(_key(item)) if match else None)
+        or (None if match and item.get("is_active") is False else uuid7())
+        for item in items
+    ]
+
+
+def _key(item: Item) -> PieceKey:
+    return item["project_guid"].bytes, item["piece_id"]
+
+
+def _stored(model: type[Entity], items: Iterable[Item], guids: Sequence[Guid | None]) -> dict[GuidKey, Stored]:
+    """The rows of these guids, within the scope."""
+    content = set(content_of(model).names)
+    missing = tuple(content.difference({"picture_digest"}, set(content).intersection(*items)))
+    nothing = Value(None, output_field=BinaryField())
+    relations: tuple[Any, ...] = ("company_guid", *model.parent_columns())
+    if connection.vendor == "postgresql":  # as texts, most of which uuid_of knows
+        relations = tuple(Cast(name, CharField()) for name in relations)
+    columns: tuple[Any, ...] = (
+        "guid",
+        VERSION if connection.vendor == "postgresql" else nothing,
+        *("is_active", "deleted_at", "deletion_guid", "digest"),
+        "picture_digest" if "picture_digest" in content else nothing,
+        "piece_id" if model is Piece else nothing,
+        *relations,
+        *missing,
+    )
+    rows = model.all_objects.filter(guid__any_of=[guid for guid in guids if guid]).values_list(*columns)
+    found, above = {}, len(relations) - 1
+    for guid, version, is_active, deleted_at, deletion, digest, picture_digest, piece_id, company, *rest in fetched(
+        rows
+    ):
+        company, *parents = [uuid_of(value) if isinstance(value, str) else value for value in (company, *rest[:above])]
+        kept = dict(zip(missing, rest[above:], strict=True)) if missing else {}
+        found[guid.bytes] = Stored(
+            version, is_active, deleted_at, deletion, digest, picture_digest, piece_id, company, tuple(parents), kept
+        )
+    return found
+
+
+def _taken(model: type[Entity], unknown: Sequence[Guid]) -> frozenset[GuidKey]:
+    """Those of the guids, unknown within the scope, that another company holds: nothing else is asked of its rows."""
+    own = current_scope().company
+    if own is None or not unknown:
+        return frozenset()
+    with every_company():
+        foreign = model.across_companies.filter(guid__any_of=unknown).exclude(company=own)
+        return frozenset(guid.bytes for guid in foreign.values_list("guid", flat=True))
+
+
+def _distinct(guids: Iterable[Guid | None]) -> list[Guid]:
+    return list({guid.bytes: guid for guid in guids if guid}.values())
+
+
+def _companies(items: Iterable[Item]) -> frozenset[GuidKey]:
+    own = current_scope().company
+    if own is not None:  # it exists, and the items are in it
+        return frozenset([own.bytes])
+    known = Company.objects.filter(guid__any_of=_distinct(item["company_guid"] for item in items))
+    return frozenset(guid.bytes for guid in known.values_list("guid", flat=True))
 
 
 @dataclass(slots=True)
@@ -93,44 +237,26 @@ class Plan:
     """What to do; with `faults`, nothing."""
 
     actions: list[Action] = field(default_factory=list)  # one per item
-    inserts: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state, NEW, deleted_at
-    updates: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, then the version
-    rewrites: list[tuple[Any, ...]] = field(default_factory=list)  # columns: content, state, deleted_at
+    inserts: list[Change] = field(default_factory=list)
+    updates: list[Change] = field(default_factory=list)
     deletions: list[Deletion] = field(default_factory=list)
     restored: list[Root] = field(default_factory=list)
     moved: list[Guid] = field(default_factory=list)
-    parked: list[Guid] = field(default_factory=list)  # pieces whose piece_id goes to another piece of the batch
-    changed: list[tuple[Guid, str]] = field(default_factory=list)  # rows that must still have these versions
-    # Parents, by kind, that must stay as they are.
-    leaning_on: dict[str, dict[GuidKey, Guid]] = field(default_factory=dict)
+    out_of_the_way: list[Guid] = field(default_factory=list)  # pieces whose piece_id goes to another one of the batch
+    rests_on: dict[Kind, dict[GuidKey, Guid]] = field(default_factory=dict)  # parents that must stay as they are
     faults: list[Fault] = field(default_factory=list)
 
     @property
     def is_plain(self) -> bool:
         """Whether all that is written are rows of the batch, each of them once."""
-        return not (self.rewrites or self.deletions or self.parked)
+        return not (self.deletions or self.out_of_the_way or any(change.state for change in self.updates))
 
 
-NEW = ("company_guid", "created_in")  # columns that sync sets in new rows only
-NOW = object()  # in place of a `deleted_at`: the moment of writing, which is asked for once the locks are held
-
-
-def content_columns(model: type[Entity]) -> tuple[str, ...]:
-    """The columns that an update of the content sets, the key first; with `updated_at`, which the UPDATE computes."""
-    picture = ("picture",) if issubclass(model, Pictured) else ()
-    return ("guid", "changed_in", "digest", "sent_digest", *picture, *content_of(model).names)
-
-
-def state_columns(model: type[Entity]) -> tuple[str, ...]:
-    """The columns of where a row is and whether it is active; most updates leave them, and their indexes, alone."""
-    return ("is_active", "deletion_guid", *model.parent_columns())
-
-
-def make_plan(model: type[Entity], snapshot: Snapshot, *, actor: Actor) -> Plan:
-    """The plan for the items of the snapshot."""
-    planner = _Planner(model, snapshot, actor)
-    for index, placed in enumerate(snapshot.items):
-        planner.add(index, placed)
+def make_plan(model: type[Entity], context: Context) -> Plan:
+    """The plan for the items of the context."""
+    planner = _Planner(model, context)
+    for placed in context.items:
+        planner.add(placed)
     if model is Piece:
         planner.settle_piece_ids()
     planner.plan.faults.sort(key=lambda fault: fault.loc[2])
@@ -138,24 +264,24 @@ def make_plan(model: type[Entity], snapshot: Snapshot, *, actor: Actor) -> Plan:
 
 
 class _Planner:
-    def __init__(self, model: type[Entity], snapshot: Snapshot, actor: Actor) -> None:
-        self.model, self.snapshot, self.actor = model, snapshot, actor
-        self.content: Content = content_of(model)
-        self.pictured = issubclass(model, Pictured)
+    def __init__(self, model: type[Entity], context: Context) -> None:
+        self.model, self.context = model, context
+        self.content, self.pictured = content_of(model), issubclass(model, Pictured)
         self.plan = Plan()
         self.seen: dict[GuidKey, int] = {}
-        self.company: Guid | None = None  # the last that was right; many items share theirs
-        self.fitting: tuple[Guid, Parents] | None = None  # the last that were right; many items share theirs
-        self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: index, guid and what they want to be
+        # The last parents that were right. Most items of a batch share theirs: to check them once saves a twentieth.
+        self.fitting: tuple[Guid, Parents] | None = None
+        self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: place, guid and what they want to be
         self.newcomers = False  # whether one of them is not what it wants to be yet
 
     def fault(self, index: int, column: str, msg: str, code: str) -> None:
         self.plan.faults.append(Fault(("body", self.model.plural, index, column), msg, code))
 
-    def add(self, index: int, placed: Placed) -> None:
-        item, guid, stored, parents, active, settled = placed
+    def add(self, placed: Placed) -> None:
+        index, item, raw, guid, stored, parents, active, stays = placed
         company: Guid = item["company_guid"]
-        if not self._is_company_known(index, company):
+        if company.bytes not in self.context.companies:
+            self.fault(index, "company_guid", f"There is no company {company}", "company_not_found")
             return
         if guid is None:
             self._check_parents(index, company, parents, active=False)
@@ -163,65 +289,55 @@ class _Planner:
             return
         if not self._is_identity_free(index, guid, company, stored):
             return
-        # A row that stays below its parents as it is, active or deleted, proves them fit for that.
-        wrong: Collection[str] = ()
-        if not settled and (company, parents) != self.fitting:
+        wrong: Collection[Kind] = ()
+        if not stays and (company, parents) != self.fitting:
             # A row that comes as a deleted one may be below deleted parents.
             wrong = self._check_parents(index, company, parents, active=active or stored is not None)
-        if active and self.model is Piece and "project" not in wrong:
+        if active and self.model is Piece and Kind.PROJECT not in wrong:
             self.wanted.append((index, guid, (item["project_guid"].bytes, item["piece_id"])))
-            if not settled or not stored or stored.piece_id != item["piece_id"]:
-                self.newcomers = True
-        values = self._values(item, stored)
-        digest = digest_of(self.content, values)
+            self.newcomers |= not stays or not stored or stored.piece_id != item["piece_id"]
+        content = self._content(item, stored)
+        digest = digest_of(self.content, content)
         action = self._act(placed, guid, company, digest)
         self.plan.actions.append(action)
         if action is Action.UNCHANGED:
             return
-        picture = (item.get("picture"),) if self.pictured else ()
-        # Bytes that name no guid may mean another row the next time.
-        by_guid = self.snapshot.sent and item.get("guid")
-        sent = sent_digest(self.content, self.snapshot.sent[index]) if by_guid else None
-        row = (guid, self.actor.run, digest, sent, *picture, *values)
-        if settled and action is Action.UPDATED:
-            self.plan.updates.append((*row, stored.version if stored else None))
-            return
-        deletion, deleted_at = self._deletion(stored, active)
-        row += (active, deletion, *parents)
-        if stored is None:
-            self.plan.inserts.append((*row, company, self.actor.run, deleted_at))
-        else:
-            self.plan.rewrites.append((*row, deleted_at))
-
-    def _is_company_known(self, index: int, company: Guid) -> bool:
-        if company is not self.company and company.bytes not in self.snapshot.companies:
-            self.fault(index, "company_guid", f"There is no company {company}", "company_not_found")
-            return False
-        self.company = company
-        return True
+        change = Change(
+            guid,
+            company,
+            digest,
+            sent_digest(self.content, raw) if raw else None,
+            item.get("picture") if self.pictured else None,
+            content,
+            None if stays and action is Action.UPDATED else self._state(stored, parents, active=active),
+            stored.version if stored else None,
+        )
+        (self.plan.updates if stored else self.plan.inserts).append(change)
 
     def _is_identity_free(self, index: int, guid: Guid, company: Guid, stored: Stored | None) -> bool:
-        first = self.seen.setdefault(guid.bytes, index)
+        key = guid.bytes
+        first = self.seen.setdefault(key, index)
+        if first == index:
+            first = self.context.recognised.get(key, index)
         if first != index:
-            self.fault(index, "guid", f"The guid {guid} stands at index {first} already", "guid_duplicate")
-        elif (stored is None and guid.bytes in self.snapshot.taken) or (
-            stored is not None and stored.company is not company and stored.company != company
-        ):
+            first, second = sorted((first, index))
+            self.fault(second, "guid", f"The guid {guid} stands at index {first} already", "guid_duplicate")
+        elif (stored is None and key in self.context.taken) or (stored is not None and stored.company != company):
             self.fault(index, "guid", f"The guid {guid} is taken by another company", "guid_taken")
         else:
             return True
         return False
 
-    def _check_parents(self, index: int, company: Guid, parents: Parents, *, active: bool) -> set[str]:
+    def _check_parents(self, index: int, company: Guid, parents: Parents, *, active: bool) -> set[Kind]:
         """Faults for parents that are missing, of another parent or, if `active`, deleted; returns their kinds.
 
         Whether one fits the parents above it is only asked while those are right.
         """
-        wrong: set[str] = set()
+        wrong: set[Kind] = set()
         for kind, guid in zip(self.model.parents, parents, strict=True):
             if guid is None:
                 continue
-            parent = self.snapshot.parents[kind].get(guid.bytes)
+            parent = self.context.parents[kind].get(guid.bytes)
             fault = None
             if parent is None or parent.company != company:
                 fault = f"There is no {kind} {guid} in company {company}", "parent_not_found"
@@ -232,13 +348,13 @@ class _Planner:
                 fault = f"The {kind} {guid} belongs to {above} {other}", "parent_mismatch"
             if fault:
                 wrong.add(kind)
-                self.fault(index, f"{kind}_guid", *fault)
-            self.plan.leaning_on.setdefault(kind, {})[guid.bytes] = guid
+                self.fault(index, kind.column, *fault)
+            self.plan.rests_on.setdefault(kind, {})[guid.bytes] = guid
         if active and not wrong:
             self.fitting = (company, parents)
         return wrong
 
-    def _values(self, item: Item, stored: Stored | None) -> tuple[Any, ...]:
+    def _content(self, item: Item, stored: Stored | None) -> tuple[Any, ...]:
         """The content after the batch: what the item says, else what is stored, else the defaults."""
         if self.pictured:
             picture = item.get("picture")
@@ -250,32 +366,27 @@ class _Planner:
             return self.content.pick({**(stored.content if stored else self.content.blank), **item})
 
     def _act(self, placed: Placed, guid: Guid, company: Guid, digest: bytes) -> Action:
-        plan, stored = self.plan, placed.stored
-        if stored is None:
-            if not placed.active:
-                plan.deletions.append(self.actor.deletes(self.model, guid, company))
-            return Action.INSERTED
-        if placed.settled and placed.active == stored.is_active and digest == stored.digest:
+        plan, stored, active = self.plan, placed.stored, placed.active
+        if stored and placed.stays and active == stored.is_active and digest == stored.digest:
             return Action.UNCHANGED
-        plan.changed.append((guid, stored.version))
-        if not placed.settled and placed.parents != stored.parents:
+        if not active and (stored is None or stored.is_active):
+            plan.deletions.append(Deletion(company_guid=company, kind=self.model.kind.value, root_guid=guid))
+        if stored is None:
+            return Action.INSERTED
+        if not placed.stays and placed.parents != stored.parents:
             plan.moved.append(guid)
-        if placed.active and not stored.is_active:
+        if active and not stored.is_active:
             if stored.deletion:
                 plan.restored.append(Root(guid, stored.deletion))
             return Action.RESTORED
-        if stored.is_active and not placed.active:
-            plan.deletions.append(self.actor.deletes(self.model, guid, company))
-            return Action.DELETED
-        return Action.UPDATED
+        return Action.UPDATED if active == stored.is_active else Action.DELETED
 
-    def _deletion(self, stored: Stored | None, active: bool) -> tuple[Guid | None, Any]:
-        """The deletion that the row is in after the batch, and its moment."""
+    def _state(self, stored: Stored | None, parents: Parents, *, active: bool) -> State:
         if active:
-            return None, None
+            return State(True, None, None, parents)
         if stored is not None and not stored.is_active:
-            return stored.deletion, stored.deleted_at
-        return self.plan.deletions[-1].guid, NOW
+            return State(False, stored.deletion, stored.deleted_at, parents)
+        return State(False, self.plan.deletions[-1].guid, None, parents)
 
     def settle_piece_ids(self) -> None:
         """Faults for a piece_id that another active piece of the project has, after the batch.
@@ -286,17 +397,17 @@ class _Planner:
         if not self.newcomers:
             return
         final = {guid.bytes: key for _, guid, key in self.wanted}
-        holders = self.snapshot.holders
+        holders = self.context.holders
         owners = {
             key: holder
             for key, holder in holders.items()
             if holder.bytes not in self.seen or final.get(holder.bytes) == key
         }
+        projects = {placed.place: placed.item["project_guid"] for placed in self.context.items}
         for index, guid, key in self.wanted:
             owner, holder = owners.setdefault(key, guid), holders.get(key)
             if owner != guid:
-                project = self.snapshot.items[index].item["project_guid"]
-                msg = f"piece_id {shown(key[1])} is taken in project {project} by piece {owner}"
+                msg = f"piece_id {shown(key[1])} is taken in project {projects[index]} by piece {owner}"
                 self.fault(index, "piece_id", msg, "piece_id_taken")
             elif holder is not None and holder != guid and holder.bytes in final:
-                self.plan.parked.append(holder)
+                self.plan.out_of_the_way.append(holder)

@@ -1,15 +1,16 @@
-"""Checking a batch's raw bytes, by a msgspec decoder and a pydantic-core validator that are derived from the models.
+"""From a request's bytes to lines, and from lines to checked items.
 
-What comes out are plain dicts that hold just the fields that were sent, with Python values; what is wrong comes
-out as faults with their `loc` (contract, "Fields" and "Conventions"). No DRF serializer, no model instance. The
-decoder takes what is plainly right; all the rest goes to the validator, which decides.
+Checking is done by a msgspec decoder and a pydantic-core validator that are derived from the models. What comes out are
+plain dicts that hold just the fields that were sent, with Python values; what is wrong comes out as faults with their
+`loc` (contract, "Fields" and "Conventions"). No DRF serializer, no model instance. The decoder takes what is plainly
+right; all the rest goes to the validator, which decides.
 """
 
 import base64
 import binascii
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -23,7 +24,7 @@ from rest_framework.exceptions import ParseError
 
 from pieces.models import READ_ONLY, Entity, Kind
 from pieces.reading import counted
-from ractory.api.errors import MAX_LISTED, Fault, Unprocessable, echoed, shown
+from ractory.api.errors import MAX_LISTED, Fault, echoed, shown
 
 MAX_ITEMS = {Kind.PIECE: 1000}
 MAX_ITEMS_OTHERS = 5000
@@ -33,104 +34,176 @@ NUMBER = re.compile(r"\s*[+-]?[0-9.]+\s*")
 MAX_WRITTEN = 64  # characters of a number or a moment; a longer text is none, whatever is in it
 CANONICAL = re.compile("[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 ESCAPED_NUL = b"\\u0000"
-MAX_PLAIN = 8 * 1024 * 1024  # bytes of a body that the decoder is tried on; larger ones are so by their pictures
+MAX_PLAIN = 256 * 1024  # bytes of a line that the decoder is tried on; longer ones are so by their pictures
 MAX_NAMES = 100  # of unknown fields that are told and kept
-IN_JSON = {"list_type": "Input should be a valid array", "dict_type": "Input should be an object"}  # pydantic's words
-
 Item = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """One item as it came in: where it stands (its index in a body, 0 in a form), and its JSON."""
+
+    place: int
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """A body: its items, the fields that nobody knows, sorted, and what is wrong; with faults, items have gaps."""
+    """What lines say: an item each, the fields that nobody knows, sorted, and what is wrong."""
 
-    items: list[Item]
+    items: list[Item | None]  # None for a line that is at fault
     ignored: list[str]
-    faults: list[Fault]  # the first of them, in the order of the items
+    faults: list[Fault]  # the first of them, in the order of the lines
     fault_count: int
-
-    @property
-    def is_valid(self) -> bool:
-        return self.fault_count == 0
-
-    def checked(self) -> list[Item]:
-        """The items. Raises 422 if the batch is not valid."""
-        if not self.is_valid:
-            raise Unprocessable(self.faults, self.fault_count)
-        return self.items
 
 
 def max_items(model: type[Entity]) -> int:
     return MAX_ITEMS.get(model.kind, MAX_ITEMS_OTHERS)
 
 
-def parse(model: type[Entity], raw: bytes, *, strict: bool, faults: Sequence[Fault] = ()) -> Batch:
-    """The batch in `raw`, a body of `{"<plural>": [item, …]}`, with every fault after those that are given.
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body: its lines, and what is around them."""
 
-    With `strict`, unknown fields are faults too. Raises 400 when it is not JSON, no object, or over the limit.
-    """
-    plain = _decoded(model, raw)
-    if plain is not None:
-        return Batch(plain, [], list(faults), len(faults))
-    body = _json(model, raw)
-    unknown = _find_unknown(model, body)
-    errors: list[Any] = []
+    lines: list[Line]
+    faults: list[Fault]  # for a list of lines that is none
+    names: list[str]  # other than that of the list
+
+
+def split(model: type[Entity], raw: bytes) -> Body:
+    """Takes a body `{"<plural>": [item, …]}` apart, of which all is JSON then. Raises 400 if not, or over the limit."""
     try:
-        body = _validator(model).validate_python(body)
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False)
-        errors = [entry for entry in errors if "strict" not in entry["loc"]]
-        body = _validator(model, forgiving=True).validate_python(body)
-    items: list[Item] = body.get(model.plural) or []
-    found = [*faults, *(_fault(entry) for entry in errors[:MAX_LISTED])]
-    total = len(faults) + len(errors)
-    if ESCAPED_NUL in raw:
-        nul = _nul_faults(model, items)
-        found, total = found + nul[:MAX_LISTED], total + len(nul)
-    if strict:
-        found, total = found + unknown.faults(), total + unknown.count
-    return Batch(items, sorted(unknown.names), sorted(found, key=_position), total)
+        raw.decode()  # msgspec looks for errors in all that it passes over, but not for those of UTF-8
+        try:
+            members = {model.plural: getattr(_splitter(model).decode(raw), model.plural)}
+        except msgspec.DecodeError:  # not JSON, or something else is in it too
+            members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+            if (found := members.get(model.plural)) is not None:
+                is_list = bytes(found)[:1] == b"["
+                members[model.plural] = (
+                    msgspec.json.decode(found, type=list[msgspec.Raw]) if is_list else _read(bytes(found))
+                )
+    except msgspec.ValidationError:
+        _read(raw)  # it may be no JSON further on
+        raise ParseError(f'The body must be a JSON object with the key "{model.plural}".') from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ParseError(f"The body is not JSON: {error}.") from None
+    names = [name for name in members if name != model.plural]
+    if model.plural not in members:
+        return Body([], [Fault(("body", model.plural), "Field required", "missing")], names)
+    items = members[model.plural]
+    if not isinstance(items, list):
+        msg = f"Input should be a valid array, got {shown(items)}"
+        return Body([], [Fault(("body", model.plural), msg, "list_type")], names)
+    if len(items) > max_items(model):
+        raise ParseError(f"Maximum batch size is {max_items(model)} {model.plural}")
+    return Body([Line(index, bytes(item)) for index, item in enumerate(items)], [], names)
 
 
-def _json(model: type[Entity], raw: bytes) -> Item:
-    """The body, read once: what is made of it shares its values. Raises what `parse` raises."""
+def _read(raw: bytes) -> Any:
     try:
-        body = from_json(raw, allow_inf_nan=False, cache_strings="keys")
+        return from_json(raw, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         raise ParseError(f"The body is not JSON: {error}.") from None
-    if not isinstance(body, dict):
-        raise ParseError(f'The body must be a JSON object with the key "{model.plural}".')
-    items = body.get(model.plural)
-    if isinstance(items, list) and len(items) > max_items(model):
-        raise ParseError(f"Maximum batch size is {max_items(model)} {model.plural}")
-    return body
 
 
-def _decoded(model: type[Entity], raw: bytes) -> list[Item] | None:
-    """The items of a body in which nothing is wrong, unknown or out of the ordinary; None for any other.
+@cache
+def _splitter(model: type[Entity]) -> "msgspec.json.Decoder[Any]":
+    body = msgspec.defstruct("Body", [(model.plural, list[msgspec.Raw])], forbid_unknown_fields=True)
+    return msgspec.json.Decoder(body)
 
-    msgspec decodes and checks such a body five times as fast as pydantic, but tells no more than its first fault.
+
+def parse(
+    model: type[Entity],
+    lines: Iterable[Line],
+    *,
+    strict: bool = False,
+    faults: Sequence[Fault] = (),
+    names: Sequence[str] = (),
+    most: int | None = MAX_LISTED,
+) -> Batch:
+    """The items of the lines, with every fault of theirs after those that are given; the first `most`, None: all.
+
+    `names` are unknown ones beside the lines. With `strict` these, and unknown fields of items, are faults too.
     """
-    # The decoder's refusal repeats an unknown name, whatever its length.
+    found = _Found(list(faults), len(faults), most, strict)
+    found.add_unknown(("body",), names)
+    items = [item if (item := _decoded(model, line.raw)) is not None else _judged(model, line, found) for line in lines]
+    return Batch(items, sorted(found.names), found.faults, found.count)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is wrong or unknown: all of it is counted, the first of it kept, cut, whatever a client sends."""
+
+    faults: list[Fault]
+    count: int
+    most: int | None
+    strict: bool
+    names: set[str] = field(default_factory=set)
+
+    def add(self, loc: tuple[str | int, ...], code: str, msg: str, *value: object) -> None:
+        self.count += 1
+        if self.most is None or len(self.faults) < self.most:
+            self.faults.append(Fault(loc, f"{msg}, got {shown(value[0])}" if value else msg, code))
+
+    def add_unknown(self, loc: tuple[str | int, ...], names: Iterable[str]) -> None:
+        for name in sorted(names):
+            if len(self.names) < MAX_NAMES:
+                self.names.add(echoed(name))
+            if self.strict:
+                self.add((*loc, echoed(name)), "extra_forbidden", f"Unknown field {shown(name)}")
+
+
+def _decoded(model: type[Entity], raw: bytes) -> Item | None:
+    """The item of a line in which nothing is wrong, unknown or out of the ordinary; None for any other.
+
+    msgspec decodes and checks such a line five times as fast as pydantic, but tells no more than its first fault, and
+    its refusal repeats an unknown name, whatever its length.
+    """
     if len(raw) > MAX_PLAIN or ESCAPED_NUL in raw:
         return None
     try:
-        decoded = getattr(_decoder(model).decode(raw), model.plural)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decoded = _decoder(model).decode(raw)
+        item: Item = msgspec.to_builtins(decoded, builtin_types=(uuid.UUID,))  # without what is UNSET
+        for name in _relations(model):
+            if (text := item.get(name)) is not None:
+                item[name] = uuid_of(text)
+    except (ValueError, RecursionError):
         return None
-    if len(decoded) > max_items(model):
-        return None
-    items: list[Item] = msgspec.to_builtins(decoded, builtin_types=(uuid.UUID,))  # without what is UNSET
-    relations = ("company_guid", *model.parent_columns())
+    return item
+
+
+def _judged(model: type[Entity], line: Line, found: _Found) -> Item | None:
+    """The item of any other line, by pydantic; None if it has faults, which are added."""
+    loc, before = ("body", model.plural, line.place), found.count
     try:
-        for item in items:
-            for name in relations:
-                text = item.get(name)
-                if text is not None:
-                    item[name] = uuid_of(text)
-    except ValueError:
+        sent = from_json(line.raw, allow_inf_nan=False, cache_strings="keys")
+    except ValueError as error:
+        found.add(loc, "json_invalid", f"This is not JSON: {error}")
         return None
-    return items
+    item, wrong = None, set()
+    try:
+        item = _validator(model).validate_python(sent)
+    except ValidationError as error:
+        for entry in error.errors(include_url=False, include_context=False):
+            if "strict" in entry["loc"]:  # a whole number may be one in two ways: the other one's fault says more
+                continue
+            wrong.add(entry["loc"][:1])
+            place, code = (*loc, *entry["loc"][:1]), entry["type"]
+            if code == "missing":
+                found.add(place, code, "Field required")
+            else:
+                msg = "Input should be an object" if code == "dict_type" else entry["msg"]
+                found.add(place, code, msg, entry["input"])
+    if isinstance(sent, dict):
+        if ESCAPED_NUL in line.raw:  # PostgreSQL can't store U+0000
+            for name in sent.keys() & _known(model):
+                if isinstance(sent[name], str) and "\0" in sent[name] and (name,) not in wrong:
+                    found.add((*loc, name), "string_nul", "String must not contain NUL", sent[name])
+        if not sent.keys() <= _accepted(model):
+            found.add_unknown(loc, sent.keys() - _accepted(model))
+    return item if found.count == before else None
 
 
 @lru_cache(2**14)
@@ -157,8 +230,7 @@ def _decoder(model: type[Entity]) -> "msgspec.json.Decoder[Any]":
         else:
             fields.append((column.attname, plain | None | msgspec.UnsetType, msgspec.UNSET))
     item = msgspec.defstruct("Item", fields, forbid_unknown_fields=True, kw_only=True, gc=False)
-    body = msgspec.defstruct("Body", [(model.plural, list[item])], forbid_unknown_fields=True)  # type: ignore[valid-type]  # a type made at run time
-    return msgspec.json.Decoder(body)
+    return msgspec.json.Decoder(item)
 
 
 def _plain_type(column: "models.Field[Any, Any]") -> Any:
@@ -175,63 +247,6 @@ def _plain_type(column: "models.Field[Any, Any]") -> Any:
     return None
 
 
-def _position(fault: Fault) -> int:
-    """Faults are told in the order of the items; those of the whole body or of the query first."""
-    index = fault.loc[2] if len(fault.loc) > 2 else -1
-    return index if isinstance(index, int) else -1
-
-
-def _fault(entry: Any) -> Fault:
-    loc = ("body", *entry["loc"][:3])
-    if entry["type"] == "missing":
-        return Fault(loc, "Field required", "missing")
-    msg = IN_JSON.get(entry["type"], entry["msg"])
-    return Fault(loc, f"{msg}, got {shown(entry['input'])}", entry["type"])
-
-
-def _nul_faults(model: type[Entity], items: list[Item]) -> list[Fault]:
-    """Strings with U+0000, which PostgreSQL can't store. Rare enough to look for only when the bytes have one."""
-    return [
-        Fault(("body", model.plural, index, name), f"String must not contain NUL, got {shown(value)}", "string_nul")
-        for index, item in enumerate(items)
-        for name, value in item.items()
-        if isinstance(value, str) and "\0" in value
-    ]
-
-
-@dataclass(slots=True)
-class _Unknown:
-    """The unknown fields of a body: how many, and the first names and places, cut, whatever a client sends."""
-
-    count: int = 0
-    names: set[str] = field(default_factory=set)
-    places: list[tuple[str | int, ...]] = field(default_factory=list)
-
-    def add(self, *above: str | int, name: str) -> None:
-        self.count += 1
-        if len(self.names) < MAX_NAMES:
-            self.names.add(echoed(name))
-        if len(self.places) < MAX_LISTED:
-            self.places.append((*above, echoed(name)))
-
-    def faults(self) -> list[Fault]:
-        return [Fault(("body", *loc), f"Unknown field {shown(loc[-1])}", "extra_forbidden") for loc in self.places]
-
-
-def _find_unknown(model: type[Entity], body: Item) -> _Unknown:
-    """The unknown fields beside the list and in the items; the validator leaves them out, and read-only ones too."""
-    unknown = _Unknown()
-    for name in sorted(body.keys() - {model.plural}):
-        unknown.add(name=name)
-    items = body.get(model.plural)
-    accepted = _known(model) | read_only(model)
-    for index, item in enumerate(items if isinstance(items, list) else ()):
-        if isinstance(item, dict) and not item.keys() <= accepted:
-            for name in sorted(item.keys() - accepted):
-                unknown.add(model.plural, index, name=name)
-    return unknown
-
-
 @cache
 def read_only(model: type[Entity]) -> frozenset[str]:
     """What full objects have and an item may not set: it is ignored, so that what was read may be sent back."""
@@ -244,26 +259,26 @@ def _known(model: type[Entity]) -> frozenset[str]:
 
 
 @cache
-def _validator(model: type[Entity], *, forgiving: bool = False) -> SchemaValidator:
-    """A validator of bodies; a `forgiving` one takes what is wrong as null, to see the rest of a faulty body."""
-    item: CoreSchema = cs.typed_dict_schema(
-        {column.attname: _field(column, forgiving=forgiving) for column in model.settable_fields()}
-    )
-    if forgiving:
-        item = cs.with_default_schema(item, default_factory=dict, on_error="default")
-    fields = {model.plural: cs.typed_dict_field(_forgive(cs.list_schema(item), forgiving), required=not forgiving)}
-    return SchemaValidator(cs.typed_dict_schema(fields))
+def _accepted(model: type[Entity]) -> frozenset[str]:
+    return _known(model) | read_only(model)
 
 
-def _forgive(schema: CoreSchema, forgiving: bool) -> CoreSchema:
-    return cs.with_default_schema(schema, default=None, on_error="default") if forgiving else schema
+@cache
+def _relations(model: type[Entity]) -> tuple[str, ...]:
+    return ("company_guid", *model.parent_columns())
 
 
-def _field(column: "models.Field[Any, Any]", *, forgiving: bool) -> cs.TypedDictField:
+@cache
+def _validator(model: type[Entity]) -> SchemaValidator:
     """Required is what the database needs and the model has no default for; guid and is_active may be null."""
-    required = not (column.null or column.has_default() or forgiving)
-    value = _value(column)
-    return cs.typed_dict_field(value if required else _forgive(cs.nullable_schema(value), forgiving), required=required)
+    fields = {}
+    for column in model.settable_fields():
+        required = not (column.null or column.has_default())
+        value = _value(column)
+        fields[column.attname] = cs.typed_dict_field(
+            value if required else cs.nullable_schema(value), required=required
+        )
+    return SchemaValidator(cs.typed_dict_schema(fields))
 
 
 def _value(column: "models.Field[Any, Any]") -> CoreSchema:

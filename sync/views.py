@@ -2,37 +2,36 @@
 `GET /api/v1/sync/runs` (contract, "Sync")."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from itertools import accumulate
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import quote
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
-from django.utils import timezone
-from rest_framework.exceptions import NotFound, ParseError, PermissionDenied
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
+from uuid_utils.compat import uuid7
 
-from pieces.deletion import Actor
-from pieces.models import LEVELS, Assembly, Component, Entity, Piece, Project
+from pieces.changes import Origin
+from pieces.models import LEVELS, Assembly, Component, Entity, Operation, Piece, Project
 from ractory.api.body import read_json_body
 from ractory.api.errors import Unprocessable, shown
 from ractory.api.middleware import current_request_id
 from ractory.api.paging import MAX_PAGE_BYTES, Key, PageQuery, fitting
 from ractory.api.query import Flag, Guid, Moment, Query, Text
 from ractory.api.rendering import to_json
-from ractory.api.retry import in_transaction
-from sync.engine import Outcome, synchronise
-from sync.idempotency import Answer, Claim, checked_key, usable_key
+from sync.idempotency import IdempotencyClaim, KeptAnswer, Replayed, checked_key, usable_key
 from sync.models import RunStatus, SyncRun
 from sync.openapi import RunSchema, RunsSchema, SyncSchema
 from sync.planning import Action
-from sync.receipts import Receipt
-from sync.recognising import Recognised, recognise
-from sync.schemas import Batch, Item, parse
+from sync.schemas import split
+from sync.submission import Options, Run, refuse, submit
 from tenants.caller import Caller
 from tenants.permissions import MayRead, MaySync
 from tenants.scope import current_scope
@@ -67,13 +66,15 @@ class SyncView(TenantView):
     schema = SyncSchema()
     permission_classes = (MaySync,)
     model: ClassVar[type[Entity]]
-    receipt: Receipt
+    run: Run | None = None  # what is known of it before it is carried out; none for a caller whom nobody knows
 
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)
         if isinstance(request.user, Caller) and request.method == "POST":
+            caller = request.user
+            origin = Origin(Operation.SYNC, caller.actor, current_request_id.get(), run=uuid7())
             key = usable_key(request.headers.get("Idempotency-Key"))
-            self.receipt = Receipt(self.model, request.user, current_request_id.get(), idempotency_key=key)
+            self.run = Run(model=self.model, origin=origin, company=caller.company, idempotency_key=key)
 
     def company_named(self, request: Request) -> uuid.UUID | None:
         """One that is no UUID is told with the other faults of the query, after those of the body's form."""
@@ -85,98 +86,77 @@ class SyncView(TenantView):
     def handle_exception(self, exc: Exception) -> Response:
         """A refusal has a receipt too, but one that anyone could get as often as they like."""
         response = super().handle_exception(exc)
-        if hasattr(self, "receipt") and response.status_code not in WITHOUT_RECEIPT:
-            detail, count = response.data["detail"], exc.total if isinstance(exc, Unprocessable) else 1
-            if self.receipt.reject(response.status_code, detail, count):
-                response.headers["X-Sync-Run"] = str(self.receipt.run.guid)
+        if self.run and response.status_code not in WITHOUT_RECEIPT:
+            run, count = self.run, 1
+            if isinstance(exc, Unprocessable):
+                run, count = replace(run, ignored=exc.ignored), exc.total
+            if refuse(run, response.status_code, response.data["detail"], count):
+                response.headers["X-Sync-Run"] = str(run.origin.run)
         return response
 
     def post(self, request: Request) -> HttpResponse:
         with ExitStack() as alone:
             raw = read_json_body(request._request, limit=settings.MAX_BODY_BYTES, alone=alone)
-            return self._answered(request, raw)
-
-    def _answered(self, request: Request, raw: bytes) -> HttpResponse:
-        whole = Recognised({}, raw, ())
-        known = recognise(self.model, raw) if current_scope().company else whole
-        try:
-            answer = self._synced(request, raw, known)
-        except (ParseError, PermissionDenied, Unprocessable):
-            if not known.unchanged:
-                raise
-            # To name every fault, and each at its place in the body.
-            answer = self._synced(request, raw, whole, again=True)
+            answer = self._answer(request, raw)
         return HttpResponse(answer.body, content_type="application/json", headers=answer.headers)
 
-    def _synced(self, request: Request, raw: bytes, known: Recognised, *, again: bool = False) -> Answer:
+    def _answer(self, request: Request, raw: bytes) -> KeptAnswer:
+        run, body = cast(Run, self.run), split(self.model, raw)
+        self.run = run = replace(run, received=len(body.lines), company=current_scope().company)
+        charge_rows(caller_of(request), run.received)
         prefer = preferences(request.headers.get("Prefer", ""))
         strict = prefer.get("handling") == "strict"
         query = SyncQuery(request.query_params, self.model)
-        faults = [*query.faults(), *(query.unknown() if strict else ())]
-        batch = parse(self.model, known.rest, strict=strict, faults=faults)
-        self.receipt.take(batch, unchanged=len(known.unchanged))
-        if not again:
-            charge_rows(caller_of(request), self.receipt.run.received)
-        self._refuse_foreign_companies(batch.checked())
-        options = query.checked()
-        claim = None if options["dry_run"] else self._claim(request, raw, match=options["match"])
-        return in_transaction(lambda: self._answer(batch, known, options, prefer, claim))
+        faults = [*query.faults(), *(query.unknown() if strict else ()), *body.faults]
+        given = query.cleaned_data
+        options = Options(
+            strict=strict,
+            match=bool(given.get("match")),
+            dry_run=bool(given.get("dry_run")),
+            idempotency_key=run.idempotency_key,
+        )
+        claim = None if options.dry_run else self._claim(request, raw, options, partial(shown_as, prefer=prefer))
+        try:
+            done = submit(
+                self.model, body.lines, origin=run.origin, options=options, claim=claim, faults=faults, names=body.names
+            )
+        except Replayed as replayed:
+            return replayed.answer
+        return shown_as(done, prefer)
 
-    def _refuse_foreign_companies(self, items: Sequence[Item]) -> None:
-        scope = current_scope()
-        for index, item in enumerate(items):
-            if not scope.covers(item["company_guid"]):
-                raise PermissionDenied(f"{self.model.plural}[{index}]: company {item['company_guid']} is not yours.")
-
-    def _claim(self, request: Request, raw: bytes, *, match: bool) -> Claim | None:
+    def _claim(
+        self, request: Request, raw: bytes, options: Options, shown: Callable[[Run], KeptAnswer]
+    ) -> IdempotencyClaim | None:
         key = checked_key(request.headers.get("Idempotency-Key"))
         if key is None:
             return None
-        options = f"{match} {current_scope().company}"
         caller = caller_of(request)
-        return Claim(caller.guid, caller.company, key, Claim.fingerprint_of(request.path_info, options, raw))
-
-    def _answer(
-        self,
-        batch: Batch,
-        known: Recognised,
-        options: Mapping[str, Any],
-        prefer: Mapping[str, str],
-        claim: Claim | None,
-    ) -> Answer:
-        """Within a transaction: the kept answer of the first request, or this one's work, receipt and answer."""
-        now, run = timezone.now(), self.receipt.run
-        if claim and (kept := claim.kept_answer(now)):
-            return kept
-        outcome = synchronise(
-            self.model,
-            batch.items,
-            actor=Actor(run.actor, run.request_id, run.guid),
-            sent=known.sent if not batch.ignored else (),
-            match_piece_id=options["match"],
-            dry_run=options["dry_run"],
-        )
-        outcome = known.with_rest(outcome)
-        self.receipt.succeed(batch, outcome, dry_run=options["dry_run"])
-        with_items = prefer.get("return") == "representation"
-        body = _body(outcome, dry_run=options["dry_run"], with_items=with_items)
-        answer = Answer(to_json(body), _headers(batch, prefer) | {"X-Sync-Run": str(run.guid)})
-        if claim:
-            claim.keep(answer, company=run.company_guid, now=now)
-        return answer
+        meant = f"{options.match} {current_scope().company}"
+        fingerprint = IdempotencyClaim.fingerprint_of(request.path_info, meant, raw)
+        return IdempotencyClaim(caller.guid, caller.company, key, fingerprint, shown)
 
 
-def _body(outcome: Outcome, *, dry_run: bool, with_items: bool) -> dict[str, object]:
-    inserted = outcome.counts[Action.INSERTED]
-    body: dict[str, object] = {"inserted": inserted, "updated": outcome.counts.total() - inserted}
-    if dry_run:
+def shown_as(run: Run, prefer: Mapping[str, str]) -> KeptAnswer:
+    """A run as it goes over the wire."""
+    counts = run.counts
+    body: dict[str, object] = {
+        "inserted": counts[Action.INSERTED],
+        "updated": counts.total() - counts[Action.INSERTED],
+    }
+    if run.dry_run:
         body["dry_run"] = True
-    if with_items:
-        pairs = zip(outcome.guids, outcome.actions, strict=True)
-        body["items"] = [
-            {"index": index, "guid": guid, "action": action.value} for index, (guid, action) in enumerate(pairs)
-        ]
-    return body
+    if prefer.get("return") == "representation":
+        body["items"] = [{"index": index, "guid": guid, "action": action.value} for index, guid, action in run.outcomes]
+    headers = {"X-Sync-Run": str(run.origin.run)}
+    if run.ignored:
+        # Percent-encoded: a field's name may hold what a header may not.
+        quoted = [quote(name, safe="") for name in run.ignored]
+        sizes = accumulate(len(name) + 2 for name in quoted)
+        whole = sum(size - 2 <= MAX_IGNORED_HEADER for size in sizes)
+        headers["X-Ignored-Fields"] = ", ".join(quoted[:whole])
+    if prefer:
+        headers["Preference-Applied"] = ", ".join(f"{name}={value}" for name, value in prefer.items())
+    return KeptAnswer(to_json(body), headers)
 
 
 def preferences(header: str) -> dict[str, str]:
@@ -189,19 +169,6 @@ def preferences(header: str) -> dict[str, str]:
         if value in known.get(name, ()):
             found.setdefault(name, value)
     return found
-
-
-def _headers(batch: Batch, prefer: Mapping[str, str]) -> dict[str, str]:
-    headers = {}
-    if batch.ignored:
-        # Percent-encoded: a field's name may hold what a header may not.
-        quoted = [quote(name, safe="") for name in batch.ignored]
-        sizes = accumulate(len(name) + 2 for name in quoted)
-        whole = sum(size - 2 <= MAX_IGNORED_HEADER for size in sizes)
-        headers["X-Ignored-Fields"] = ", ".join(quoted[:whole])
-    if prefer:
-        headers["Preference-Applied"] = ", ".join(f"{name}={value}" for name, value in prefer.items())
-    return headers
 
 
 class SyncProjectsView(SyncView):

@@ -17,19 +17,21 @@ from ractory.wsgi import application as product  # isort: split
 
 from django.db import connection
 
-import sync.engine  # what needs Django set up comes after the application
+import sync.submission  # what needs Django set up comes after the application
 import sync.views
-from sync.idempotency import Claim
+from pieces import changes
+from sync.idempotency import IdempotencyClaim
 
 POINTS: dict[str, tuple[Any, str]] = {
-    "parsed": (sync.views, "parse"),
-    "claimed": (Claim, "kept_answer"),
-    "planned": (sync.engine, "make_plan"),
-    "updated": (sync.engine, "update_rows"),
-    "inserted": (sync.engine, "insert_rows"),
-    "written": (Claim, "keep"),  # the last statement before the commit
-    "committed": (sync.views, "in_transaction"),
+    "parsed": (sync.submission, "parse"),
+    "claimed": (IdempotencyClaim, "take"),
+    "planned": (sync.submission, "make_plan"),
+    "updated": (changes, "update"),
+    "inserted": (changes, "insert"),
+    "written": (IdempotencyClaim, "keep"),  # the last statement before the commit
+    "committed": (sync.views, "submit"),
 }
+PREFER = {"return": "representation"}  # as bench.faults.writers asks
 _due = {"point": "", "target": "", "key": ""}  # of the one request that a worker with one thread serves at a time
 
 
@@ -57,7 +59,7 @@ def _die(point: str, result: Any) -> None:
             os.kill(connection.connection.info.backend_pid, signal.SIGKILL)
         except ProcessLookupError:  # it has died with another one
             return
-    answer = result.body.decode() if point == "committed" else None
+    answer = sync.views.shown_as(result, PREFER).body.decode() if point == "committed" else None
     line = json.dumps({**_due, "point": point, "answer": answer}) + "\n"
     log = os.open(os.environ["FAULT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(log, line.encode())

@@ -8,9 +8,8 @@ from typing import Any
 from django.http import HttpRequest
 
 from pieces.admin.linking import Counts
-from pieces.bulk import database_clock
-from pieces.deletion import Actor, soft_delete
-from pieces.models import LEVELS_BY_KIND, Deletion, Entity, Project
+from pieces.changes import Acts, Origin, soft_delete
+from pieces.models import LEVELS_BY_KIND, Deletion, Entity, Operation, Project
 from ractory.api.errors import Conflict
 from ractory.api.middleware import current_request_id
 from ractory.api.retry import in_transaction
@@ -27,8 +26,8 @@ class Preview:
     counts: Counts
 
 
-def actor_of(request: HttpRequest) -> Actor:
-    return Actor(caller_of(request).actor, current_request_id.get())
+def origin_of(request: HttpRequest, operation: Operation) -> Origin:
+    return Origin(operation, caller_of(request).actor, current_request_id.get())
 
 
 def guids_of(request: HttpRequest) -> list[uuid.UUID]:
@@ -54,7 +53,7 @@ def _below(level: type[Entity], model: type[Entity], roots: Sequence[Any]) -> An
     return level.objects.filter(**{f"{model.kind.value}_guid__any_of": [root.guid for root in roots]})
 
 
-def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, actor: Actor) -> Counts:
+def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, origin: Origin) -> Counts:
     """Deletes all of `guids`, each a deletion of its own; returns how many rows went.
 
     Raises Conflict, and deletes nothing, if one of them is not active any more.
@@ -65,8 +64,8 @@ def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, actor: Actor
         roots = list(rows.values_list("guid", "company_guid"))
         if len(roots) < len(set(guids)):
             raise Conflict("Some of these have been deleted meanwhile. Nothing was done; look again.")
-        deletions = [actor.deletes(model, guid, company) for guid, company in roots]
-        soft_delete(deletions, now=database_clock())
+        deletions = [Deletion(company_guid=company, kind=model.kind.value, root_guid=guid) for guid, company in roots]
+        soft_delete(deletions, acts=Acts(origin))
         return total(deletions)
 
     return in_transaction(work)

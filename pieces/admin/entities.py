@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
-from pieces.admin.deleting import actor_of, delete_many, guids_of, preview_deletion
+from pieces.admin.deleting import delete_many, guids_of, origin_of, preview_deletion
 from pieces.admin.filters import DeletedFilter, by_parent, by_value, parent_in
 from pieces.admin.finding import find
 from pieces.admin.history import Event, deletion_events, deletions_of, told
@@ -20,7 +20,7 @@ from pieces.admin.page import children_of, counts_of, crumbs_of, facts_of, with_
 from pieces.admin.pictures import as_image
 from pieces.admin.restoring import explained
 from pieces.admin.trash import note_names
-from pieces.models import Deletion, Entity, Pictured
+from pieces.models import Deletion, Entity, Operation, Pictured
 from ractory.api.errors import Conflict
 from tenants.admin.shown import badge, moment
 from tenants.admin.staff import StaffAdmin
@@ -141,7 +141,7 @@ class EntityAdmin(StaffAdmin):
             raise Http404
         if request.method == "POST":
             try:
-                counts = delete_many(self.model, guids, actor=actor_of(request))
+                counts = delete_many(self.model, guids, origin=origin_of(request, Operation.DELETE))
             except Conflict as error:
                 conflict = with_links(explained(str(error.detail)))
             else:

@@ -1,5 +1,6 @@
 """What happened to an entity: its deletions and restores, told from the Deletion rows of itself and of its parents."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,7 @@ class Event:
     what: str  # created, changed, deleted, restored
     actor: str | None
     text: SafeString = NO_TEXT
-    request_id: str = ""
+    act: uuid.UUID | None = None
 
     @property
     def is_gone(self) -> bool:
@@ -65,7 +66,7 @@ def deletion_events(entity: Entity, deletions: Sequence[Deletion]) -> list[Event
     events = []
     for deletion in deletions:
         through = _through(entity, deletion)
-        events.append(Event(deletion.created_at, "deleted", deletion.actor, through, deletion.request_id))
+        events.append(Event(deletion.created_at, "deleted", deletion.actor, through, deletion.act_guid))
         if deletion.restored_at:
             events.append(Event(deletion.restored_at, "restored", deletion.restored_by, through))
     return events

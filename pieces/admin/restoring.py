@@ -8,7 +8,7 @@ from rest_framework.exceptions import NotFound
 
 from pieces.admin.deleting import Preview
 from pieces.admin.linking import GUID, Counts, names_by_guid
-from pieces.deletion import Actor, restore_root
+from pieces.changes import Acts, Origin, restore_root
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion
 from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction
@@ -36,7 +36,7 @@ def _held(level: Any, kind: str, roots: Sequence[Deletion]) -> int:
     return int(rows.count())
 
 
-def restore_many(guids: Sequence[uuid.UUID], *, actor: Actor) -> Counts:
+def restore_many(guids: Sequence[uuid.UUID], *, origin: Origin) -> Counts:
     """Undoes all of these deletions, from the top level down; returns how many rows came back.
 
     Raises Conflict, and restores nothing, if one of them can't be undone.
@@ -46,19 +46,20 @@ def restore_many(guids: Sequence[uuid.UUID], *, actor: Actor) -> Counts:
         preview = preview_restore(guids)
         if len(preview.roots) < len(set(guids)):
             raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
+        acts = Acts(origin)
         for deletion in sorted(preview.roots, key=lambda deletion: (ORDER[deletion.kind], deletion.root_guid)):
-            _undo(deletion, actor=actor)
+            _undo(deletion, acts)
         return preview.counts
 
     return in_transaction(work)
 
 
-def _undo(deletion: Deletion, *, actor: Actor) -> None:
+def _undo(deletion: Deletion, acts: Acts) -> None:
     model = LEVELS_BY_KIND[deletion.kind]
     if not model.all_objects.filter(guid=deletion.root_guid, deletion=deletion).exists():
         raise Conflict(f"The {model.kind} {deletion.root_guid} is not deleted by this deletion any more.")
     try:
-        restore_root(model, deletion.root_guid, actor=actor)
+        restore_root(model, deletion.root_guid, acts=acts)
     except NotFound as error:
         raise Conflict(str(error.detail)) from error
 

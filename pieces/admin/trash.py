@@ -12,10 +12,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
 
-from pieces.admin.deleting import actor_of, guids_of, total
+from pieces.admin.deleting import guids_of, origin_of, total
 from pieces.admin.linking import act_on, names_by_guid, page_of, said, with_links
 from pieces.admin.restoring import explained, preview_restore, restore_many
-from pieces.models import Deletion, Kind
+from pieces.models import Deletion, Kind, Operation
 from ractory.api.errors import Conflict
 from tenants.admin.shown import badge, moment, names_of
 from tenants.admin.staff import StaffAdmin
@@ -111,7 +111,7 @@ class DeletionAdmin(StaffAdmin):
             raise Http404
         if request.method == "POST":
             try:
-                counts = restore_many(guids, actor=actor_of(request))
+                counts = restore_many(guids, origin=origin_of(request, Operation.RESTORE))
             except Conflict as error:
                 conflict = with_links(explained(str(error.detail)))
             else:

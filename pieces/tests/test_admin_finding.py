@@ -9,8 +9,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from pieces.deletion import Actor, delete_one
-from pieces.models import Piece
+from pieces.changes import Origin, delete_one
+from pieces.models import Operation, Piece
 from pieces.tests.copies import copies
 from pieces.tests.factories import PieceFactory
 from pieces.tests.families import KINDS, Family
@@ -77,9 +77,9 @@ def test_several_hits_are_listed_by_field_barcodes_first(staff: Client, company:
 def test_an_active_piece_goes_before_its_deleted_namesake(staff: Client, company: Company) -> None:
     old, new = (PieceFactory.create(company=company, barcode="88") for _ in range(2))
     with company_scope(company.guid):
-        delete_one(Piece, old.guid, actor=Actor("user:x"), now=timezone.now())
+        delete_one(Piece, old.guid, origin=Origin(Operation.DELETE, "user:x"), now=timezone.now())
         assert found(staff, "88") == page_of(new)
-        delete_one(Piece, new.guid, actor=Actor("user:x"), now=timezone.now())
+        delete_one(Piece, new.guid, origin=Origin(Operation.DELETE, "user:x"), now=timezone.now())
     text = text_of(staff.get(FIND, {"q": "88"}))
     assert (text.count("deleted"), "active" in text) == (2, False)
 

@@ -7,7 +7,6 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from pieces.deletion import parking
 from pieces.models import Deletion, Entity, Piece
 from pieces.tests.copies import copies
 from pieces.tests.factories import AssemblyFactory, PieceFactory
@@ -41,7 +40,7 @@ def test_a_row_that_is_forgotten_out_of_the_way_can_not_be_committed(family: Fam
     with every_company():
         rows = Piece.objects.filter(guid=family.piece.guid)
     with pytest.raises(IntegrityError), transaction.atomic():
-        rows.update(is_active=False, deleted_at=timezone.now(), deletion=parking())
+        rows.update(is_active=False, deleted_at=timezone.now(), deletion=uuid.uuid4())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,15 +6,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from pieces.deletion import Actor, delete_one, restore_one
-from pieces.models import Deletion, Entity, Piece
+from pieces.changes import Origin, delete_one, restore_one
+from pieces.models import Deletion, Entity, Operation, Piece
 from pieces.tests.families import KINDS, Family
 from tenants.scope import every_company
 from tenants.tests.commands import Manage
 
 pytestmark = pytest.mark.django_db
 
-ACTOR = Actor("user:anna@example.com", "request-1")
+ORIGIN = Origin(Operation.DELETE, "user:anna@example.com", "request-1")
+BO = Origin(Operation.RESTORE, "user:bo@example.com")
 FIELDS = {
     *("guid", "kind", "root_guid", "name", "company_guid", "actor", "request_id", "created_at"),
     *("components", "assemblies", "pieces", "restored_at", "restored_by", "purged_at"),
@@ -23,7 +24,7 @@ FIELDS = {
 
 def delete(entity: Entity, days: int = 0) -> None:
     with every_company():
-        delete_one(type(entity), entity.guid, actor=ACTOR, now=timezone.now() - timedelta(days=days))
+        delete_one(type(entity), entity.guid, origin=ORIGIN, now=timezone.now() - timedelta(days=days))
 
 
 def listed(manage: Manage, *arguments: object) -> list[str]:
@@ -75,7 +76,12 @@ def test_newest_first_and_only_what_was_asked_for(manage: Manage, family: Family
 @pytest.mark.usefixtures("_deleted")
 def test_a_person_gets_a_line_each(manage: Manage, family: Family) -> None:
     with every_company():
-        restore_one(type(family.assembly), family.assembly.guid, actor=Actor("user:bo@example.com"), now=timezone.now())
+        restore_one(
+            type(family.assembly),
+            family.assembly.guid,
+            origin=Origin(Operation.DELETE, "user:bo@example.com"),
+            now=timezone.now(),
+        )
         Deletion.objects.filter(kind="piece").update(purged_at=timezone.now())
     outcome = manage("list_deletions")
     assert (outcome.code, outcome.err) == (0, "")

@@ -10,9 +10,9 @@ import pytest
 from django.utils import timezone
 
 from pieces import purging
-from pieces.deletion import Actor, delete_one, restore_one
+from pieces.changes import Origin, delete_one, restore_one
 from pieces.integrity import broken_invariants
-from pieces.models import LEVELS, Deletion, Entity, Piece
+from pieces.models import LEVELS, Deletion, Entity, Operation, Piece
 from pieces.purging import Purge
 from pieces.tests.copies import copies
 from pieces.tests.factories import PieceFactory
@@ -26,7 +26,7 @@ from tenants.tests.staff import admin_of, text_of
 
 pytestmark = pytest.mark.django_db
 
-ACTOR = Actor("test")
+ORIGIN = Origin(Operation.DELETE, "test")
 COUNTS = ("projects", "components", "assemblies", "pieces", "deletions", "kept")
 COMMAND = ("purge_deleted", "--older-than", "365d")
 
@@ -48,14 +48,14 @@ def _sound() -> Iterator[None]:
 def delete(entity: Entity, days: int) -> Deletion:
     """Deletes it as if that many days ago."""
     with every_company():
-        delete_one(type(entity), entity.guid, actor=ACTOR, now=timezone.now() - timedelta(days=days))
+        delete_one(type(entity), entity.guid, origin=ORIGIN, now=timezone.now() - timedelta(days=days))
         deletion: Deletion = Deletion.objects.latest("guid")
         return deletion
 
 
 def restore(entity: Entity, days: int) -> None:
     with every_company():
-        restore_one(type(entity), entity.guid, actor=ACTOR, now=timezone.now() - timedelta(days=days))
+        restore_one(type(entity), entity.guid, origin=ORIGIN, now=timezone.now() - timedelta(days=days))
 
 
 def there() -> dict[str, int]:

@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from pieces import purging
-from pieces.deletion import Actor, Root, delete_one, restore, restore_root
+from pieces.changes import Acts, Origin, Root, delete_one, restore, restore_root
 from pieces.integrity import broken_invariants
-from pieces.models import Component, Deletion, Piece
+from pieces.models import Component, Deletion, Operation, Piece
 from pieces.purging import Purge
 from pieces.tests.copies import copies
 from pieces.tests.families import Family, family_of, is_active, path_of
@@ -24,7 +24,7 @@ from tenants.scope import every_company
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
-ACTOR = Actor("test")
+ORIGIN = Origin(Operation.DELETE, "test")
 ROUNDS = 20
 
 
@@ -35,7 +35,7 @@ def _in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def deleted_long_ago(family: Family) -> Deletion:
     with every_company():
-        delete_one(Component, family.component.guid, actor=ACTOR, now=timezone.now() - timedelta(days=400))
+        delete_one(Component, family.component.guid, origin=ORIGIN, now=timezone.now() - timedelta(days=400))
         deletion: Deletion = Deletion.objects.latest("guid")
         return deletion
 
@@ -66,7 +66,7 @@ def test_a_purge_waits_for_a_restore_and_takes_nothing_of_it(family: Family) -> 
     deleted_long_ago(family)
     with threads() as start:
         with every_company(), transaction.atomic():
-            restore_root(Component, family.component.guid, actor=ACTOR)
+            restore_root(Component, family.component.guid, acts=Acts(ORIGIN))
             purging_ = start(purge)
             wait_until_blocked()
         assert not any(purging_.result().values())
@@ -91,7 +91,9 @@ def test_a_purge_that_goes_on_leaves_what_a_sync_has_just_restored(family: Famil
         assert next(new_purge().slices()) == 3
     with threads() as start:
         with every_company(), transaction.atomic():
-            assert not restore(Component, [Root(family.component.guid, deletion.guid)], actor=ACTOR, now=timezone.now())
+            acts = Acts(ORIGIN)
+            acts.of(family.component.company_guid)
+            assert not restore(Component, [Root(family.component.guid, deletion.guid)], acts=acts)
             purging_ = start(purge)
             wait_until_blocked()
         assert not any(purging_.result().values())

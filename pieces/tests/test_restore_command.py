@@ -5,8 +5,8 @@ import uuid
 import pytest
 from django.utils import timezone
 
-from pieces.deletion import Actor, delete_one
-from pieces.models import Deletion, Entity
+from pieces.changes import Origin, delete_one
+from pieces.models import Deletion, Entity, Operation
 from pieces.tests.factories import PieceFactory
 from pieces.tests.families import KINDS, Family, is_active
 from tenants.models import Company
@@ -22,7 +22,7 @@ ZERO = dict.fromkeys(("projects", "components", "assemblies", "pieces"), 0)
 
 def delete(entity: Entity) -> Deletion:
     with every_company():
-        delete_one(type(entity), entity.guid, actor=Actor("test"), now=timezone.now())
+        delete_one(type(entity), entity.guid, origin=Origin(Operation.DELETE, "test"), now=timezone.now())
         deletion: Deletion = Deletion.objects.latest("guid")
     return deletion
 

@@ -31,13 +31,15 @@ class Fault:
 class Unprocessable(APIException):
     """422 with every fault of the request; the first 100 are listed, then one entry says how many more.
 
-    `faults` are as they go over the wire; `found` are all that were given, of `total` that there are.
+    `faults` are as they go over the wire; `found` are all that were given, of `total` that there are. `ignored` are the
+    unknown fields of the request, for its receipt.
     """
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
 
-    def __init__(self, faults: Sequence[Fault], total: int | None = None) -> None:
+    def __init__(self, faults: Sequence[Fault], total: int | None = None, *, ignored: Sequence[str] = ()) -> None:
         super().__init__("Unprocessable")
+        self.ignored = ignored
         self.found, self.total = tuple(faults), total or len(faults)
         self.faults = listed(faults, self.total)
 

@@ -12,8 +12,8 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from pieces.deletion import Actor, delete_one
-from pieces.models import LEVELS, Component, Entity, Piece, Project
+from pieces.changes import Origin, delete_one
+from pieces.models import LEVELS, Component, Entity, Operation, Piece, Project
 from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
 from ractory.api.rendering import to_json
 from ractory.api.tests.client import Api
@@ -133,7 +133,7 @@ class World:
         made = make(model, self.piece_of(company))
         if route.endswith("/restore"):
             with every_company():
-                delete_one(model, made.guid, actor=Actor("test"), now=timezone.now())
+                delete_one(model, made.guid, origin=Origin(Operation.DELETE, "test"), now=timezone.now())
         return made.guid
 
     def body(self, route: str, company: Company) -> Any:

@@ -197,7 +197,7 @@ def test_the_admin_s_history_and_pages_hold_no_secret(secrets: Secrets, log: io.
         ("tenants.views.authenticate", "/api/v1/auth/login"),
         ("tenants.views.begin", "/api/v1/auth/login"),
         ("tenants.views.renew", "/api/v1/auth/refresh"),
-        ("sync.views.parse", "/api/v1/sync/pieces"),
+        ("sync.submission.parse", "/api/v1/sync/pieces"),
     ],
 )
 def test_a_crash_is_reported_without_secrets(

@@ -19,8 +19,8 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 
-from pieces.deletion import Actor, delete_one
-from pieces.models import Deletion, Piece
+from pieces.changes import Origin, delete_one
+from pieces.models import Deletion, Operation, Piece
 from pieces.tests.factories import PieceFactory
 from ractory.api.rendering import to_json
 from ractory.api.tests.client import Api
@@ -63,7 +63,7 @@ def tenant(name: str) -> Tenant:
         row.code = f"{name} code"
         row.save()
     gone = PieceFactory.create(assembly=piece.assembly, **texts | {"piece_id": f"{name} gone"})
-    delete_one(Piece, gone.guid, actor=Actor(f"user:{name} actor"), now=timezone.now())
+    delete_one(Piece, gone.guid, origin=Origin(Operation.DELETE, f"user:{name} actor"), now=timezone.now())
     user = UserFactory.create(company=company, email=f"{name.lower()}@example.com")
     run = SyncRun.across_companies.create(
         company=company, entity="pieces", status="rejected", http_status=422, actor=f"user:{name} actor"

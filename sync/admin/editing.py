@@ -15,18 +15,17 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
+from uuid_utils.compat import uuid7
 
 from pieces.admin.grouping import groups_of
 from pieces.admin.page import label_of
-from pieces.deletion import Actor
-from pieces.models import MAX_PICTURE, SHORT, Entity, Pictured
+from pieces.changes import Origin
+from pieces.models import MAX_PICTURE, SHORT, Entity, Operation, Pictured
 from ractory.api.errors import Conflict, Unprocessable
 from ractory.api.middleware import current_request_id
-from ractory.api.retry import in_transaction
-from sync.engine import synchronise
 from sync.planning import Action
-from sync.receipts import Receipt
-from sync.schemas import parse
+from sync.schemas import Line
+from sync.submission import Options, Run, submit
 from tenants.caller import Caller
 
 MOMENT = "%Y-%m-%dT%H:%M"  # of an <input type="datetime-local">
@@ -91,22 +90,41 @@ def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Call
         given["picture"] = None
     if not given:
         return Edited(None, {})
-    receipt = Receipt(model, caller, current_request_id.get())
+    as_seen = _AsSeen(model, guid, form.cleaned_data["seen"])
+    row = as_seen.row(model.objects.all())
+    # The row's identity, its parents and what a batch may not leave out, and over these what is given.
+    needed = [field.attname for field in model.settable_fields() if not field.null and not field.has_default()]
+    item = {name: getattr(row, name) for name in ("guid", *needed, *model.parent_columns())} | given
+    origin = Origin(Operation.EDIT, caller.actor, current_request_id.get(), run=uuid7())
+    run = submit(model, [Line(0, orjson.dumps(item))], origin=origin, options=Options(strict=True), claim=as_seen)
+    if run.counts[Action.UNCHANGED]:
+        return Edited(None, {})
+    changes = {
+        str(form.fields[name].label or name.capitalize()): _change(row, name, value) for name, value in given.items()
+    }
+    return Edited(origin.run, changes)
 
-    def work() -> Edited:
-        row = model.objects.select_for_update(no_key=True).filter(guid=guid).defer(*_pictures(model)).first()
-        if row is None or row.updated_at.isoformat() != form.cleaned_data["seen"]:
+
+@dataclass(frozen=True, slots=True)
+class _AsSeen:
+    """The claim of a change by hand: nobody has written the row since the person opened the form."""
+
+    model: type[Entity]
+    guid: uuid.UUID
+    seen: str
+
+    def row(self, rows: Any) -> Any:
+        """The row. Raises Conflict if it is gone, or not as it was seen."""
+        row = rows.without_picture().filter(guid=self.guid).first()
+        if row is None or row.updated_at.isoformat() != self.seen:
             raise Conflict("Somebody else, or a sync, has changed it since you opened this page.")
-        batch = parse(model, orjson.dumps({model.plural: [_item(row, given)]}), strict=True)
-        receipt.take(batch)
-        run = receipt.run
-        outcome = synchronise(model, batch.checked(), actor=Actor(run.actor, run.request_id, run.guid))
-        if outcome.actions == [Action.UNCHANGED]:
-            return Edited(None, {})
-        receipt.succeed(batch, outcome, dry_run=False)
-        return Edited(run.guid, {_label(form, name): _change(row, name, value) for name, value in given.items()})
+        return row
 
-    return in_transaction(work)
+    def take(self) -> None:
+        self.row(self.model.objects.select_for_update(no_key=True))
+
+    def keep(self, run: Run) -> None:
+        """There is nothing to keep."""
 
 
 def _given(value: Any) -> Any:
@@ -114,21 +132,6 @@ def _given(value: Any) -> Any:
     if hasattr(value, "read"):
         return base64.b64encode(value.read()).decode()
     return value if value != "" else None
-
-
-def _item(row: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The row's identity, its parents and what a batch may not leave out, and over these what is given."""
-    needed = [field.attname for field in row.settable_fields() if not field.null and not field.has_default()]
-    kept = {name: getattr(row, name) for name in ("guid", *needed, *row.parent_columns())}
-    return kept | dict(given)
-
-
-def _pictures(model: type[Entity]) -> tuple[str, ...]:
-    return ("picture",) if issubclass(model, Pictured) else ()
-
-
-def _label(form: forms.Form, name: str) -> str:
-    return str(form.fields[name].label or name.capitalize())
 
 
 def _change(row: Any, name: str, value: Any) -> str:

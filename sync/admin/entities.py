@@ -19,7 +19,7 @@ from pieces.admin.grouping import groups_of
 from pieces.admin.history import Event
 from pieces.admin.linking import page_of, said
 from pieces.admin.page import crumbs_of
-from pieces.models import Assembly, Component, Deletion, Piece, Project
+from pieces.models import Act, Assembly, Component, Deletion, Piece, Project
 from ractory.api.errors import Conflict, Unprocessable
 from sync.admin.editing import Edited, edit, form_of, initial_of, note_faults
 from sync.models import SyncRun
@@ -74,40 +74,41 @@ class SyncedAdmin(plain.EntityAdmin):
     def history(self, entity: Any, deletions: Sequence[Deletion]) -> list[Event]:
         """Instead of a bare "created": the run that made the row, changes by hand, the run that changed it last."""
         events = super().history(entity, deletions)[1:]
+        acts = _acts_of(entity, events)
         by_hand = list(_by_hand(entity))
-        runs = _runs_of(entity, events)
-        at_hand = {run for run, _ in by_hand}
-        made, changed = runs.get(entity.created_in), runs.get(entity.changed_in)
-        told = [Event(entity.created_at, "created", made.actor if made else None, _in_run(made, entity.created_in))]
+        made, last = acts.get(entity.created_in), acts.get(entity.changed_in)
+        told = [Event(entity.created_at, "created", made.actor if made else None, _in_run(made))]
         told += [event for _, event in by_hand]
-        if entity.changed_in not in (None, entity.created_in) and str(entity.changed_in) not in at_hand:
-            at = changed.started_at if changed else entity.updated_at
-            told.append(Event(at, "changed", changed.actor if changed else None, _in_run(changed, entity.changed_in)))
-        return told + [_with_run(event, runs) for event in events]
+        # A deletion or a restore, whose event is there already, may be the last act; so may a change by hand.
+        known = {event.at for event in events}, {run for run, _ in by_hand}
+        if last and last is not made and last.at not in known[0] and str(last.run_guid) not in known[1]:
+            told.append(Event(last.at, "changed", last.actor, _in_run(last)))
+        for event in events:
+            text = format_html("{} {}", event.text, _in_run(acts.get(event.act)))
+            told.append(Event(event.at, event.what, event.actor, text))
+        return told
 
 
-def _runs_of(entity: Any, events: Iterable[Event]) -> dict[Any, SyncRun]:
-    """The runs that an entity's history names, by guid and by request id; one query each."""
-    guids = {guid for guid in (entity.created_in, entity.changed_in) if guid}
-    requests = {event.request_id for event in events if event.request_id}
+def _acts_of(entity: Any, events: Iterable[Event]) -> dict[Any, Act]:
+    """The acts that an entity's history names, by guid, each with its `run` if there is a receipt."""
+    acts = {
+        act.guid: act
+        for act in Act.objects.filter(guid__in={entity.created_in, entity.changed_in, *(event.act for event in events)})
+    }
     lean = SyncRun.objects.defer("errors_json", "ignored_json")
-    runs: dict[Any, SyncRun] = {run.guid: run for run in lean.filter(guid__in=guids)}
-    of_requests = lean.filter(company=entity.company_guid, request_id__in=requests, deleted__gt=0) if requests else ()
-    return runs | {run.request_id: run for run in of_requests}
+    runs = lean.in_bulk([act.run_guid for act in acts.values() if act.run_guid])
+    for act in acts.values():
+        act.run = runs.get(act.run_guid)
+    return acts
 
 
-def _in_run(run: SyncRun | None, guid: UUID | None) -> SafeString:
-    if run is None:
-        return format_html("{}", "in a sync run whose receipt is gone" if guid else "")
-    url = reverse("admin:sync_syncrun_change", args=[run.guid])
-    return format_html('in <a href="{}">a sync of {}</a>', url, said({run.entity: run.received}))
-
-
-def _with_run(event: Event, runs: dict[Any, SyncRun]) -> Event:
-    run = runs.get(event.request_id) if event.request_id else None
-    if run is None:
-        return event
-    return Event(event.at, event.what, event.actor, format_html("{} {}", event.text, _in_run(run, run.guid)))
+def _in_run(act: Any) -> SafeString:
+    if act is None or act.run_guid is None:
+        return SafeString("")
+    if act.run is None:
+        return SafeString("in a sync run whose receipt is gone")
+    url = reverse("admin:sync_syncrun_change", args=[act.run_guid])
+    return format_html('in <a href="{}">a sync of {}</a>', url, said({act.run.entity: act.run.received}))
 
 
 def _by_hand(entity: Any) -> Iterable[tuple[str, Event]]:

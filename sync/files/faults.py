@@ -2,10 +2,14 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
+import orjson
+
 from pieces.models import Entity
+from ractory.api.body import is_crowded
 from ractory.api.errors import Fault
 from ractory.api.rendering import to_json
 from sync.files.rows import Row
@@ -15,28 +19,24 @@ SHOWN = 10  # rows that are shown to a person
 
 @dataclass(frozen=True, slots=True)
 class FaultyRow:
-    """A row that was left out, what could be read of it, and every reason."""
+    """A row that was left out, and every reason."""
 
     row: Row
-    item: dict[str, Any]
     faults: Sequence[Fault]
 
     def as_wire(self, model: type[Entity]) -> dict[str, Any]:
+        """With what could be read of it."""
+        item = {}
+        if not is_crowded(self.row.raw):
+            with suppress(orjson.JSONDecodeError):
+                item = orjson.loads(self.row.raw)
         names = ("guid", *(name for name in ("piece_id", "code") if hasattr(model, name)))
-        known = {name: self.item.get(name) for name in names}
+        known = {name: item.get(name) if isinstance(item, dict) else None for name in names}
         return {"line": self.row.line, **known, "faults": [_as_wire(fault) for fault in self.faults]}
 
-    def in_receipt(self, model: type[Entity]) -> list[dict[str, Any]]:
-        """The faults as a receipt lists them. The place of the item is its line, counted from 0 as indexes are."""
-        place = ("body", model.plural, self.row.line - 1)
-        return [
-            Fault((*place, *fault.loc[3:]), f"Line {self.row.line}: {fault.msg}", fault.type).as_wire()
-            for fault in self.faults
-        ]
-
     def __str__(self) -> str:
-        told = (f"{fault.loc[3]}: {fault.msg}" if len(fault.loc) > 3 else fault.msg for fault in self.faults)
-        return f"line {self.row.line}: {'; '.join(told)}"
+        reasons = (f"{fault.loc[3]}: {fault.msg}" if len(fault.loc) > 3 else fault.msg for fault in self.faults)
+        return f"line {self.row.line}: {'; '.join(reasons)}"
 
 
 def _as_wire(fault: Fault) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Orders through the engine of sync, each batch with its receipt; then some of it is deleted, as people do.
+"""Orders through the door of sync, each batch with its receipt; then some of it is deleted, as people do.
 
 What an earlier run has deleted is left alone, so that another run changes nothing.
 """
@@ -7,18 +7,16 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import orjson
 from rest_framework.exceptions import NotFound
+from uuid_utils.compat import uuid7
 
-from pieces.deletion import Actor, delete_one
-from pieces.models import LEVELS, Entity
-from ractory.api.retry import in_transaction
-from sync.engine import synchronise
-from sync.receipts import Receipt
+from pieces.changes import Origin, delete_one
+from pieces.models import LEVELS, Entity, Operation
 from sync.samples.orders import Item, Order
-from sync.schemas import Batch, max_items, parse
+from sync.schemas import Line, max_items
+from sync.submission import Options, submit
 from tenants.caller import Caller, Role
 from tenants.models import Company, User
 
@@ -88,23 +86,15 @@ class _Gone:
 def _send(model: type[Entity], items: Sequence[Item], caller: Caller) -> None:
     limit = max_items(model)
     for start in range(0, len(items), limit):
-        batch = parse(model, orjson.dumps({model.plural: items[start : start + limit]}), strict=True)
-        batch.checked()
-        receipt = Receipt(model, caller, "seed_demo")
-        receipt.take(batch)
-        in_transaction(partial(_write, model, batch, receipt))
-
-
-def _write(model: type[Entity], batch: Batch, receipt: Receipt) -> None:
-    run = receipt.run
-    outcome = synchronise(model, batch.items, actor=Actor(run.actor, run.request_id, run.guid))
-    receipt.succeed(batch, outcome, dry_run=False)
+        lines = [Line(index, orjson.dumps(item)) for index, item in enumerate(items[start : start + limit])]
+        origin = Origin(Operation.SYNC, caller.actor, "seed_demo", run=uuid7())
+        submit(model, lines, origin=origin, options=Options(strict=True))
 
 
 def _delete(model: type[Entity], guid: str, caller: Caller) -> bool:
     """False if it has been deleted before."""
     try:
-        delete_one(model, uuid.UUID(guid), actor=Actor(caller.actor))
+        delete_one(model, uuid.UUID(guid), origin=Origin(Operation.DELETE, caller.actor))
     except NotFound:
         return False
     return True

@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 from django.db import models
 
-from pieces.models import LEVELS_BY_KIND, Assembly, Component, Entity, Piece
+from pieces.models import LEVELS_BY_KIND, Act, Assembly, Component, Entity, Piece
 from ractory.api.tests.client import Api
+from sync.schemas import Batch, parse, split
 from tenants.models import Company
 from tenants.scope import every_company
 
@@ -24,6 +25,18 @@ class Sync:
     def __call__(self, plural: str, *items: Item, query: str = "", **headers: str) -> Any:
         body = orjson.dumps({plural: items})
         return self.api.post_raw(f"/api/v1/sync/{plural}{query}", body, **headers)
+
+
+def parse_body(model: type[Entity], raw: bytes, *, strict: bool = False) -> Batch:
+    """A whole body's batch, as a request has it."""
+    body = split(model, raw)
+    return parse(model, body.lines, strict=strict, faults=body.faults, names=body.names)
+
+
+def act_of(row: Any) -> Act:
+    """The act that wrote the row last."""
+    act: Act = Act.across_companies.get(guid=row.changed_in)
+    return act
 
 
 def actions(response: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from pieces.models import LEVELS_BY_KIND
 
 Guid = uuid.UUID
-PARENTS = {kind: model.parents for kind, model in LEVELS_BY_KIND.items()}
+PARENTS = {kind: [str(parent) for parent in model.parents] for kind, model in LEVELS_BY_KIND.items()}
 PLURALS = {kind: model.plural for kind, model in LEVELS_BY_KIND.items()}
 SINGULAR = {plural: kind for kind, plural in PLURALS.items()}
 

@@ -8,14 +8,14 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from pieces.deletion import Actor, delete_one
+from pieces.changes import Origin, delete_one
 from pieces.integrity import broken_invariants
-from pieces.models import Entity, Piece
+from pieces.models import Entity, Operation, Piece
 from pieces.tests.factories import PieceFactory
 from pieces.tests.families import KINDS, Family, family_of
 from ractory.tests.browser.works import drawing
 from sync.models import SyncRun
-from sync.tests.batches import Sync, full_piece, row_of
+from sync.tests.batches import Sync, act_of, full_piece, row_of
 from tenants.models import Company
 from tenants.scope import company_scope, every_company
 from tenants.tests.staff import admin_of, text_of
@@ -68,7 +68,7 @@ def test_a_change_is_written_recorded_and_told(
     assert getattr(row, field) == value
     run = SyncRun.across_companies.get()
     assert (run.guid, run.actor, run.updated, run.company_guid) == (
-        row.changed_in,
+        act_of(row).run_guid,
         f"user:{EMAIL}",
         1,
         row.company_guid,
@@ -155,7 +155,7 @@ def test_times_and_truths_of_a_project(staff: Client, family: Family) -> None:
 
 def test_a_deleted_one_can_not_be_edited(staff: Client, family: Family, company: Company) -> None:
     with company_scope(company.guid):
-        delete_one(Piece, family.piece.guid, actor=Actor("user:x"), now=timezone.now())
+        delete_one(Piece, family.piece.guid, origin=Origin(Operation.DELETE, "user:x"), now=timezone.now())
     assert staff.get(edit_of(family.piece)).status_code == 404
     assert staff.post(edit_of(family.piece), {"piece_id": "x"}).status_code == 404
     assert "Edit" not in page_text(staff, family.piece)

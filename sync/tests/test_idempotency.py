@@ -14,7 +14,7 @@ from pieces.models import Component, Piece
 from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
 from ractory.api.tests.threads import at_once
-from sync.idempotency import KEPT, Claim, StillRunning
+from sync.idempotency import KEPT, IdempotencyClaim, StillRunning
 from sync.models import IdempotentAnswer, SyncRun
 from sync.tests.batches import Sync, all_rows, faults, full_piece, piece_item, row_of
 from tenants.caller import Role
@@ -128,7 +128,7 @@ def test_a_failure_after_the_work_leaves_neither_data_nor_claim(
 
     before = all_rows()
     with monkeypatch.context() as patch:
-        patch.setattr(Claim, "keep", crash)
+        patch.setattr(IdempotencyClaim, "keep", crash)
         with pytest.raises(KeyboardInterrupt):
             sync("pieces", full_piece(component), **KEY)
     assert all_rows() == before
@@ -157,19 +157,19 @@ def test_two_first_requests_at_once_write_once() -> None:
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_while_the_first_is_at_work_the_second_gets_409() -> None:
-    claim = Claim(uuid.uuid4(), None, "key", b"")
+    claim = IdempotencyClaim(uuid.uuid4(), None, "key", b"", shown=lambda run: pytest.fail("it is not answered"))
 
     def second() -> Any:
         with transaction.atomic(), pytest.raises(StillRunning) as raised:
-            claim.kept_answer(timezone.now())
+            claim.take()
         return raised.value
 
     with transaction.atomic():
-        assert claim.kept_answer(timezone.now()) is None
+        claim.take()
         [error] = at_once(second)
     assert (error.status_code, error.wait) == (409, 1)
     with transaction.atomic():
-        assert claim.kept_answer(timezone.now()) is None
+        claim.take()
 
 
 def test_the_row_of_a_replayed_insert_is_the_first_ones(sync: Sync, component: Component) -> None:

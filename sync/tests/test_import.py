@@ -8,12 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
-from pieces.models import MAX_PICTURE, Component, Piece
+from pieces.models import MAX_PICTURE, Act, Component, Piece
 from pieces.tests.factories import ComponentFactory
-from sync.engine import synchronise
+from sync import submission
 from sync.files import importing
 from sync.models import FileImport, SyncRun
-from sync.receipts import Receipt
 from sync.tests.batches import full_piece, row_of
 from sync.tests.files import faulty_lines, ndjson, piece_ids, pieces_file, small_piece
 from tenants.models import Company
@@ -49,7 +48,9 @@ def test_each_batch_goes_in_as_a_sync_would_with_a_receipt(
     ]
     assert {(run.actor, run.entity, run.company_guid) for run in runs()} == {(f"import:{path}", "pieces", company.guid)}
     with every_company():
-        assert set(Piece.objects.values_list("created_in", flat=True)) == {run.guid for run in runs()}
+        assert set(Piece.objects.values_list("created_in", flat=True)) == {
+            act.guid for act in Act.objects.all() if act.run_guid in {run.guid for run in runs()}
+        }
 
 
 def test_a_second_import_changes_nothing_where_rows_have_guids(
@@ -134,11 +135,12 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the batches that the engine is given, one by one."""
     sizes: list[int] = []
 
-    def counted(model: Any, items: Any, **options: Any) -> Any:
-        sizes.append(len(items))
-        return synchronise(model, items, **options)
+    def counted(model: Any, items: Any, *args: Any, **options: Any) -> Any:
+        sizes.extend([len(items)] if items else [])  # none is left of a batch of which all are at fault
+        return carried_out(model, items, *args, **options)
 
-    monkeypatch.setattr(importing, "synchronise", counted)
+    carried_out = submission._carried_out
+    monkeypatch.setattr(submission, "_carried_out", counted)
     return sizes
 
 
@@ -249,16 +251,16 @@ def test_an_import_that_broke_off_goes_on_after_the_last_batch(
     rows = path.read_bytes() + b"{}\n" + ndjson(small_piece(component, number) for number in range(2000, 3000))
     path.write_bytes(b"{}\n" + rows)
     arguments = ("import_pieces", path, "--company", company.guid, "--errors", errors, "--json")
-    succeed, left = Receipt.succeed, [None, None]
+    keep, left = importing._Advance.keep, [None, None]
 
-    def breaking(self: Receipt, *given: Any, **options: Any) -> None:
-        succeed(self, *given, **options)
+    def breaking(self: Any, run: submission.Run) -> None:
+        keep(self, run)
         if not left:
             raise ZeroDivisionError
         left.pop()
 
     with monkeypatch.context() as patch:
-        patch.setattr(Receipt, "succeed", breaking)
+        patch.setattr(importing._Advance, "keep", breaking)
         with pytest.raises(ZeroDivisionError):
             manage(*arguments)
     assert len(piece_ids()) == 1999
@@ -320,9 +322,10 @@ def test_two_imports_of_one_file_do_not_both_go_on(
 
     def overtaken(*given: Any, **options: Any) -> Any:
         FileImport.objects.update(rows=3)
-        return synchronise(*given, **options)
+        return carried_out(*given, **options)
 
-    monkeypatch.setattr(importing, "synchronise", overtaken)
+    carried_out = submission._carried_out
+    monkeypatch.setattr(submission, "_carried_out", overtaken)
     outcome = manage("import_pieces", path, "--company", company.guid)
     assert (outcome.code, piece_ids()) == (3, [])
     assert outcome.complaint.endswith("another process is importing this file")

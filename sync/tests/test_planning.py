@@ -6,21 +6,20 @@ from typing import Any
 
 import pytest
 
+from pieces.changes import Change, State
 from pieces.content import content_of, digest_of
-from pieces.deletion import Actor
-from pieces.models import Component, Entity, Piece
-from sync.planning import Action, Parent, Plan, Snapshot, Stored, make_plan, place
+from pieces.models import Component, Entity, Kind, Piece
+from sync.planning import Action, Context, Parent, Plan, Stored, make_plan, place
 from sync.schemas import Item
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 COMPANY, PROJECT, OTHER_PROJECT, COMPONENT, DELETION = (uuid.UUID(int=number) for number in range(1, 6))
 ONE, TWO = uuid.UUID(int=11), uuid.UUID(int=12)
-ACTOR = Actor("test", "request", uuid.UUID(int=9))
 IN_COMPONENT = (PROJECT, COMPONENT, None)
 PARENTS = {
-    "project": {PROJECT.bytes: Parent(COMPANY, True, ()), OTHER_PROJECT.bytes: Parent(COMPANY, True, ())},
-    "component": {COMPONENT.bytes: Parent(COMPANY, True, (PROJECT,))},
-    "assembly": {},
+    Kind.PROJECT: {PROJECT.bytes: Parent(COMPANY, True, ()), OTHER_PROJECT.bytes: Parent(COMPANY, True, ())},
+    Kind.COMPONENT: {COMPONENT.bytes: Parent(COMPANY, True, (PROJECT,))},
+    Kind.ASSEMBLY: {},
 }
 
 
@@ -49,9 +48,13 @@ def stored(model: type[Entity] = Piece, *, active: bool = True, **fields: Any) -
 
 def plan(*pairs: tuple[Item, Stored | None], model: type[Entity] = Piece, **about: Any) -> Plan:
     """The plan for items, each with its row, which has the guid that the item names."""
-    placed = [place(model, item, item["guid"], row) for item, row in pairs]
+    placed = [place(model, index, item, item["guid"], row) for index, (item, row) in enumerate(pairs)]
     known = {"parents": PARENTS, "holders": {}, "companies": frozenset([COMPANY.bytes])} | about
-    return make_plan(model, Snapshot(items=placed, **known), actor=ACTOR)
+    return make_plan(model, Context(items=placed, **known))
+
+
+def content(change: Change) -> dict[str, Any]:
+    return dict(zip(content_of(Piece).names, change.content, strict=True))
 
 
 def told(made: Plan) -> list[tuple[Any, ...]]:
@@ -61,23 +64,24 @@ def told(made: Plan) -> list[tuple[Any, ...]]:
 def test_an_unknown_guid_is_an_insert_with_its_defaults() -> None:
     made = plan((piece(guid=ONE, cell="x"), None))
     assert (made.actions, len(made.inserts)) == ([Action.INSERTED], 1)
-    assert made.inserts[0][0] == ONE
-    assert "x" in made.inserts[0]
-    assert [made.updates, made.rewrites, made.deletions, made.changed] == [[], [], [], []]
+    [change] = made.inserts
+    assert (change.guid, change.company, change.version) == (ONE, COMPANY, None)
+    assert change.state == State(True, None, None, IN_COMPONENT)
+    assert content(change) == content_of(Piece).blank | {"piece_id": "1", "cell": "x"}
+    assert [made.updates, made.deletions] == [[], []]
 
 
 def test_an_equal_item_is_unchanged_and_nothing_is_written() -> None:
     made = plan((piece(guid=ONE, cell="x"), stored(cell="x", trolley="kept")))
     assert made.actions == [Action.UNCHANGED]
-    assert [made.inserts, made.updates, made.rewrites, made.changed] == [[], [], [], []]
+    assert [made.inserts, made.updates] == [[], []]
 
 
 def test_an_update_keeps_what_is_omitted_and_must_find_the_version_that_was_seen() -> None:
     made = plan((piece(guid=ONE, cell="new"), stored(cell="old", trolley="kept")))
-    [row] = made.updates
-    assert (made.actions, row[0], row[-1]) == ([Action.UPDATED], ONE, "1")
-    assert {"new", "kept"} <= set(row[:-1])
-    assert made.changed == [(ONE, "1")]
+    [change] = made.updates
+    assert (made.actions, change.guid, change.version, change.state) == ([Action.UPDATED], ONE, "1", None)
+    assert (content(change)["cell"], content(change)["trolley"]) == ("new", "kept")
     assert made.is_plain
 
 
@@ -94,7 +98,7 @@ def test_another_parent_is_a_move() -> None:
     item = {"guid": ONE, "code": "C", "company_guid": COMPANY, "project_guid": OTHER_PROJECT}
     made = plan((item, stored(Component)), model=Component)
     assert (made.actions, made.moved) == ([Action.UPDATED], [ONE])
-    assert made.leaning_on == {"project": {OTHER_PROJECT.bytes: OTHER_PROJECT}}
+    assert made.rests_on == {Kind.PROJECT: {OTHER_PROJECT.bytes: OTHER_PROJECT}}
 
 
 def test_pieces_that_swap_their_piece_ids_are_out_of_the_way_meanwhile() -> None:
@@ -105,7 +109,7 @@ def test_pieces_that_swap_their_piece_ids_are_out_of_the_way_meanwhile() -> None
         holders=holders,
     )
     assert not made.faults
-    assert sorted(made.parked) == [ONE, TWO]
+    assert sorted(made.out_of_the_way) == [ONE, TWO]
 
 
 @pytest.mark.parametrize(
@@ -128,3 +132,15 @@ def test_faults_are_in_the_order_of_the_items_whatever_found_them() -> None:
         (piece(guid=ONE, piece_id="3"), None),
     )
     assert told(made) == [(1, "piece_id", "piece_id_taken"), (2, "guid", "guid_duplicate")]
+
+
+def test_a_recognised_item_counts_for_duplicates_at_the_later_place() -> None:
+    item, row = piece(guid=ONE, piece_id="2"), stored()
+    made = [plan((item, row), recognised={ONE.bytes: place}) for place in (5, -1)]
+    assert [told(each) for each in made] == [[(5, "guid", "guid_duplicate")], [(0, "guid", "guid_duplicate")]]
+
+
+def test_a_recognised_piece_keeps_its_piece_id() -> None:
+    held = {(PROJECT.bytes, "1"): TWO}
+    made = plan((piece(guid=ONE), None), holders=held, recognised={TWO.bytes: 3})
+    assert told(made) == [(0, "piece_id", "piece_id_taken")]

@@ -45,7 +45,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(len(batch.items))
         return batch
 
-    monkeypatch.setattr("sync.views.parse", counted)
+    monkeypatch.setattr("sync.submission.parse", counted)
     return counts
 
 

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from pieces.models import Component
+from pieces.models import Act, Component
 from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
 from sync.models import SyncRun
@@ -68,7 +68,11 @@ def test_a_row_names_the_runs_that_made_and_last_changed_it(sync: Sync, componen
     item = full_piece(component)
     runs = [sync("pieces", item | {"cell": cell})["X-Sync-Run"] for cell in ("a", "b", "b")]
     row = row_of("piece", item["guid"])
-    assert [str(row.created_in), str(row.changed_in)] == runs[:2]
+    acts = [Act.across_companies.get(guid=guid) for guid in (row.created_in, row.changed_in)]
+    assert [str(act.run_guid) for act in acts] == runs[:2]
+    assert {(act.operation, act.company_guid, act.actor.partition(":")[0]) for act in acts} == {
+        ("sync", component.company_guid, "api_key")
+    }
 
 
 def test_a_refused_batch_leaves_a_receipt_with_its_faults(sync: Sync, component: Component) -> None:

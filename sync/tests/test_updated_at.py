@@ -17,7 +17,7 @@ from pieces.tests.factories import ProjectFactory
 from pieces.tests.families import KINDS, Family, path_of
 from pieces.tests.test_delete_races import threads, wait_until_blocked
 from ractory.api.tests.client import Api
-from sync.engine import MAX_WAIT
+from sync.submission import MAX_WAIT
 from sync.tests.batches import Item, Sync, component_item, piece_item, row_of
 from tenants.models import Company
 from tenants.scope import every_company

@@ -4,12 +4,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from rest_framework.exceptions import APIException
 
-from pieces.deletion import Actor, restore_root, root_link
-from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity
+from pieces.changes import Acts, Origin, restore_root
+from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Operation
 from ractory.api.retry import in_transaction
 from tenants.management.commands._printing import PrintingCommand, guid
-
-ACTOR = Actor("command:restore")
 
 
 class Command(PrintingCommand):
@@ -33,9 +31,9 @@ def _restore(given: uuid.UUID) -> dict[str, Any]:
     model, deletion = type(row), row.deletion_guid
     counts = {level.plural: 0 for level in LEVELS}
     for level in (model, *model.below()):
-        of_root = {root_link(level, model): row.guid}
-        counts[level.plural] = level.all_objects.filter(**of_root, deletion_guid=deletion).count()
-    restore_root(model, row.guid, actor=ACTOR)
+        taken = level.all_objects.in_any_of(model.kind, [row.guid]).filter(deletion_guid=deletion)
+        counts[level.plural] = taken.count()
+    restore_root(model, row.guid, acts=Acts(Origin(Operation.RESTORE, "command:restore")))
     common = {"guid": row.guid, "kind": model.kind.value, "company_guid": row.company_guid}
     return {**common, "deletion_guid": deletion, **counts}
 

@@ -17,7 +17,8 @@ from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFacto
 from ractory.api.openapi.views import document
 from ractory.api.tests.client import Api
 from sync.openapi import ANSWERS, EXAMPLES
-from sync.schemas import max_items, parse
+from sync.schemas import max_items
+from sync.tests.batches import parse_body
 from tenants.models import Company
 
 DOCUMENT: dict[str, Any] = json.loads(document("application/json"))
@@ -185,7 +186,7 @@ def test_the_validator_and_the_document_miss_the_same_fields(
 
 def is_taken(model: type[Entity], body: Any) -> bool:
     try:
-        return parse(model, orjson.dumps(body), strict=True).is_valid
+        return not parse_body(model, orjson.dumps(body), strict=True).fault_count
     except APIException:
         return False
 

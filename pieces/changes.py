@@ -1,0 +1,380 @@
+"""The only module that writes rows of the four entities: insert, update, delete, restore, carry along, remove.
+
+Each row names the act that wrote it last (`Acts`). The number of statements does not depend on that of the rows, and
+none of them touches a row outside the tenant scope.
+`delete_one` and `restore_one` are whole requests, each a transaction of its own. All else works within its caller's
+transaction, which holds locks on the rows that it names.
+"""
+
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.db.models.sql.compiler import SQLCompiler
+from django.utils import timezone
+from rest_framework.exceptions import NotFound
+from uuid_utils.compat import uuid7
+
+from pieces.bulk import database_clock, stamp_sql
+from pieces.content import content_of
+from pieces.models import LEVELS, LEVELS_BY_KIND, Act, CommitPosition, Deletion, Entity, Operation, Pictured, Piece
+from pieces.querysets import EntityQuerySet
+from ractory.api.errors import Conflict
+from ractory.api.retry import in_transaction
+from ractory.api.timeouts import allow_cascade
+
+Guid = uuid.UUID
+MAX_CLASHES = 100
+ACTIVE: Mapping[str, Any] = {"is_active": True, "deleted_at": None, "deletion": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a change comes from: what the act, once it is one, says of it."""
+
+    operation: Operation
+    actor: str
+    request_id: str = ""
+    run: Guid | None = None  # its receipt
+    started_at: datetime = field(default_factory=timezone.now)
+
+
+class Acts:
+    """The acts of one transaction, one for each company whose rows it writes; recorded with the first row."""
+
+    def __init__(self, origin: Origin, *, now: datetime | None = None) -> None:
+        self.origin = origin
+        self._now, self._guids = now, dict[bytes, Guid]()
+
+    @property
+    def now(self) -> datetime:
+        """The moment, by the clock of the database: asked for by the first who needs it, once the locks are held."""
+        self._now = self._now or database_clock()
+        return self._now
+
+    def of(self, company: Guid) -> Guid:
+        """The guid of the act in this company."""
+        guid = self._guids.get(company.bytes)
+        if guid is None:
+            origin = self.origin
+            act = Act.objects.create(
+                company_guid=company,
+                operation=origin.operation,
+                actor=origin.actor,
+                request_id=origin.request_id,
+                run_guid=origin.run,
+                at=self.now,
+                position=CommitPosition(),
+            )
+            guid = self._guids[company.bytes] = act.guid
+        return guid
+
+    @property
+    def changed_in(self) -> Any:
+        """The value of this column in an UPDATE of rows of companies that have their acts already."""
+        guids = list(self._guids.values())
+        if len(guids) == 1:
+            return guids[0]
+        return Subquery(Act.objects.filter(guid__in=guids, company_guid=OuterRef("company_guid")).values("guid"))
+
+
+class Stale(Exception):
+    """A row has been written since it was looked at."""
+
+
+class State(NamedTuple):
+    """Where a row is, and whether it is active."""
+
+    is_active: bool
+    deletion: Guid | None
+    deleted_at: datetime | None  # None with a deletion: the moment of writing
+    parents: tuple[Guid | None, ...]  # from the top
+
+
+class Change(NamedTuple):
+    """A row as it is to be."""
+
+    guid: Guid
+    company: Guid
+    digest: bytes
+    sent_digest: bytes | None
+    picture: bytes | None  # of an update only if it changes
+    content: tuple[Any, ...]  # in the order of Content.names
+    state: State | None  # None: it stays where it is, active
+    version: str | None  # that the stored row must have; None for a new one
+
+
+def insert(model: type[Entity], changes: Sequence[Change], *, acts: Acts) -> None:
+    """Inserts the rows. Raises IntegrityError if one is there already."""
+    if changes:
+        columns = ("company_guid", "created_in", "created_at", "updated_at", *_columns(model, with_state=True))
+        rows = [
+            (change.company, acts.of(change.company), acts.now, acts.now, *_values(model, change, acts))
+            for change in changes
+        ]
+        model.all_objects.bulk_create(rows, columns=columns)
+
+
+def update(model: type[Entity], changes: Sequence[Change], *, acts: Acts, verify: bool = False) -> None:
+    """Updates the rows; those without a state keep theirs, and its indexes are not touched.
+
+    Raises Stale if one is not there, or, with `verify`, has another version than it should: the UPDATE leaves that
+    alone, and the caller must roll back. Without, the caller holds the rows' locks.
+    """
+    for with_state in (False, True):
+        rows = [
+            (*_values(model, change, acts), change.version) if verify else _values(model, change, acts)
+            for change in changes
+            if (change.state is not None) is with_state
+        ]
+        columns = _columns(model, with_state=with_state)[1:]
+        digests = {"picture": "picture_digest"} if issubclass(model, Pictured) else None
+        options: dict[str, Any] = {"stamp": "updated_at", "unless_same": digests, "versioned": verify}
+        if model.all_objects.bulk_update(rows, columns, **options) < len(rows):
+            raise Stale
+
+
+def _columns(model: type[Entity], *, with_state: bool) -> tuple[str, ...]:
+    """Those of `_values`."""
+    picture = ("picture",) if issubclass(model, Pictured) else ()
+    state = ("is_active", "deletion_guid", "deleted_at", *model.parent_columns()) if with_state else ()
+    return ("guid", "changed_in", "digest", "sent_digest", *picture, *content_of(model).names, *state)
+
+
+def _values(model: type[Entity], change: Change, acts: Acts) -> tuple[Any, ...]:
+    """The row, in the order of `_columns`."""
+    guid, company, digest, sent_digest, picture, content, state, _ = change
+    values = (
+        guid,
+        acts.of(company),
+        digest,
+        sent_digest,
+        *((picture,) if issubclass(model, Pictured) else ()),
+        *content,
+    )
+    if state is None:
+        return values
+    deleted_at = acts.now if state.deletion and not state.deleted_at else state.deleted_at
+    return (*values, state.is_active, state.deletion, deleted_at, *state.parents)
+
+
+class Stamp(models.Func):
+    """The value of `updated_at` in an UPDATE (pieces.bulk.stamp_sql)."""
+
+    output_field = models.DateTimeField()
+
+    def __init__(self) -> None:
+        super().__init__("updated_at")
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *_: Any, **__: Any) -> Any:
+        column, params = compiler.compile(self.get_source_expressions()[0])
+        return stamp_sql(connection, column), params
+
+
+def _set(rows: EntityQuerySet, acts: Acts, **values: Any) -> None:
+    """One UPDATE, which stamps the rows; no item's bytes stand for them any more.
+
+    PostgreSQL computes the new values of a row before it waits for the row's lock; so the rows are locked first, in
+    guid order, by the same statement.
+    """
+    if connections[rows.db].features.has_select_for_update:
+        locked = rows.order_by("guid").select_for_update(no_key=True).values("guid")
+        rows = rows.model.all_objects.filter(guid__in=locked)
+    rows.update(updated_at=Stamp(), changed_in=acts.changed_in, sent_digest=None, **values)
+
+
+@contextmanager
+def out_of_the_way(pieces: Sequence[Guid], *, acts: Acts) -> Iterator[None]:
+    """Pieces whose piece_ids others of the batch take over: inactive for a moment, while rows are written one by one.
+
+    They are in a deletion that is never saved: the foreign key, which is checked when the transaction ends, refuses to
+    commit a row that still names it.
+    """
+    parked = Piece.all_objects.filter(guid__any_of=pieces)
+    if pieces:
+        for company in parked.order_by().values_list("company_guid", flat=True).distinct():
+            acts.of(company)
+        _set(parked, acts, is_active=False, deleted_at=acts.now, deletion=uuid7())
+    yield
+    if pieces:
+        parked.update(**ACTIVE)
+
+
+def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
+    """Carries out `deletions`, unsaved and of one level: their roots and everything active below them go.
+
+    Of each its company, kind and root are known; the rest is filled in.
+    """
+    if not deletions:
+        return
+    model = LEVELS_BY_KIND[deletions[0].kind]
+    if model.below():
+        allow_cascade()
+    roots = [deletion.root_guid for deletion in deletions]
+    counts = {level.plural: level.objects.counts_in(model.kind, roots) for level in model.below()}
+    for deletion in deletions:
+        deletion.actor, deletion.request_id = acts.origin.actor, acts.origin.request_id
+        deletion.act_guid, deletion.created_at = acts.of(deletion.company_guid), acts.now
+        for plural, of_roots in counts.items():
+            setattr(deletion, plural, of_roots.get(deletion.root_guid.bytes, 0))
+    state: dict[str, Any] = {"is_active": False, "deleted_at": acts.now}
+    if len(deletions) == 1:  # for which a temporary table would take longer than all the rest
+        deletions[0].save(force_insert=True)
+        deletion_guid: Any = deletions[0].guid
+        _set(model.objects.filter(guid=roots[0]), acts, **state, deletion=deletion_guid)
+    else:
+        Deletion.objects.bulk_create(deletions)
+        # The roots get theirs by guid. What is below them finds it at its root, by the key: not in a list of all of
+        # them, once for each row.
+        rows = [(each.root_guid, each.guid, each.act_guid, *state.values(), None) for each in deletions]
+        columns = ("deletion_guid", "changed_in", *state, "sent_digest")
+        model.all_objects.bulk_update(rows, columns, stamp="updated_at")
+        deletion_guid = Subquery(model.all_objects.filter(guid=OuterRef(model.kind.column)).values("deletion_guid"))
+    for level in model.below():
+        _set(level.objects.in_any_of(model.kind, roots), acts, **state, deletion=deletion_guid)
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A deleted row that is to come back, and the deletion that took it."""
+
+    guid: Guid
+    deletion: Guid
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A piece that can't become active because another active piece of its project has its piece_id."""
+
+    guid: Guid
+    piece_id: str
+    holder: Guid
+    parents: Mapping[str, Guid]  # by kind
+
+    def __str__(self) -> str:
+        return f"piece_id {self.piece_id!r} of piece {self.guid} is taken by piece {self.holder}"
+
+
+def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[Clash]:
+    """Brings back the rows `roots`, of companies that have their acts, and what the same deletion took below each.
+
+    Returns the pieces that can't come back; then the caller must roll back.
+    """
+    if model.below():
+        allow_cascade()
+    guids, deletions = [root.guid for root in roots], [root.deletion for root in roots]
+    for level in (model, *model.below()) if roots else ():
+        rows = level.all_objects.in_any_of(model.kind, guids).filter(deletion_guid__any_of=deletions)
+        if clashes := _activate(level, rows, acts):
+            return clashes
+    undone = Deletion.objects.filter(guid__any_of=deletions, root_guid__any_of=guids)
+    undone.update(restored_at=acts.now, restored_by=acts.origin.actor)
+    return []
+
+
+def carry_below(model: type[Entity], moved: Collection[Guid], *, acts: Acts) -> list[Clash]:
+    """Gives everything below `moved` rows, which have their new parents already, the same parents.
+
+    Active pieces are out of the way for a moment, so that two projects may swap pieces of the same piece_id. Returns
+    the pieces whose piece_id is taken where they would go; then the caller must roll back.
+    """
+    if moved and model.below():
+        allow_cascade()
+    above = model.all_objects.filter(guid=OuterRef(model.kind.column))
+    parents = {column: Subquery(above.values(column)) for column in model.parent_columns()}
+    clashes: list[Clash] = []
+    for level in model.below() if moved else ():
+        rows = level.all_objects.in_any_of(model.kind, moved)
+        if level is Piece:
+            parked = uuid7()  # see out_of_the_way
+            deletion = {"deleted_at": Coalesce(F("deleted_at"), acts.now), "deletion": Coalesce(F("deletion"), parked)}
+            _set(rows, acts, **parents, is_active=False, **deletion)
+            clashes = _activate(level, rows.filter(deletion_guid=parked), acts)
+        else:
+            _set(rows, acts, **parents)
+    return clashes
+
+
+def _activate(level: type[Entity], rows: EntityQuerySet, acts: Acts) -> list[Clash]:
+    """Makes the rows active, unless some of them are pieces which, once active, would share a piece_id: these."""
+    if level is Piece and (clashes := _clashes(rows)):
+        return clashes
+    _set(rows, acts, **ACTIVE)
+    return []
+
+
+def _clashes(rows: EntityQuerySet) -> list[Clash]:
+    """Which of these inactive pieces would, once active, share a piece_id with another of their project."""
+    key = ("project_guid", "piece_id")
+    holders = Piece.objects.filter(**{name: OuterRef(name) for name in key})
+    found: list[Any] = list(
+        rows.filter(Exists(holders))
+        .annotate(holder=Subquery(holders.values("guid")[:1]))
+        .order_by("guid")[:MAX_CLASHES]
+    )
+    twins = rows.order_by().values(*key).annotate(pieces=Count("guid")).filter(pieces__gt=1)
+    first: dict[tuple[Any, ...], Guid] = {}
+    piece_ids = [twin["piece_id"] for twin in twins[:MAX_CLASHES]]
+    for piece in rows.filter(piece_id__any_of=piece_ids).order_by("guid") if piece_ids else ():
+        holder = first.setdefault((piece.project_guid, piece.piece_id), piece.guid)
+        if holder != piece.guid:
+            piece.holder = holder
+            found.append(piece)
+    return [
+        Clash(piece.guid, piece.piece_id, piece.holder, {kind: getattr(piece, kind.column) for kind in Piece.parents})
+        for piece in found
+    ]
+
+
+def delete_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetime | None = None) -> None:
+    """Soft-deletes one active entity with everything below it, in a transaction of its own; 404 if there is none.
+
+    The time is asked for under the lock; a test may give another.
+    """
+
+    def work() -> None:
+        root = model.objects.select_for_update(no_key=True).filter(guid=guid).values("company_guid").first()
+        if root is None:
+            raise NotFound(f"There is no active {model.kind} {guid}.")
+        deletion = Deletion(company_guid=root["company_guid"], kind=model.kind.value, root_guid=guid)
+        soft_delete([deletion], acts=Acts(origin, now=now))
+
+    in_transaction(work)
+
+
+def restore_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetime | None = None) -> None:
+    """`restore_root` in a transaction of its own."""
+    in_transaction(lambda: restore_root(model, guid, acts=Acts(origin, now=now)))
+
+
+def restore_root(model: type[Entity], guid: Guid, *, acts: Acts) -> None:
+    """Brings back one deleted entity and what its deletion took; 404 if there is none, 409 if it can't come back."""
+    row = model.all_objects.without_picture().select_for_update(no_key=True).filter(guid=guid).first()
+    if row is None or row.is_active:
+        raise NotFound(f"There is no deleted {model.kind} {guid}.")
+    for above in LEVELS:
+        above_guid = getattr(row, above.kind.column) if above.kind in model.parents else None
+        if above_guid and not above.objects.filter(guid=above_guid).shared("guid"):
+            raise Conflict(f"The {above.kind} {above_guid} is deleted; restore it first.")
+    # Locked, so that a purge waits, or has marked it already.
+    deletion = Deletion.objects.select_for_update(no_key=True).get(guid=row.deletion_guid)
+    if deletion.purged_at:
+        raise Conflict(f"The {model.kind} {guid} is being purged: not all of it could be restored.")
+    acts.of(row.company_guid)
+    if clashes := restore(model, [Root(guid, deletion.guid)], acts=acts):
+        raise Conflict("; ".join(map(str, clashes[:3])) + ".")
+
+
+def remove(rows: "QuerySet[Any]") -> int:
+    """Takes rows away for good, by one DELETE; returns their number. For purges only.
+
+    Django's own delete() would load the rows first to look for what refers to them: nothing does.
+    """
+    return int(rows._raw_delete(rows.db))

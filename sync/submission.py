@@ -1,0 +1,378 @@
+"""The one door in: lines go in, a Run comes out; all or nothing, or without the lines that are at fault.
+
+Requests, forms, files and samples differ in where their lines come from and in how a Run is shown. In here a batch is
+recognised, checked (sync.schemas), looked up, planned (sync.planning) and written (pieces.changes), in one
+transaction with its receipt. The number of statements does not depend on its size; rows that stay as they are get no
+lock and no write.
+"""
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple, Protocol, cast
+
+import msgspec
+import orjson
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.utils import timezone
+from rest_framework.exceptions import ParseError, PermissionDenied
+
+from pieces import changes
+from pieces.changes import Acts, Clash, Origin, Stale
+from pieces.content import content_of, sent_digest
+from pieces.models import LEVELS, Entity, Operation
+from pieces.querysets import fetched
+from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable
+from ractory.api.retry import in_transaction, sqlstate
+from sync.metrics import count_run
+from sync.models import RunStatus, SyncRun
+from sync.planning import Action, Context, Parent, Plan, look, make_plan
+from sync.schemas import Item, Line, parse
+from tenants.scope import Scope, current_scope, within
+
+logger = logging.getLogger(__name__)
+
+Guid = uuid.UUID
+SAMPLE = 16  # lines that are tried first: where none of them comes again, hardly any will
+MAX_TRIES = 10  # at a batch, leaving out the lines that the last try found at fault
+MAX_LOOKS = 10  # at a batch whose rows keep changing between looking and locking
+MAX_WAIT = 50  # milliseconds for a lock, of rows that are stamped already
+LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL, appendix A
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    strict: bool = False  # unknown fields are faults
+    match: bool = False  # a piece without a guid is the active one of its project with its piece_id
+    dry_run: bool = False  # all the work, and nothing is written but the receipt
+    leave_out: bool = False  # lines at fault, and carry out the others
+    receipt: bool = True
+    idempotency_key: str | None = None  # for the receipt
+
+
+class Outcome(NamedTuple):
+    """What became of a line. No guid: it matched nothing and was not to be there."""
+
+    place: int
+    guid: Guid | None
+    action: Action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What became of a submission: what its receipt says. It is saved once, with the data."""
+
+    model: type[Entity]
+    origin: Origin
+    company: Guid | None  # of all of its items, if they share one
+    received: int = 0  # lines
+    outcomes: Sequence[Outcome] = ()  # in the order of the lines, without those that were left out
+    ignored: Sequence[str] = ()  # unknown fields
+    left_out: Sequence[Fault] = ()  # what is wrong with the lines that were left out
+    refusal: str | Sequence[Any] = ()  # as it goes over the wire
+    fault_count: int = 0
+    http_status: int = 200
+    dry_run: bool = False
+    idempotency_key: str | None = None
+
+    @property
+    def counts(self) -> Counter[Action]:
+        return Counter(outcome.action for outcome in self.outcomes)
+
+    def save(self) -> None:
+        """In the caller's transaction."""
+        counts, inserted = self.counts, self.counts[Action.INSERTED]
+        faults = (
+            [{"loc": [], "msg": self.refusal, "type": "refused"}] if isinstance(self.refusal, str) else self.refusal
+        )
+        faults = faults or [_of_line(fault, self.origin.operation).as_wire() for fault in self.left_out[:MAX_LISTED]]
+        row = SyncRun(
+            guid=self.origin.run,
+            company_guid=self.company,
+            entity=self.model.plural,
+            status=RunStatus.SUCCEEDED if self.http_status == 200 else RunStatus.REJECTED,
+            http_status=self.http_status,
+            received=self.received,
+            inserted=inserted,
+            updated=counts.total() - inserted,
+            unchanged=counts[Action.UNCHANGED],
+            restored=counts[Action.RESTORED],
+            deleted=counts[Action.DELETED],
+            dry_run=self.dry_run,
+            fault_count=self.fault_count,
+            errors_json=orjson.dumps(faults[:MAX_LISTED]).decode(),
+            ignored_json=orjson.dumps(self.ignored).decode(),
+            actor=self.origin.actor,
+            request_id=self.origin.request_id,
+            idempotency_key=self.idempotency_key,
+            started_at=self.origin.started_at,
+            duration_ms=max(0, round((timezone.now() - self.origin.started_at).total_seconds() * 1000)),
+        )
+        with within(Scope(self.company)):  # a refusal can come before there is a scope
+            row.save(force_insert=True)
+        transaction.on_commit(partial(count_run, row), robust=True)
+
+
+def _of_line(fault: Fault, operation: Operation) -> Fault:
+    """The lines of a file are counted from 1."""
+    if operation is not Operation.IMPORT:
+        return fault
+    return replace(fault, msg=f"Line {cast(int, fault.loc[2]) + 1}: {fault.msg}")
+
+
+class Claim(Protocol):
+    """What else is to be in the transaction of a submission."""
+
+    def take(self) -> None:
+        """Before anything is done; what it raises ends the submission."""
+
+    def keep(self, run: Run) -> None:
+        """When all is done."""
+
+
+def submit(
+    model: type[Entity],
+    lines: Sequence[Line],
+    *,
+    origin: Origin,
+    options: Options | None = None,
+    claim: Claim | None = None,
+    faults: Sequence[Fault] = (),
+    names: Sequence[str] = (),
+) -> Run:
+    """Inserts or updates what the lines say, within the tenant scope and in a transaction of its own.
+
+    `faults` are known already: of what the lines came in, or of further lines that could not even be read. `names` are
+    unknown ones beside the lines. Raises Unprocessable with every fault,
+    each at its line's place, ParseError for one that can't be read, PermissionDenied for an item of another company,
+    ConflictRetry; then nothing is written.
+    With `leave_out` the faults of the lines that were left out are in the Run; Unprocessable comes only if others
+    turned out to be at fault again and again. (Contract, "Sync".)
+    """
+    options = options or Options()
+    recognised = _recognised(model, lines)
+    rest = [line for line in lines if line.place not in recognised]
+    batch = parse(
+        model, rest, strict=options.strict, faults=faults, names=names, most=None if options.leave_out else MAX_LISTED
+    )
+    if batch.fault_count and not options.leave_out:
+        for fault in batch.faults:
+            if fault.type == "json_invalid":  # too deep, or a number too long, to be read
+                raise ParseError(fault.msg)
+        raise Unprocessable(batch.faults, batch.fault_count, ignored=batch.ignored)
+    items = {line.place: item for line, item in zip(rest, batch.items, strict=True) if item is not None}
+    left_out = [*batch.faults, *_foreign(model, items, options)]
+    raws = {} if batch.ignored else {line.place: line.raw for line in rest}
+
+    def work() -> Run:
+        if claim:
+            claim.take()
+        with transaction.atomic() if options.dry_run else nullcontext():  # a savepoint to go back to
+            outcomes = _carried_out(model, items, raws, recognised, origin, match=options.match)
+            if options.dry_run:
+                transaction.set_rollback(True)
+        companies = {item["company_guid"] for item in items.values()}
+        run = Run(
+            model=model,
+            origin=origin,
+            company=current_scope().company or (companies.pop() if len(companies) == 1 else None),
+            received=len(lines) + len({fault.loc[2] for fault in faults if len(fault.loc) > 2}),
+            outcomes=outcomes,
+            ignored=batch.ignored,
+            left_out=left_out,
+            fault_count=len(left_out),
+            http_status=200 if outcomes or not left_out else Unprocessable.status_code,
+            dry_run=options.dry_run,
+            idempotency_key=options.idempotency_key,
+        )
+        if options.receipt:
+            run.save()
+        if claim:
+            claim.keep(run)
+        return run
+
+    for attempt in range(1, MAX_TRIES + 1):
+        try:
+            return in_transaction(work)
+        except Unprocessable as refusal:
+            if not options.leave_out:
+                raise Unprocessable(refusal.found, ignored=batch.ignored) from refusal
+            if attempt == MAX_TRIES:
+                raise
+            for fault in refusal.found:
+                items.pop(cast(int, fault.loc[2]), None)
+            left_out += refusal.found
+    raise AssertionError("the last attempt returns or raises")
+
+
+def refuse(run: Run, http_status: int, detail: str | Sequence[Any], fault_count: int) -> bool:
+    """Keeps the receipt of a request that came to nothing, in a transaction of its own.
+
+    `detail` is as it goes over the wire, with the first of the faults. False if that can't be done, because the
+    database is away or busy: the refusal stands all the same.
+    """
+    refused = replace(run, http_status=http_status, refusal=detail, fault_count=fault_count)
+    try:
+        in_transaction(refused.save)
+    except (ConflictRetry, DatabaseError) as error:
+        logger.error("No receipt for a sync that was answered %s", http_status, exc_info=error)
+        return False
+    return True
+
+
+def _foreign(model: type[Entity], items: dict[int, Item], options: Options) -> list[Fault]:
+    """Takes out the items of companies that are not the caller's; raises PermissionDenied for the first, unless they
+    are to be left out."""
+    faults, scope = [], current_scope()
+    for index, item in list(items.items()):
+        if not scope.covers(company := item["company_guid"]):
+            if not options.leave_out:
+                raise PermissionDenied(f"{model.plural}[{index}]: company {company} is not yours.")
+            loc = ("body", model.plural, index, "company_guid")
+            faults.append(Fault(loc, f"This goes into company {scope.company}, got {company}", "company_foreign"))
+            del items[index]
+    return faults
+
+
+def _recognised(model: type[Entity], lines: Sequence[Line]) -> dict[int, Guid]:
+    """The lines that are stored as they are, by place; asks the database twice at most.
+
+    A row remembers the bytes of the item that wrote it last (pieces.content.sent_digest). An item of the same bytes
+    says what the row says already, as long as nobody has written the row since: it need not be decoded.
+    """
+    if current_scope().company is None:
+        return {}
+    tried = lines[:: len(lines) // SAMPLE + 1]
+    found = _unchanged(model, tried)
+    return _unchanged(model, lines) if found and len(tried) < len(lines) else found
+
+
+def _unchanged(model: type[Entity], lines: Iterable[Line]) -> dict[int, Guid]:
+    """Which of these lines are stored as they are; none, where two have one guid."""
+    named = [(guid, line) for line in lines if (guid := _guid_in(line.raw))]
+    line_of = {guid.bytes: line for guid, line in named}
+    if not named or len(line_of) < len(named):
+        return {}
+    rows = model.objects.filter(guid__any_of=[guid for guid, _ in named], sent_digest__isnull=False)
+    content, found = content_of(model), {}
+    for guid, digest in fetched(rows.values_list("guid", "sent_digest")):
+        line = line_of[guid.bytes]
+        if sent_digest(content, line.raw) == bytes(digest):
+            found[line.place] = guid
+    return found
+
+
+class _Named(msgspec.Struct):
+    guid: uuid.UUID | None = None
+
+
+_decoder = msgspec.json.Decoder(_Named)
+
+
+def _guid_in(item: bytes) -> Guid | None:
+    """The item's guid, where the decoder of the batch finds it: not in a nested object, and the last of two."""
+    try:
+        return _decoder.decode(item).guid
+    except (msgspec.DecodeError, RecursionError):  # whoever checks the item will name it
+        return None
+
+
+def _carried_out(
+    model: type[Entity],
+    items: Mapping[int, Item],
+    raws: Mapping[int, bytes],
+    recognised: Mapping[int, Guid],
+    origin: Origin,
+    *,
+    match: bool,
+) -> list[Outcome]:
+    """Looks, plans, locks, makes sure that nothing has changed meanwhile, and writes."""
+    for attempt in range(MAX_LOOKS) if items else ():
+        context = look(model, items, raws=raws, recognised=recognised, match=match)
+        plan = make_plan(model, context)
+        if plan.faults:
+            raise Unprocessable(plan.faults)
+        if _written(model, plan, context, Acts(origin), lock=attempt > 0 or not plan.is_plain):
+            done = list(map(Outcome, items, [placed.guid for placed in context.items], plan.actions))
+            break
+    else:
+        if items:
+            raise ConflictRetry
+        done = []
+    known = (Outcome(place, guid, Action.UNCHANGED) for place, guid in recognised.items())
+    return sorted([*done, *known]) if recognised else done
+
+
+def _written(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, lock: bool) -> bool:
+    """Carries the plan out, if what it rests on is still as in the context; else nothing is written.
+
+    Without `lock` it is the UPDATE itself that leaves a row alone which somebody has written meanwhile.
+    """
+    if not (plan.inserts or plan.updates):
+        return True
+    if not connection.features.has_select_for_update:  # SQLite, where a writing transaction is alone
+        _write(model, plan, context, acts)
+        return True
+    # Shares the parents with other syncs, from the top, but keeps them from deletion and moves.
+    for level in LEVELS:
+        if guids := plan.rests_on.get(level.kind):
+            shared = level.all_objects.filter(guid__any_of=list(guids.values())).shared(*Parent.columns(level))
+            if Parent.by_guid(shared) != {key: context.parents[level.kind].get(key) for key in guids}:
+                return False
+    if lock and plan.updates:  # in guid order
+        in_order = sorted(plan.updates, key=lambda change: change.guid.int)
+        rows = model.all_objects.filter(guid__any_of=[change.guid for change in in_order])
+        if rows.locked_versions() != " ".join([change.version or "" for change in in_order]):
+            return False
+    try:
+        with nullcontext() if lock or not plan.updates else _unless_it_waits():
+            _write(model, plan, context, acts, verify=not lock)
+    except Stale:
+        return False
+    return True
+
+
+@contextmanager
+def _unless_it_waits() -> Iterator[None]:
+    """A savepoint. Raises Stale, and undoes it all, if a row's lock is not to be had at once.
+
+    PostgreSQL stamps a row before it waits for its lock. The next look locks the rows first, and waits then.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = %s", [f"{MAX_WAIT}ms"])
+            yield
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    except OperationalError as error:
+        if sqlstate(error) != LOCK_NOT_AVAILABLE:
+            raise
+        raise Stale from error
+
+
+def _write(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, verify: bool = False) -> None:
+    changes.soft_delete(plan.deletions, acts=acts)
+    with changes.out_of_the_way(plan.out_of_the_way, acts=acts):
+        changes.update(model, plan.updates, acts=acts, verify=verify)
+        changes.insert(model, plan.inserts, acts=acts)
+    if plan.moved:
+        _refuse(model, context, model.parents[-1].column, changes.carry_below(model, plan.moved, acts=acts))
+    _refuse(model, context, "guid", changes.restore(model, plan.restored, acts=acts))
+
+
+def _refuse(model: type[Entity], context: Context, column: str, clashes: Sequence[Clash]) -> None:
+    """422 for pieces below that can't follow, at the item that would take them along."""
+    if clashes:
+        place_of = {placed.guid.bytes: placed.place for placed in context.items if placed.guid}
+        faults = [
+            Fault(
+                ("body", model.plural, place_of[clash.parents[model.kind].bytes], column),
+                f"The {clash}",
+                "piece_id_taken",
+            )
+            for clash in clashes
+        ]
+        raise Unprocessable(sorted(faults, key=lambda fault: fault.loc[2]))
