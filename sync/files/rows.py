@@ -3,6 +3,7 @@
 What is inside a row is for sync.schemas to decode and check, a batch at a time. CSV is in sync.files.tables.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,13 +13,9 @@ from ractory.api.errors import Fault
 from sync.files.source import MAX_ROW, BadFile, Source
 
 CHUNK = 1024 * 1024  # bytes
-SPACE = re.compile(rb"[ \t\r\n]*+")
-STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-# Nearly every row is an object without others in it: one look of the regular expression engine.
-FLAT = re.compile(rb'\{[^"{}\[\]]*+(?:' + STRING + rb'[^"{}\[\]]*+)*+\}', re.DOTALL)
-MARK = re.compile(STRING + rb'|["{}\[\]]', re.DOTALL)  # a quotation mark of its own: the window ends in a string
-OPENING, SEPARATOR, END, CLOSING = (re.compile(mark) for mark in (rb"\[", rb"[,\]]", rb"\]", rb"\}"))
-SCALAR = re.compile(STRING + rb'|[^\s"{}\[\],]++', re.DOTALL)
+MARK, END, SEPARATOR, CLOSING = (re.compile(mark) for mark in (r"[^ \t\r\n]", r"\]", r"[,\]]", r"\}"))
+# It is only asked where a value ends. What it makes of numbers is thrown away, and `float` takes any length of them.
+DECODER = json.JSONDecoder(strict=False, parse_int=float)
 
 
 class Row(NamedTuple):
@@ -31,10 +28,10 @@ class Row(NamedTuple):
 
 def detect(source: Source, model: type[Entity]) -> str:
     """The format that the file's first bytes are in."""
-    start = source.peek(64).lstrip()
-    if start.startswith(b"[") or _head(model).match(start):
+    start = source.peek(64).decode("latin-1").lstrip()
+    if _head(model).match(start):
         return "json"
-    return "ndjson" if start.startswith(b"{") or not start else "csv"
+    return "ndjson" if start.startswith("{") or not start else "csv"
 
 
 def ndjson_rows(source: Source) -> Iterator[Row]:
@@ -45,103 +42,75 @@ def ndjson_rows(source: Source) -> Iterator[Row]:
 
 
 def json_rows(source: Source, model: type[Entity]) -> Iterator[Row]:
-    """The elements of `[…]` or of `{"pieces": […]}`, as the file has them."""
+    """The elements of `[…]` or of `{"pieces": […]}`, byte for byte as the file has them."""
     text = _Text(source)
-    text.skip_space()
-    text.fill(64)  # enough for the head
-    wrapped = text.take(_head(model))
-    if not wrapped and not text.take(OPENING):
+    head = text.take(_head(model))
+    if not head:
         raise text.error(f'expected a JSON array, or {{"{model.plural}": […]}}')
-    text.skip_space()
-    ended = bool(text.take(END))
-    while not ended:
+    separator = text.take(END)
+    while separator != "]":
         yield text.element()
-        text.skip_space()
         separator = text.take(SEPARATOR)
         if not separator:
             raise text.error('expected "," or "]"')
-        ended = separator == b"]"
-        text.skip_space()
-    text.skip_space()
-    if wrapped and not text.take(CLOSING):
+    if head.startswith("{") and not text.take(CLOSING):
         raise text.error('expected "}"')
-    text.skip_space()
-    if not text.is_at_end():
+    if text.ready():
         raise text.error("there is more after the end of the JSON")
 
 
-def _head(model: type[Entity]) -> "re.Pattern[bytes]":
-    return re.compile(rb'\{\s*+"%s"\s*+:\s*+\[' % model.plural.encode())
+def _head(model: type[Entity]) -> "re.Pattern[str]":
+    return re.compile(rf'(?:\{{\s*+"{model.plural}"\s*+:\s*+)?+\[')
 
 
 class _Text:
-    """A window of the file that moves on; no element of more than MAX_ROW bytes fits into it."""
+    """A window that moves on through the file, and holds more than the largest row that is allowed.
+
+    The bytes are read as Latin-1, which has a character for each of them: so no chunk ends within a character, places
+    in the text are places in the file, and what is no UTF-8 stays as it is, for the schema to judge.
+    """
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.window, self.at, self.line = b"", 0, 1
+        self.window, self.at, self.line, self.has_more = "", 0, 1, True
 
     def error(self, message: str) -> BadFile:
-        found = bytes(self.window[self.at : self.at + 1]).decode(errors="replace")
+        found = self.window[self.at : self.at + 1].encode("latin-1").decode(errors="replace")
         return BadFile(f"{message}, found {found!r}" if found else "the JSON breaks off", self.line)
 
-    def fill(self, size: int) -> None:
-        """Reads on until that many bytes are there, if the file has them."""
-        while len(self.window) - self.at < size and self._grow():
-            pass
-
-    def skip_space(self) -> None:
+    def ready(self) -> bool:
+        """Moves on past any space, and reads on; False at the end of the file."""
         while True:
-            match = SPACE.match(self.window, self.at)
-            self._pass(match.end() if match else self.at)
-            if self.at < len(self.window) or not self._grow():
-                return
+            mark = MARK.search(self.window, self.at)
+            self._pass(mark.start() if mark else len(self.window))
+            if not self.has_more or len(self.window) - self.at > MAX_ROW:
+                return mark is not None
+            more = self.source.read(CHUNK).decode("latin-1")
+            self.window, self.at, self.has_more = self.window[self.at :] + more, 0, bool(more)
 
-    def is_at_end(self) -> bool:
-        return self.at == len(self.window)
-
-    def take(self, pattern: "re.Pattern[bytes]") -> bytes:
-        """What the pattern matches here, which is then behind us; nothing if it does not match."""
+    def take(self, pattern: "re.Pattern[str]") -> str:
+        """What the pattern matches after any space, which is then behind us; nothing if it does not match."""
+        self.ready()
         match = pattern.match(self.window, self.at)
-        if match is None:
-            return b""
-        self._pass(match.end())
-        return match[0]
+        return self._pass(match.end()) if match else ""
 
     def element(self) -> Row:
-        while (end := self._end_of_element()) is None:
-            if len(self.window) - self.at > MAX_ROW:
-                raise BadFile(f"the item that begins here is longer than {MAX_ROW // 2**20} MiB", self.line)
-            if not self._grow():
-                raise BadFile("the JSON breaks off in the item that begins here", self.line)
-        row = Row(self.line, self.window[self.at : end])
-        self._pass(end)
-        return row
+        if not self.ready() or self.window[self.at] in "]},":
+            raise self.error("expected an item")
+        try:
+            end = DECODER.raw_decode(self.window, self.at)[1]
+        except RecursionError as error:
+            raise BadFile("the item that begins here has too many levels", self.line) from error
+        except json.JSONDecodeError as error:
+            if error.pos + len(r"\u0000") <= len(self.window) and not error.msg.startswith("Unterminated string"):
+                raise BadFile(f"the item that begins here is no JSON: {error.msg}", self.line) from error
+            if self.has_more:
+                raise BadFile(f"the item that begins here is longer than {MAX_ROW // 2**20} MiB", self.line) from error
+            raise BadFile("the JSON breaks off in the item that begins here", self.line) from error
+        return Row(self.line, self._pass(end).encode("latin-1"))
 
-    def _end_of_element(self) -> int | None:
-        """Where the element that begins here ends; None if it may go on after the window."""
-        if match := FLAT.match(self.window, self.at):
-            return match.end()
-        if self.window[self.at : self.at + 1] not in (b"{", b"["):
-            match = SCALAR.match(self.window, self.at)
-            if match is None and self.window[self.at : self.at + 1] != b'"':
-                raise self.error("expected an item")
-            return match.end() if match and match.end() < len(self.window) else None
-        depth = 0
-        for mark in MARK.finditer(self.window, self.at):
-            if mark[0] == b'"':
-                return None
-            depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(mark[0], 0)
-            if depth == 0:
-                return mark.end()
-        return None
-
-    def _pass(self, end: int) -> None:
-        self.line += self.window.count(b"\n", self.at, end)
-        self.at = end
-
-    def _grow(self) -> bool:
-        """Reads on, and forgets what is behind us; False at the end of the file."""
-        more = self.source.read(CHUNK)
-        self.window, self.at = self.window[self.at :] + more, 0
-        return bool(more)
+    def _pass(self, end: int) -> str:
+        """Moves on to `end`; what is then behind us."""
+        passed, self.at = self.window[self.at : end], end
+        self.line += passed.count("\n")
+        return passed

@@ -90,6 +90,8 @@ def test_standard_input_is_read(manage: Manage, company: Company, component: Com
         ("json-more", """line 3: there is more after the end of the JSON, found '['""", 2),
         ("json-open", """line 2: expected "," or "]", found '}'""", 2),
         ("json-long", "line 3: the item that begins here is longer than 4 MiB", 2),
+        ("json-wrong", "line 3: the item that begins here is no JSON: Expecting ':' delimiter", 2),
+        ("json-deep", "line 3: the item that begins here has too many levels", 2),
         ("csv-encoding", "line 4: this is not UTF-8 (byte 0xfc at position 2); save the file as UTF-8", 2),
         ("csv-quote", "line 4: the row that begins here is no CSV: unexpected end of data", 2),
         ("csv-long", "line 4: the line is longer than 4 MiB", 2),
@@ -109,6 +111,8 @@ def test_what_comes_before_a_break_is_imported_and_the_break_is_named(
         "json-more": b"[" + one + b",\n" + two + b"]\n[]",
         "json-open": b'{"pieces": [' + one + b",\n" + two + b"}",
         "json-long": b"[" + one + b",\n" + two + b',\n{"info2": "' + b"x" * 2**23 + b'"}]',
+        "json-wrong": b"[" + one + b",\n" + two + b',\n{"piece_id" 5},\n' + three + b"]",
+        "json-deep": b"[" + one + b",\n" + two + b",\n" + b"[" * 10**5 + b"]" * 10**5 + b"]",
         "csv-encoding": table + b"J\xfcrgen\n",
         "csv-quote": table + b'5,"5,5\n5,5,5\n',
         "csv-long": table + b"5," * 2**22,
@@ -248,6 +252,22 @@ def test_an_array_is_cut_into_its_elements_wherever_the_chunks_end(
     assert [json.loads(row.raw) for row in found] == values
     lines = text.encode().split(b"\n")
     assert all(row.raw.split(b"\n")[0] in lines[row.line - 1] for row in found)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        rb'{"a":"\ud800"}',
+        b'{"a":"\xff"}',
+        b'{"a":"\t"}',
+        b'{"a":NaN}',
+        b'{"a":1e400}',
+        b"[%s]" % (b"9" * 5000),
+        b'{"a":1,"a":2}',
+    ],
+)
+def test_what_is_odd_within_an_element_is_handed_on_as_it_is(item: bytes) -> None:
+    assert list(json_rows(source_of(b"[1,\n" + item + b"]"), Piece)) == [(1, b"1", None), (2, item, None)]
 
 
 @given(st.lists(st.sampled_from([b"{}", b"[1]", b"x" * 40, b"", b"  "]), max_size=8), st.integers(0, 70))
