@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from pieces.integrity import broken_invariants
-from tenants.management.commands._printing import PrintingCommand
+from tenants.management.printing import PrintingCommand
 
 
 class Command(PrintingCommand):

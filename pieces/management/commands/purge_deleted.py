@@ -7,16 +7,13 @@ from tqdm import tqdm
 
 from pieces.purging import Purge
 from ractory.api.errors import ConflictRetry
-from tenants.management.commands._printing import STOPPED, PrintingCommand, days, guid, scope_of
-
-GO_ON = "run it again to go on"
+from tenants.management.printing import NOT_REMOVED, STOPPED, PrintingCommand, days, guid, scope_of
 
 
 class Command(PrintingCommand):
     help = "Removes for good what was deleted long ago. It can't be brought back, and its guids are free again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
         parser.add_argument("--older-than", type=days, required=True, metavar="DAYS", help="365d; at least 1d")
         parser.add_argument("--company", type=guid, metavar="GUID", help="of this company only")
         parser.add_argument("--dry-run", action="store_true", help="count only")
@@ -25,24 +22,18 @@ class Command(PrintingCommand):
         if options["older_than"] < timedelta(days=1):
             raise CommandError("--older-than is at least 1d")
         purge = Purge(before=timezone.now() - options["older_than"], dry_run=options["dry_run"])
-        with scope_of(options["company"]):
-            trouble, code = self._run(purge)
-        remarks = ["Nothing was removed: --dry-run."] if purge.dry_run else []
+        trouble, code = "", 0
+        try:
+            with scope_of(options["company"]), tqdm(unit=" rows", leave=False, disable=None) as bar:  # on a terminal
+                for rows in purge.slices():
+                    bar.update(rows)
+        except KeyboardInterrupt:
+            trouble, code = "stopped", STOPPED
+        except ConflictRetry:
+            trouble, code = "the rows are busy", 1
+        remarks = [NOT_REMOVED] if purge.dry_run else []
         if purge.kept:
             remarks.append("Kept: deletions that took parents of what is active, or was deleted more recently.")
         self.answer(options, {**purge.removed, "kept": len(purge.kept)}, *remarks)
         if trouble:
-            raise CommandError(f"{trouble}; {GO_ON}", returncode=code)
-
-    @staticmethod
-    def _run(purge: Purge) -> tuple[str, int]:
-        """What has kept it from coming to the end, and the exit code."""
-        try:
-            with tqdm(unit=" rows", leave=False, disable=None) as bar:  # on a terminal
-                for rows in purge.slices():
-                    bar.update(rows)
-        except KeyboardInterrupt:
-            return "stopped", STOPPED
-        except ConflictRetry:
-            return "the rows are busy", 1
-        return "", 0
+            raise CommandError(f"{trouble}; run it again to go on", returncode=code)

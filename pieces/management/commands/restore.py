@@ -7,14 +7,13 @@ from rest_framework.exceptions import APIException
 from pieces.changes import Acts, Origin, restore_root
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Operation
 from ractory.api.retry import in_transaction
-from tenants.management.commands._printing import PrintingCommand, guid
+from tenants.management.printing import PrintingCommand, guid
 
 
 class Command(PrintingCommand):
     help = "Brings back what was deleted: an entity with all that its deletion took, by the rules of the API."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
         parser.add_argument("guid", type=guid, metavar="GUID", help="of the entity, or of the deletion")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -27,7 +26,7 @@ class Command(PrintingCommand):
 
 def _restore(given: uuid.UUID) -> dict[str, Any]:
     """Restores it; what came back, counted by level."""
-    row = _root_of(given)
+    row = _locked_root(given)
     model, deletion = type(row), row.deletion_guid
     counts = {level.plural: 0 for level in LEVELS}
     for level in (model, *model.below()):
@@ -38,26 +37,18 @@ def _restore(given: uuid.UUID) -> dict[str, Any]:
     return {**common, "deletion_guid": deletion, **counts}
 
 
-def _root_of(given: uuid.UUID) -> Entity:
+def _locked_root(given: uuid.UUID) -> Entity:
     """The entity of this guid, or the one that the deletion of this guid was of; locked, so that what is counted next
     is what comes back."""
     deletion = Deletion.objects.filter(guid=given).first()
-    if deletion is not None:
-        return _still_deleted(deletion)
-    for model in LEVELS:
-        row: Entity | None = model.all_objects.select_for_update(no_key=True).filter(guid=given).first()
+    if deletion and deletion.restored_at:
+        when = f"{deletion.restored_at:%Y-%m-%d %H:%M} UTC"
+        raise CommandError(f"the deletion {given} was restored {when} by {deletion.restored_by}")
+    wanted = {"guid": deletion.root_guid, "deletion": deletion} if deletion else {"guid": given}
+    for model in [LEVELS_BY_KIND[deletion.kind]] if deletion else LEVELS:
+        row: Entity | None = model.all_objects.select_for_update(no_key=True).filter(**wanted).first()
         if row is not None:
             return row
+    if deletion:
+        raise CommandError(f"the {deletion.kind} {deletion.root_guid} is not deleted by {given} any more")
     raise CommandError(f"there is neither an entity nor a deletion {given}")
-
-
-def _still_deleted(deletion: Deletion) -> Entity:
-    if deletion.restored_at is not None:
-        when = f"{deletion.restored_at:%Y-%m-%d %H:%M} UTC"
-        raise CommandError(f"the deletion {deletion.guid} was restored {when} by {deletion.restored_by}")
-    model = LEVELS_BY_KIND[deletion.kind]
-    rows = model.all_objects.select_for_update(no_key=True)
-    root: Entity | None = rows.filter(guid=deletion.root_guid, deletion=deletion).first()
-    if root is None:
-        raise CommandError(f"the {deletion.kind} {deletion.root_guid} is not deleted by {deletion.guid} any more")
-    return root

@@ -11,7 +11,7 @@ from sync.files import ENTITIES
 from sync.files.exporting import export, written
 from sync.files.meter import Meter
 from sync.files.stopping import Stop, Stopped
-from tenants.management.commands._printing import PrintingCommand, company_of, guid, moment, text
+from tenants.management.printing import PrintingCommand, company_of, guid, moment, text
 from tenants.scope import company_scope
 
 STDOUT = "-"
@@ -21,7 +21,6 @@ class Command(PrintingCommand):
     help = "Writes the rows of one entity of a company to a file that import_pieces takes."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
         parser.add_argument("file", type=text, nargs="?", default=STDOUT, metavar="FILE", help="gzip if it ends in .gz")
         parser.add_argument("--company", type=guid, metavar="GUID", required=True)
         parser.add_argument("--entity", choices=ENTITIES, default="pieces")

@@ -20,7 +20,7 @@ from sync.files.source import STDIN, BadFile, Source, opened
 from sync.files.stopping import Stop, Stopped
 from sync.files.tables import csv_rows
 from sync.models import MAX_SOURCE, FileImport
-from tenants.management.commands._printing import PrintingCommand, company_of, guid, text
+from tenants.management.printing import PrintingCommand, company_of, guid, text
 from tenants.scope import company_scope
 
 SOME_FAULTY, UNREADABLE, NO_DATABASE, SIGNALLED = 1, 2, 3, 128  # exit codes; the last one plus the signal's number
@@ -41,7 +41,6 @@ class Command(PrintingCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
         parser.add_argument("file", type=text, metavar="FILE", help="plain or gzip; - is standard input")
         parser.add_argument("--company", type=guid, metavar="GUID", required=True)
         parser.add_argument("--entity", choices=ENTITIES, default="pieces")

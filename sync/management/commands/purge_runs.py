@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from sync.idempotency import KEPT
 from sync.models import IdempotentAnswer, SyncRun
-from tenants.management.commands._printing import PrintingCommand, days
+from tenants.management.printing import NOT_REMOVED, PrintingCommand, days
 from tenants.models import Counter, LoginSession
 
 SLICE = 10_000  # rows a statement, so that none of them takes long
@@ -20,7 +20,6 @@ class Command(PrintingCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
         parser.add_argument("--older-than", type=days, default=timedelta(days=90), metavar="DAYS", help="90d")
         parser.add_argument("--dry-run", action="store_true", help="count only")
 
@@ -33,12 +32,12 @@ class Command(PrintingCommand):
             "logins": LoginSession.objects.filter(expires_at__lt=now),
             "staff_sessions": Session.objects.filter(expire_date__lt=now),
         }
-        counts = {name: rows.count() if options["dry_run"] else self._purge(rows) for name, rows in old.items()}
-        self.answer(options, counts, *(["Nothing was removed: --dry-run."] if options["dry_run"] else []))
+        counts = {name: rows.count() if options["dry_run"] else _purge(rows) for name, rows in old.items()}
+        self.answer(options, counts, *([NOT_REMOVED] if options["dry_run"] else []))
 
-    @staticmethod
-    def _purge(rows: Any) -> int:
-        removed = 0
-        while taken := list(rows.values_list("pk", flat=True)[:SLICE]):
-            removed += rows.model._base_manager.filter(pk__in=taken).delete()[0]
-        return removed
+
+def _purge(rows: Any) -> int:
+    removed = 0
+    while taken := list(rows.values_list("pk", flat=True)[:SLICE]):
+        removed += rows.model._base_manager.filter(pk__in=taken).delete()[0]
+    return removed

@@ -1,6 +1,4 @@
-from argparse import ArgumentTypeError
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -12,31 +10,19 @@ from ractory.api.errors import ConflictRetry, Unprocessable
 from sync.samples.filling import fill, orders
 from sync.samples.people import company_called, fresh_key, fresh_password, login
 from tenants.caller import Role
-from tenants.management.commands._printing import STOPPED, PrintingCommand, text
+from tenants.management.printing import STOPPED, PrintingCommand, text, whole
 from tenants.scope import company_scope
-
-MOST_PIECES, MOST_SEED = 10_000_000, 2**31 - 1
-
-
-def whole(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
-            raise ArgumentTypeError(f"not a number from {least} to {most}: {text!r}")
-        return int(text)
-
-    return number
 
 
 class Command(PrintingCommand):
     help = "Fills a made-up company with orders, users and a key, through the sync engine. Run again, it adds nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
-        pieces, seed = whole(1, MOST_PIECES), whole(0, MOST_SEED)
-        parser.add_argument("--pieces", type=pieces, default=5000, metavar="N", help="5000 unless told")
+        parser.add_argument("--pieces", type=whole(1, 10_000_000), default=5000, metavar="N", help="5000 unless told")
         name = "Sample Windows"
         parser.add_argument("--company", type=text, default=name, metavar="NAME", help=f"its name: {name}")
-        parser.add_argument("--seed", type=seed, default=1, metavar="S", help="another one makes other orders")
+        seed = "another one makes other orders"
+        parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=1, metavar="S", help=seed)
 
     def handle(self, *args: Any, **options: Any) -> None:
         password = fresh_password()

@@ -4,7 +4,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from tenants.caller import KeyScope
-from tenants.management.commands._printing import PrintingCommand, company_of, future, guid, text
+from tenants.management.printing import KEEP_KEY, PrintingCommand, company_of, future, guid, text
 from tenants.models import ApiKey
 from tenants.networks import networks_in
 
@@ -29,12 +29,10 @@ class Command(PrintingCommand):
     help = "Creates an API key for a company and shows it, the only time that it can be seen."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
         parser.add_argument("--company", type=guid, metavar="GUID", required=True)
         parser.add_argument("--scopes", type=scopes, required=True, help="sync:read,sync:write")
         parser.add_argument("--description", type=text, default="")
         parser.add_argument("--expires", type=future, metavar="DATE", help="ISO 8601; a bare date means 00:00 UTC")
-
         help = "where it may be used from, CIDR: 192.0.2.0/24,2001:db8::/32; anywhere otherwise"
         parser.add_argument("--networks", type=networks, default="", metavar="LIST", help=help)
 
@@ -49,4 +47,4 @@ class Command(PrintingCommand):
             expires_at=options["expires"],
         )
         result = {"guid": key.guid, "key": text, "scopes": key.scopes, "company_guid": key.company_guid}
-        self.answer(options, result, "Keep the key: it is not stored and can't be shown again.")
+        self.answer(options, result, KEEP_KEY)

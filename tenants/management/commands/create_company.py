@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from tenants.management.commands._printing import PrintingCommand, guid, text
+from tenants.management.printing import PrintingCommand, guid, text
 from tenants.models import Company
 
 
@@ -10,7 +10,6 @@ class Command(PrintingCommand):
     help = "Creates a company (a tenant)."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
         parser.add_argument("name", type=text, metavar="NAME")
         parser.add_argument("--guid", type=guid, help="its GUID; a new one otherwise")
 

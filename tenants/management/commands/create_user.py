@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
 from tenants.caller import Role
-from tenants.management.commands._printing import PrintingCommand, company_of, guid, text
+from tenants.management.printing import PrintingCommand, company_of, guid, text
 from tenants.models import User
 
 
@@ -14,7 +14,6 @@ class Command(PrintingCommand):
     help = "Creates a user. Without --password it is asked for on a terminal; elsewhere the user can't log in yet."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
         parser.add_argument("email", type=text, metavar="EMAIL")
         parser.add_argument("--role", required=True, choices=Role.values)
         parser.add_argument("--company", type=guid, metavar="GUID", help="required, except for a SystemAdmin")

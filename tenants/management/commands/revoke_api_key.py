@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from tenants.management.commands._printing import PrintingCommand, guid
+from tenants.management.printing import PrintingCommand, guid
 from tenants.models import ApiKey
 
 
@@ -11,7 +11,6 @@ class Command(PrintingCommand):
     help = "Revokes an API key. From then on it gets 401."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
         parser.add_argument("key", type=guid, metavar="GUID")
 
     def handle(self, *args: Any, **options: Any) -> None:

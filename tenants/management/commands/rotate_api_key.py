@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from tenants.management.commands._printing import PrintingCommand, future, guid
+from tenants.management.printing import KEEP_KEY, PrintingCommand, future, guid
 from tenants.models import ApiKey
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -24,7 +24,6 @@ class Command(PrintingCommand):
     help = "Makes a key that takes the place of another one, and shows it, the only time that it can be seen."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        super().add_arguments(parser)
         parser.add_argument("key", type=guid, metavar="GUID")
         help = "how long the old key stays good: 90m, 24h, 7d; 0 revokes it"
         parser.add_argument("--overlap", type=duration, default=timedelta(days=1), metavar="DURATION", help=help)
@@ -34,26 +33,16 @@ class Command(PrintingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         with transaction.atomic():
-            old = self._usable(options["key"])
+            # Locked: of two rotations at once, the second finds the key as the first left it.
+            locked = ApiKey.objects.select_for_update(of=("self",)).select_related("company")
+            old = locked.filter(guid=options["key"]).first()
+            if old is None:
+                raise CommandError(f"there is no API key {options['key']}")
+            if not old.is_usable(timezone.now()):
+                raise CommandError(f"API key {old.guid} is revoked, expired or of an inactive company")
             new, text = old.rotate(overlap=options["overlap"], expires_at=options["expires"] or old.expires_at, now=now)
         result = {
-            "guid": new.guid,
-            "key": text,
-            "scopes": new.scopes,
-            "company_guid": new.company_guid,
-            "expires_at": new.expires_at,
-            "replaces": old.guid,
-            "replaced_until": old.revoked_at or old.expires_at,
+            **{"guid": new.guid, "key": text, "scopes": new.scopes, "company_guid": new.company_guid},
+            **{"expires_at": new.expires_at, "replaces": old.guid, "replaced_until": old.revoked_at or old.expires_at},
         }
-        self.answer(options, result, "Keep the key: it is not stored and can't be shown again.")
-
-    @staticmethod
-    def _usable(key_guid: Any) -> ApiKey:
-        """The key, locked: of two rotations at once, the second finds it as the first left it."""
-        locked = ApiKey.objects.select_for_update(of=("self",)).select_related("company")
-        key = locked.filter(guid=key_guid).first()
-        if key is None:
-            raise CommandError(f"there is no API key {key_guid}")
-        if not key.is_usable(timezone.now()):
-            raise CommandError(f"API key {key_guid} is revoked, expired or of an inactive company")
-        return key
+        self.answer(options, result, KEEP_KEY)

@@ -3,6 +3,7 @@
 import json
 import uuid
 from argparse import ArgumentTypeError
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,8 @@ from tenants.models import Company
 from tenants.scope import company_scope, every_company
 
 STOPPED = 130  # exit code after Ctrl-C, as a shell has it
+KEEP_KEY = "Keep the key: it is not stored and can't be shown again."
+NOT_REMOVED = "Nothing was removed: --dry-run."
 
 
 def guid(text: str) -> uuid.UUID:
@@ -52,6 +55,17 @@ def days(text: str) -> timedelta:
     return timedelta(days=int(number))
 
 
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """What takes the whole numbers of a range, and only digits: no sign, no space, no underscore."""
+
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
+            raise ArgumentTypeError(f"not a number from {least} to {most}: {text!r}")
+        return int(text)
+
+    return number
+
+
 def company_of(company_guid: uuid.UUID) -> Company:
     company = Company.objects.filter(guid=company_guid).first()
     if company is None:
@@ -64,20 +78,22 @@ def scope_of(company_guid: uuid.UUID | None) -> AbstractContextManager[None]:
     return every_company() if company_guid is None else company_scope(company_of(company_guid).guid)
 
 
-class PrintingCommand(BaseCommand):
-    """A command that prints a person's lines, or with `--json` one JSON object; a bad argument, one line of error."""
+class OperatorCommand(BaseCommand):
+    """A command for rows of any company: an operator is of none."""
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
-        parser.print_usage = lambda file=None: None  # type: ignore[method-assign]  # it would precede each error
-        return parser
-
-    @every_company()  # an operator is of no company
+    @every_company()
     def execute(self, *args: Any, **options: Any) -> Any:
         return super().execute(*args, **options)
 
-    def add_arguments(self, parser: CommandParser) -> None:
+
+class PrintingCommand(OperatorCommand):
+    """One that prints a person's lines, or with `--json` one JSON object; a bad argument, one line of error."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.print_usage = lambda file=None: None  # type: ignore[method-assign]  # it would precede each error
+        return parser
 
     def answer(self, options: dict[str, Any], result: dict[str, Any], *remarks: str) -> None:
         """Prints `result` and, to a person only, remarks below it."""
@@ -85,7 +101,5 @@ class PrintingCommand(BaseCommand):
             self.stdout.write(json.dumps(result, default=str))
             return
         width = max(map(len, result))
-        for name, value in result.items():
-            self.stdout.write(f"{name:{width}}  {'-' if value is None else value}")
-        for remark in remarks:
-            self.stdout.write(remark)
+        lines = [f"{name:{width}}  {'-' if value is None else value}" for name, value in result.items()]
+        self.stdout.write("\n".join([*lines, *remarks]))
