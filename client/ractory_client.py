@@ -45,14 +45,16 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import IO, Any, Literal
 from urllib.parse import quote, urlsplit
 
 Item = Mapping[str, Any]
+Sleep = Callable[[float], None]
 OnFault = Literal["stop", "continue", "skip"]
+Outcome = Literal["acknowledged", "already", "refused"]
 
 LIMITS = {"projects": 5000, "components": 5000, "assemblies": 5000, "pieces": 1000}
 MAX_BYTES = 16 * 1024 * 1024  # of a batch's JSON; the server takes twice that
@@ -128,7 +130,7 @@ class BatchResult:
     number: int
     first: int  # position of its first item in the stream
     size: int
-    outcome: Literal["acknowledged", "already", "refused"]
+    outcome: Outcome
     inserted: int = 0
     updated: int = 0
     run: str | None = None  # the receipt: GET /api/v1/sync/runs/{run}
@@ -150,17 +152,11 @@ class Retry:
         return backoff if retry_after is None else retry_after + min(backoff, 1.0)
 
 
-class Client:
+class Client(AbstractContextManager["Client"]):
     """One caller's connection, kept open from batch to batch if the server does."""
 
     def __init__(
-        self,
-        url: str,
-        key: str,
-        *,
-        timeout: float = 60.0,
-        retry: Retry | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        self, url: str, key: str, *, timeout: float = 60.0, retry: Retry | None = None, sleep: Sleep = time.sleep
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -169,9 +165,6 @@ class Client:
         self.connection = kind(parts.hostname, parts.port, timeout=timeout)
         self.base, self.key = parts.path.rstrip("/"), key
         self.retry, self.sleep = retry or Retry(), sleep
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.connection.close()
@@ -199,18 +192,15 @@ class Client:
 
     def insist(self, attempt: Callable[[], Answer]) -> tuple[Answer, int]:
         """The first answer that is not transient, and the number of attempts; raises GaveUp."""
-        deadline = time.monotonic() + self.retry.patience
-        number = 1
+        deadline, number = time.monotonic() + self.retry.patience, 1
         while True:
-            retry_after = None
             try:
                 answer = attempt()
-            except Dropped as error:
-                reason = str(error)
-            else:
                 if not answer.is_transient:
                     return answer, number
                 reason, retry_after = f"{answer.status} {answer.detail}", answer.retry_after
+            except Dropped as error:
+                reason, retry_after = str(error), None
             pause = self.retry.pause(number, retry_after)
             if time.monotonic() + pause > deadline:
                 raise GaveUp(f"after {number} attempts: {reason}")
@@ -222,75 +212,73 @@ class Client:
 class Batch:
     number: int
     path: str
-    positions: tuple[int, ...]  # of its items in the stream
-    items: tuple[bytes, ...]  # each as JSON
+    items: tuple[tuple[int, bytes], ...]  # each with its position in the stream, as JSON
 
     @property
     def body(self) -> bytes:
         plural = self.path.partition("?")[0].rpartition("/")[2]
-        return b'{"%s":[%s]}' % (plural.encode(), b",".join(self.items))
+        return b'{"%s":[%s]}' % (plural.encode(), b",".join(text for _, text in self.items))
 
     def key(self, stream: str) -> str:
         content = hashlib.sha256(self.path.encode() + b"\0" + self.body).hexdigest()
         return f"{stream}/{self.number}/{content[:32]}"
 
-    def without(self, faults: Iterable[Fault]) -> Self:
-        """The batch less the items that the faults name."""
-        wrong = {fault.position for fault in faults}
-        pairs = zip(self.positions, self.items, strict=True)
-        kept = [(position, item) for position, item in pairs if position not in wrong]
-        return replace(self, positions=tuple(position for position, _ in kept), items=tuple(item for _, item in kept))
+    def result(self, outcome: Outcome, counts: Mapping[str, Any], *, run: str | None, **more: Any) -> BatchResult:
+        written = counts["inserted"] or 0, counts["updated"] or 0
+        return BatchResult(self.number, self.items[0][0], len(self.items), outcome, *written, run, **more)
+
+    def faults(self, answer: Answer) -> list[Fault]:
+        """What the server found wrong, each with its item's position in the stream."""
+        detail = answer.detail
+        if not isinstance(detail, list):
+            return [Fault(None, (), str(detail), str(answer.status))]
+        faults = []
+        for entry in detail:
+            loc = tuple(entry["loc"])
+            index = loc[2] if len(loc) > 2 else None
+            position = self.items[index][0] if isinstance(index, int) else None
+            faults.append(Fault(position, loc, entry["msg"], entry["type"]))
+        return faults
 
 
 def batches(path: str, items: Iterable[Item], size: int) -> Iterator[Batch]:
     """The stream in batches of `size` items, or fewer if they are large; one at a time is in memory."""
-    number = first = length = 0
-    held: list[bytes] = []
+    number = length = 0
+    held: list[tuple[int, bytes]] = []
     for position, item in enumerate(items):
         text = json.dumps(item, separators=(",", ":"), allow_nan=False).encode()
         if held and (len(held) == size or length + len(text) > MAX_BYTES):
-            yield Batch(number, path, tuple(range(first, position)), tuple(held))
-            number, first, length, held = number + 1, position, 0, []
-        held.append(text)
+            yield Batch(number, path, tuple(held))
+            number, length, held = number + 1, 0, []
+        held.append((position, text))
         length += len(text) + 1
     if held:
-        yield Batch(number, path, tuple(range(first, first + len(held))), tuple(held))
+        yield Batch(number, path, tuple(held))
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A batch in the journal; `outcome` is "sent" while it is unknown."""
-
-    key: str
-    outcome: str
-    inserted: int | None
-    updated: int | None
-    run: str | None
-
-
-class Journal:
+class Journal(AbstractContextManager["Journal"]):
     """What was sent and what was acknowledged, on disk before the client goes on."""
 
-    SCHEMA = (
-        "PRAGMA locking_mode = EXCLUSIVE",  # one process at a time
-        "PRAGMA synchronous = FULL",
-        "CREATE TABLE IF NOT EXISTS stream (id TEXT NOT NULL)",
-        "CREATE TABLE IF NOT EXISTS batch (number INTEGER PRIMARY KEY, key TEXT NOT NULL, outcome TEXT NOT NULL, "
-        " inserted INTEGER, updated INTEGER, run TEXT)",
-    )
+    # One process at a time; a stream's id is 32 random hexadecimal digits.
+    SCHEMA = """
+        PRAGMA locking_mode = EXCLUSIVE;
+        PRAGMA synchronous = FULL;
+        CREATE TABLE IF NOT EXISTS stream (id TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS batch (
+            number INTEGER PRIMARY KEY, key TEXT NOT NULL, outcome TEXT NOT NULL,
+            inserted INTEGER, updated INTEGER, run TEXT
+        );
+        INSERT INTO stream SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM stream);
+    """
 
     def __init__(self, path: Path) -> None:
         self.database = sqlite3.connect(path, isolation_level=None, timeout=1)
+        self.database.row_factory = sqlite3.Row
         try:
-            for statement in self.SCHEMA:
-                self.database.execute(statement)
-            self.database.execute("INSERT INTO stream SELECT ? WHERE NOT EXISTS (SELECT 1 FROM stream)", [new_stream()])
+            self.database.executescript(self.SCHEMA)
         except sqlite3.Error as error:
             self.database.close()
             raise StreamChanged(f"{path} is no journal, or another process is using it: {error}") from error
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.database.close()
@@ -299,10 +287,9 @@ class Journal:
     def stream(self) -> str:
         return str(self.database.execute("SELECT id FROM stream").fetchone()[0])
 
-    def known(self, number: int) -> Sent | None:
-        """What an earlier run noted of a batch."""
-        row = self.database.execute("SELECT * FROM batch WHERE number = ?", [number]).fetchone()
-        return Sent(*row[1:]) if row else None
+    def known(self, number: int) -> Any:
+        """What an earlier run noted of a batch, by column; its outcome is "sent" while it is unknown."""
+        return self.database.execute("SELECT * FROM batch WHERE number = ?", [number]).fetchone()
 
     def sending(self, number: int, key: str) -> None:
         self.database.execute(
@@ -314,10 +301,6 @@ class Journal:
             "UPDATE batch SET outcome = ?, inserted = ?, updated = ?, run = ? WHERE number = ?",
             [result.outcome, result.inserted, result.updated, result.run, result.number],
         )
-
-
-def new_stream() -> str:
-    return uuid.uuid4().hex
 
 
 def push(
@@ -336,111 +319,74 @@ def push(
     `stream` names the delivery (by default the journal's id, or a new one): the same items under the same name are
     written once. Raises GaveUp, Rejected and StreamChanged.
     """
-    stream = stream or (journal.stream if journal else new_stream())
+    stream = stream or (journal.stream if journal else uuid.uuid4().hex)
     if len(stream) > 200 or not (stream.isascii() and stream.isprintable()):
         raise ValueError("a stream's id has at most 200 printable ASCII characters")
     path = f"/api/v1/sync/{entity}" + ("?match=piece_id" if match_piece_id else "")
     for batch in batches(path, items, min(batch_size or LIMITS[entity], LIMITS[entity])):
-        result = _Delivery(client, journal, stream, batch).result(skip=on_fault == "skip")
+        result = _delivered(client, batch, stream, journal, skip=on_fault == "skip")
         yield result
         if result.outcome == "refused" and on_fault == "stop":
             return
 
 
-@dataclass(slots=True)
-class _Delivery:
-    """One batch on its way."""
-
-    client: Client
-    journal: Journal | None
-    stream: str
-    batch: Batch
-    is_repeat: bool = False  # an earlier run sent it, and did not hear what became of it
-    attempts: int = 0
-    faults: list[Fault] = field(default_factory=list)
-
-    def result(self, *, skip: bool) -> BatchResult:
-        if (already := self._already()) is not None:
-            return already
-        if self.journal:
-            self.journal.sending(self.batch.number, self.batch.key(self.stream))
-        result = self._send(skip=skip)
-        if self.journal:
-            self.journal.settled(result)
-        return result
-
-    def _already(self) -> BatchResult | None:
-        """The batch as an earlier run got it acknowledged."""
-        known = self.journal.known(self.batch.number) if self.journal else None
-        if known is None or known.outcome == "refused":
-            return None
-        if known.key != self.batch.key(self.stream):
-            msg = f"batch {self.batch.number} is not what it was when it was sent: a new delivery needs a new journal"
+def _delivered(client: Client, batch: Batch, stream: str, journal: Journal | None, *, skip: bool) -> BatchResult:
+    """Sends a batch, unless the journal says that an earlier run got it acknowledged, and notes what becomes of it."""
+    if journal is None:
+        return _sent(client, batch, stream, skip=skip)
+    known, key = journal.known(batch.number), batch.key(stream)
+    if known and known["outcome"] != "refused":
+        if known["key"] != key:
+            msg = f"batch {batch.number} is not what it was when it was sent: a new delivery needs a new journal"
             raise StreamChanged(msg)
-        self.is_repeat = known.outcome == "sent"
-        if self.is_repeat:
-            return None
-        return replace(self._result("already"), inserted=known.inserted or 0, updated=known.updated or 0, run=known.run)
+        if known["outcome"] != "sent":
+            return batch.result("already", known, run=known["run"])
+    journal.sending(batch.number, key)
+    # One that an earlier run sent without hearing what became of it is looked for.
+    result = _sent(client, batch, stream, skip=skip, look=bool(known) and known["outcome"] == "sent")
+    journal.settled(result)
+    return result
 
-    def _send(self, *, skip: bool) -> BatchResult:
-        batch = self.batch
-        while True:
-            key = batch.key(self.stream)
-            if self.is_repeat and (found := self._receipt(key)) is not None:
-                return found
-            answer, attempts = self.client.insist(lambda: self.client.post(batch.path, batch.body, key))  # noqa: B023  # called before the loop goes on
-            self.attempts += attempts
-            if answer.status == 200:
-                return self._acknowledged(answer)
-            if answer.status not in BATCH_REFUSED:
-                raise Rejected(f"{answer.status} {answer.detail}")
-            faults = _faults(answer, batch)
-            rest = batch.without(faults)
-            if not skip or len(rest.items) in (0, len(batch.items)):
-                self.faults += faults
-                return replace(self._result("refused"), run=answer.headers.get("x-sync-run"))
-            self.faults += [fault for fault in faults if fault.position is not None]
-            batch = rest
 
-    def _receipt(self, key: str) -> BatchResult | None:
-        path = f"/api/v1/sync/runs?status=succeeded&limit=1&idempotency_key={quote(key, safe='')}"
-        answer, _ = self.client.insist(lambda: self.client.attempt("GET", path))
-        if answer.status != 200:
+def _sent(client: Client, batch: Batch, stream: str, *, skip: bool, look: bool = False) -> BatchResult:
+    """Sends a batch until it is written or refused; with `skip`, without the items that are at fault.
+
+    With `look`, what has its key among the server's receipts is not sent again.
+    """
+    attempts, faults = 0, list[Fault]()
+    while True:
+        key = batch.key(stream)
+        if look and (receipt := _receipt(client, key)):
+            result = batch.result("already", receipt, run=receipt["guid"])
+            break
+        answer, number = client.insist(lambda: client.post(batch.path, batch.body, key))  # noqa: B023  # called before the loop goes on
+        attempts += number
+        run = answer.headers.get("x-sync-run")
+        if answer.status == 200:
+            replayed = answer.headers.get("idempotent-replayed") == "true"
+            result = batch.result("acknowledged", json.loads(answer.body), run=run, replayed=replayed)
+            break
+        if answer.status not in BATCH_REFUSED:
             raise Rejected(f"{answer.status} {answer.detail}")
-        for run in json.loads(answer.body):
-            result = self._result("already")
-            return replace(result, inserted=run["inserted"], updated=run["updated"], run=run["guid"])
-        return None
-
-    def _acknowledged(self, answer: Answer) -> BatchResult:
-        counts = json.loads(answer.body)
-        return replace(
-            self._result("acknowledged"),
-            inserted=counts["inserted"],
-            updated=counts["updated"],
-            run=answer.headers.get("x-sync-run"),
-            replayed=answer.headers.get("idempotent-replayed") == "true",
-        )
-
-    def _result(self, outcome: Literal["acknowledged", "already", "refused"]) -> BatchResult:
-        batch, faults = self.batch, tuple(self.faults)
-        return BatchResult(
-            batch.number, batch.positions[0], len(batch.items), outcome, attempts=self.attempts, faults=faults
-        )
+        found = batch.faults(answer)
+        wrong = {fault.position for fault in found}
+        rest = tuple(item for item in batch.items if item[0] not in wrong)
+        if not skip or len(rest) in (0, len(batch.items)):
+            faults += found
+            result = batch.result("refused", {"inserted": 0, "updated": 0}, run=run)
+            break
+        faults += [fault for fault in found if fault.position is not None]
+        batch = replace(batch, items=rest)
+    return replace(result, attempts=attempts, faults=tuple(faults))
 
 
-def _faults(answer: Answer, batch: Batch) -> list[Fault]:
-    """What the server named, each with its item's position in the stream."""
-    detail = answer.detail
-    if not isinstance(detail, list):
-        return [Fault(None, (), str(detail), str(answer.status))]
-    faults = []
-    for entry in detail:
-        loc = tuple(entry["loc"])
-        index = loc[2] if len(loc) > 2 else None
-        position = batch.positions[index] if isinstance(index, int) else None
-        faults.append(Fault(position, loc, entry["msg"], entry["type"]))
-    return faults
+def _receipt(client: Client, key: str) -> Any:
+    """The receipt of the batch that was written under this key; None if there is none."""
+    path = f"/api/v1/sync/runs?status=succeeded&limit=1&idempotency_key={quote(key, safe='')}"
+    answer, _ = client.insist(lambda: client.attempt("GET", path))
+    if answer.status != 200:
+        raise Rejected(f"{answer.status} {answer.detail}")
+    return next(iter(json.loads(answer.body)), None)
 
 
 def read_lines(file: IO[str]) -> Iterator[Item]:
