@@ -6,11 +6,11 @@ imported into another one, and the file of the same rows is the same, byte for b
 
 import csv
 import gzip
-import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import IO, Any, cast
 
 from django.db import connections, transaction
@@ -22,41 +22,22 @@ from sync.files.tables import cell_of
 
 CHUNK = 100  # rows that are fetched at once; each may have a picture
 
-Write = Callable[[bytes], object]
 
-
-def columns_of(model: type[Entity]) -> tuple[str, ...]:
-    return tuple(field.attname for field in model.settable_fields() if field.attname != "company_guid")
-
-
-def export(rows: "QuerySet[Any]", write: Write, *, as_csv: bool, raw: bool = False) -> Iterator[int]:
+def export(
+    rows: "QuerySet[Any]", write: Callable[[bytes], object], *, as_csv: bool, raw: bool = False
+) -> Iterator[int]:
     """Writes `rows` as CSV, `raw` or with formulas escaped, or else as NDJSON; yields their number so far."""
     model: type[Entity] = rows.model
-    columns = columns_of(model)
-    line = _csv_line() if as_csv else None
-    if line:
-        write(line(columns))
+    columns = [field.attname for field in model.settable_fields() if field.attname != "company_guid"]
+    write_record = csv.writer(cast(Any, SimpleNamespace(write=lambda record: write(record.encode())))).writerow
+    if as_csv:
+        write_record(columns)
     for number, row in enumerate(_read(rows.order_by("guid").values_list(*columns)), start=1):
-        if line:
-            write(line([cell_of(value, raw=raw) for value in row]))
+        if as_csv:
+            write_record([cell_of(value, raw=raw) for value in row])
         else:
             write(to_json(dict(zip(columns, row, strict=True))) + b"\n")
         yield number
-
-
-def _csv_line() -> Callable[[Any], bytes]:
-    """What makes one record as RFC 4180 has it, CRLF included."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-
-    def line(cells: Any) -> bytes:
-        writer.writerow(cells)
-        record = buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
-        return record
-
-    return line
 
 
 def _read(rows: "QuerySet[Any]") -> Iterator[tuple[Any, ...]]:
@@ -80,12 +61,10 @@ def written(path: str) -> Iterator[IO[bytes]]:
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".export-")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            if path.endswith(".gz"):
-                # Neither name nor time: the same rows are the same bytes.
-                with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                    yield cast(IO[bytes], packed)
-            else:
-                yield file
+            # Neither name nor time is in it: the same rows are the same bytes.
+            packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if path.endswith(".gz") else nullcontext(file)
+            with packed as target:
+                yield cast(IO[bytes], target)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
@@ -16,33 +16,23 @@ def say(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
-class Meter:
-    """Shows rows and rate, and, where the size of the file is known, percent and the time left."""
+@contextmanager
+def meter(size: int | None, done: int = 0) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told how many rows are done, `done` ones of an earlier run with them, and how many bytes of
+    `size`; it shows the rate, and percent and the time left where there is a size."""
+    started = said = time.monotonic()
 
-    def __init__(self, size: int | None) -> None:
-        self.size = size
-        self.bar = tqdm(total=size, unit="B" if size else "rows", unit_scale=True, disable=None, leave=False)
-        self.started = self.said = time.monotonic()
-        self.first: int | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.close()
-
-    def show(self, rows: int, position: int = 0) -> None:
-        """`rows` are done, and `position` of `size` bytes."""
+    def show(rows: int, position: int) -> None:
+        nonlocal said
         now = time.monotonic()
-        if self.first is None:  # those that an earlier run has done
-            self.first = rows
-        rate = (rows - self.first) / (now - self.started) if now > self.started else 0.0
-        if not self.bar.disable:
-            self.bar.set_postfix_str(f"{rows:,} rows, {rate:,.0f}/s", refresh=False)
-            self.bar.update((position if self.size else rows) - self.bar.n)
-        elif now - self.said >= QUIET_SECONDS:
-            self.said = now
-            part = f", {position / self.size:.0%}" if self.size else ""
+        rate = (rows - done) / (now - started) if now > started else 0.0
+        if not bar.disable:
+            bar.set_postfix_str(f"{rows:,} rows, {rate:,.0f}/s", refresh=False)
+            bar.update((position if size else rows) - bar.n)
+        elif now - said >= QUIET_SECONDS:
+            said = now
+            part = f", {position / size:.0%}" if size else ""
             say(f"{rows:,} rows{part}, {rate:,.0f} rows/s")
+
+    with tqdm(total=size, unit="B" if size else "rows", unit_scale=True, disable=None, leave=False) as bar:
+        yield show

@@ -4,20 +4,16 @@ import gzip
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
-from typing import IO, TypeVar, cast
+from typing import IO, cast
 
 MAX_ROW = 4 * 1024 * 1024  # bytes; the largest valid piece, every character escaped, has less than half of it
 STDIN = "-"
 GZIP = b"\x1f"  # no text begins with it
 BOM = b"\xef\xbb\xbf"
 OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
-
-UNREADABLE = (OSError, EOFError, zlib.error)
-
-T = TypeVar("T")
 
 
 class BadFile(Exception):
@@ -32,10 +28,16 @@ class Source:
 
     def __init__(self, file: BufferedReader) -> None:
         self._file = file
-        self.size = _size(file)  # bytes as they lie on the disk; None for a stream
-        is_gzip = self._checked(lambda: file.peek(1)[:1]) == GZIP
-        self._stream = cast(IO[bytes], gzip.GzipFile(fileobj=file) if is_gzip else file)
-        self._ahead = self._checked(lambda: self._stream.read(len(BOM)))
+        self.size: int | None = None  # bytes as they lie on the disk; None for a stream
+        self._line = 0  # of the line that is being read
+        with self._reading():
+            if file.seekable():
+                start = file.tell()
+                self.size = file.seek(0, os.SEEK_END)
+                file.seek(start)
+            is_gzip = file.peek(1)[:1] == GZIP
+            self._stream = cast(IO[bytes], gzip.GzipFile(fileobj=file) if is_gzip else file)
+            self._ahead = self._stream.read(len(BOM))
         if self._ahead.startswith(OTHER_ENCODINGS):
             raise BadFile("the file is in UTF-16; save it as UTF-8", 1)
         if self._ahead == BOM:
@@ -48,40 +50,36 @@ class Source:
 
     def peek(self, size: int) -> bytes:
         """The next `size` bytes, fewer only at the end; they stay there to be read."""
-        self._ahead += self._checked(lambda: self._stream.read(max(0, size - len(self._ahead))))
+        with self._reading():
+            self._ahead += self._stream.read(max(0, size - len(self._ahead)))
         return self._ahead[:size]
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, none at the end."""
-        if self._ahead:
+        with self._reading():
             taken, self._ahead = self._ahead[:size], self._ahead[size:]
-            return taken
-        return self._checked(lambda: self._stream.read(size))
+            return taken or self._stream.read(size)
 
     def lines(self) -> Iterator[bytes]:
         """The lines with their ends. Raises BadFile at one of more than MAX_ROW bytes."""
-        number, readline = 1, self._stream.readline
-        try:
-            while line := self._line_ahead() or readline(MAX_ROW + 1):
+        readline = self._stream.readline
+        with self._reading():
+            while True:
+                self._line += 1
+                line, newline, self._ahead = self._ahead.partition(b"\n")  # of what was peeked at
+                line += newline or readline(MAX_ROW + 1)
+                if not line:
+                    return
                 if len(line) > MAX_ROW:
-                    raise BadFile(f"the line is longer than {MAX_ROW // 2**20} MiB", number)
+                    raise BadFile(f"the line is longer than {MAX_ROW // 2**20} MiB", self._line)
                 yield line
-                number += 1
-        except UNREADABLE as error:
-            raise BadFile(_reason(error), number) from error
 
-    def _line_ahead(self) -> bytes:
-        """The next line, if it begins in what was peeked at."""
-        if not self._ahead:
-            return b""
-        line, newline, self._ahead = self._ahead.partition(b"\n")
-        return line + (newline or self._stream.readline(MAX_ROW + 1))
-
-    def _checked(self, read: Callable[[], T]) -> T:
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            return read()
-        except UNREADABLE as error:
-            raise BadFile(_reason(error)) from error
+            yield
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadFile(_reason(error), self._line or None) from error
 
 
 @contextmanager
@@ -96,14 +94,6 @@ def opened(path: str) -> Iterator[Source]:
         raise BadFile(_reason(error)) from error
     with file:
         yield Source(file)
-
-
-def _size(file: BufferedReader) -> int | None:
-    try:
-        status = os.fstat(file.fileno())
-    except OSError:
-        return None
-    return status.st_size if file.seekable() else None
 
 
 def _reason(error: Exception) -> str:

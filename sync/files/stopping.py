@@ -11,17 +11,18 @@ T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stopped(Exception):
-    """A signal came in an interruptible part of the command."""
-
-
 class Stop:
-    """While `handled`: the first signal waits until the command is `interruptible`, the second one is a
-    KeyboardInterrupt at once."""
+    """While `handled`: the first signal is a KeyboardInterrupt as soon as the command is `interruptible`, the second
+    one at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self._interruptible = False
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell has it."""
+        return 128 + (self.signal or 0)
 
     @contextmanager
     def handled(self) -> Iterator[None]:
@@ -35,29 +36,25 @@ class Stop:
                 signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        again, self.signal = self.signal is not None, number
-        if again:
+        is_second, self.signal = self.signal is not None, number
+        if is_second or self._interruptible:
             raise KeyboardInterrupt
-        if self._interruptible:
-            raise Stopped
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Raises Stopped if there was, or is, a signal."""
         self._interruptible = True
         try:
             if self.signal is not None:
-                raise Stopped
+                raise KeyboardInterrupt
             yield
         finally:
             self._interruptible = False
 
     def between(self, batches: Iterator[T]) -> Iterator[T]:
-        """The batches, until there is a signal; then it raises Stopped."""
+        """The batches, until there is a signal."""
         while True:
             with self.interruptible():
-                try:
-                    batch = next(batches)
-                except StopIteration:
-                    return
+                batch = next(batches, None)
+            if batch is None:
+                return
             yield batch

@@ -12,6 +12,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -39,78 +40,52 @@ BOOLEANS = {"true": True, "false": False}
 DELIMITERS = ",;\t"
 
 Cell = str | int | bool | None
+Columns = list[tuple[str, Callable[[str], Cell] | None] | None]  # a field, and what reads its cells; None: left out
 
 
 def csv_rows(source: Source, model: type[Entity], mapping: Mapping[str, str], *, raw: bool = False) -> Iterator[Row]:
-    """A row per record, at the line where it begins; `mapping` is from a column's name in the header to a field's."""
+    """A row per record, at the line where it begins; `mapping` is from a column's name in the header to a field's.
+
+    Lines are counted as an editor counts them: quoted cells may span several.
+    """
     csv.field_size_limit(MAX_ROW)
-    lines = _Lines(source)
-    first = next(lines, "")
+    length = 0  # of the record so far, in bytes
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        for number, line in enumerate(source.lines(), start=1):
+            length += len(line)
+            if length > MAX_ROW:
+                raise BadFile(f"the row that ends here is longer than {MAX_ROW // 2**20} MiB", number)
+            try:
+                yield line.decode()
+            except UnicodeDecodeError as error:
+                wrong = f"byte 0x{line[error.start]:02x} at position {error.start + 1}"
+                raise BadFile(f"this is not UTF-8 ({wrong}); save the file as UTF-8", number) from error
+
+    text = lines()
+    first = next(text, "")
     delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
-    lines.put_back(first)
-    records = lines.records(delimiter)
-    _, header = next(records, (1, []))
-    columns = _columns(model, header, mapping)
-    for line, cells in records:
-        if not cells:
-            continue
-        if len(cells) != len(columns):
-            msg = f"The header has {len(columns)} columns, this row {len(cells)}"
-            yield Row(line, orjson.dumps(cells), Fault((), msg, "csv_width"))
-            continue
-        item = {
-            column[0]: _value(cell, column[1], raw=raw)
-            for column, cell in zip(columns, cells, strict=True)
-            if cell and column
-        }
-        yield Row(line, orjson.dumps(item))
+    reader = csv.reader(chain([first], text), delimiter=delimiter, strict=True)
+    columns: Columns = []
+    begins = 1
+    try:
+        for cells in reader:
+            if not columns:
+                columns = _columns(model, cells, mapping)
+            elif len(cells) == len(columns):
+                pairs = zip(columns, cells, strict=True)
+                item = {column[0]: _value(cell, column[1], raw=raw) for column, cell in pairs if cell and column}
+                yield Row(begins, orjson.dumps(item))
+            elif cells:
+                msg = f"The header has {len(columns)} columns, this row {len(cells)}"
+                yield Row(begins, orjson.dumps(cells), Fault((), msg, "csv_width"))
+            begins, length = reader.line_num + 1, 0
+    except csv.Error as error:
+        raise BadFile(f"the row that begins here is no CSV: {error}", begins) from error
 
 
-class _Lines:
-    """The lines of the file as text, counted as an editor counts them: quoted cells may span several."""
-
-    def __init__(self, source: Source) -> None:
-        self._lines = source.lines()
-        self._ahead: list[str] = []
-        self.number, self.length = 0, 0  # of the last line; of the record so far, in bytes
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if self._ahead:
-            return self._ahead.pop()
-        raw = next(self._lines)
-        self.number += 1
-        self.length += len(raw)
-        if self.length > MAX_ROW:
-            raise BadFile(f"the row that ends here is longer than {MAX_ROW // 2**20} MiB", self.number)
-        try:
-            return raw.decode()
-        except UnicodeDecodeError as error:
-            wrong = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
-            raise BadFile(f"this is not UTF-8 ({wrong}); save the file as UTF-8", self.number) from error
-
-    def put_back(self, line: str) -> None:
-        if line:
-            self._ahead.append(line)
-
-    def records(self, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-        """Each record with the number of the line where it begins."""
-        reader = csv.reader(self, delimiter=delimiter, strict=True)
-        begins = 1
-        try:
-            for cells in reader:
-                yield begins, cells
-                begins, self.length = self.number + 1, 0
-        except csv.Error as error:
-            raise BadFile(f"the row that begins here is no CSV: {error}", begins) from error
-
-
-def _columns(
-    model: type[Entity], header: Sequence[str], mapping: Mapping[str, str]
-) -> list[tuple[str, Callable[[str], Cell] | None] | None]:
-    """Of each column its field and what makes a value of its cells; None for those that are passed over."""
+def _columns(model: type[Entity], header: Sequence[str], mapping: Mapping[str, str]) -> Columns:
     names = [name.strip() for name in header]
     if not any(names):
         raise BadFile("there is no header row with the names of the columns", 1)
@@ -118,7 +93,7 @@ def _columns(
         raise BadFile(f"--map names {shown(missing[0])}, and the header has no such column", 1)
     fields = {field.attname: field for field in model.settable_fields()}
     taken: dict[str, str] = {}
-    columns: list[tuple[str, Callable[[str], Cell] | None] | None] = []
+    columns: Columns = []
     for name in names:
         target = mapping.get(name, name)
         if not target or target in READ_ONLY:

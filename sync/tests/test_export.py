@@ -28,7 +28,6 @@ from pieces.models import LEVELS, MAX_PICTURE, Entity, Piece, Project
 from pieces.tests.copies import copies
 from pieces.tests.factories import ComponentFactory, PieceFactory, ProjectFactory
 from pieces.tests.families import Family, family_of
-from sync.files.exporting import _csv_line
 from sync.files.source import Source
 from sync.files.tables import cell_of, csv_rows
 from sync.tests.batches import Item, Sync, scalar_fields
@@ -306,9 +305,10 @@ ODD_TEXT = st.text(st.sampled_from('=+-@＝＋－＠\\NE;,"\t\r\n \u00a0x1'), ma
 
 def written_as_csv(value: str | int | None, *, raw: bool = False) -> bytes:
     """A file of one row, with a guid first."""
-    line = _csv_line()
+    file = io.StringIO(newline="")
     name = "outer_length" if isinstance(value, int) else "info2"
-    return line(["guid", name]) + line([cell_of("x", raw=raw), cell_of(value, raw=raw)])
+    csv.writer(file).writerows([["guid", name], [cell_of("x", raw=raw), cell_of(value, raw=raw)]])
+    return file.getvalue().encode()
 
 
 @given(ANY_TEXT | ODD_TEXT | st.none() | st.integers(-(2**31), 2**31 - 1), st.booleans())

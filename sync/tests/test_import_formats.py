@@ -95,6 +95,7 @@ def test_standard_input_is_read(manage: Manage, company: Company, component: Com
         ("csv-encoding", "line 4: this is not UTF-8 (byte 0xfc at position 2); save the file as UTF-8", 2),
         ("csv-quote", "line 4: the row that begins here is no CSV: unexpected end of data", 2),
         ("csv-long", "line 4: the line is longer than 4 MiB", 2),
+        ("csv-lines", "line 5: the row that ends here is longer than 4 MiB", 2),
         ("csv-tail", "line 4: the row that begins here is no CSV: ',' expected after '\"'", 2),
     ],
 )
@@ -116,6 +117,7 @@ def test_what_comes_before_a_break_is_imported_and_the_break_is_named(
         "csv-encoding": table + b"J\xfcrgen\n",
         "csv-quote": table + b'5,"5,5\n5,5,5\n',
         "csv-long": table + b"5," * 2**22,
+        "csv-lines": table + b'"' + (b"x" * 2**21 + b"\n") * 3 + b'",5,5\n',
         "csv-tail": table + b'"5"5,5,5\n',
     }
     outcome = load(files[data])

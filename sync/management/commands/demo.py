@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from sync.files.stopping import Stop, Stopped
+from sync.files.stopping import Stop
 from sync.samples.orders import Order, guid
 from sync.samples.people import fresh_key, fresh_password, login
 from tenants.caller import Role
@@ -74,61 +74,47 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
-        company, key, password = self._prepare()
+        password = fresh_password()
+        with every_company(), transaction.atomic():
+            own = uuid.UUID(guid("company"))
+            company, _ = Company.objects.get_or_create(guid=own, defaults={"name": "Demo Windows"})
+            login(Role.COMPANY_ADMIN, password, company, EMAIL)
+            key = fresh_key(company, KEY_NAME)  # the one before is revoked
         stop = Stop()
         with stop.handled():
             server = Server(key)
             try:
                 with stop.interruptible():
-                    self._present(server, Order(company.guid, "DEMO-2026-001", PIECES), password)
-            except (Stopped, KeyboardInterrupt):
+                    server.wait_until_up()
+                    self._push_and_read_back(server, Order(company.guid, "DEMO-2026-001", PIECES))
+                    self.stdout.write(f"\nAdmin    {server.url}/admin/    {EMAIL} / {password}")
+                    self.stdout.write(f"API docs {server.url}/api/docs")
+                    self.stdout.write(f"API key  {key}")
+                    if not os.environ.get("DEMO_ONCE"):
+                        self.stdout.write("\nServing until Ctrl-C.")
+                        self.stdout.flush()  # a pipe would keep it until the end
+                        server.process.wait()
+            except KeyboardInterrupt:
                 if stop.signal != signal.SIGINT:
-                    sys.exit(128 + (stop.signal or 0))
+                    sys.exit(stop.exit_code)
                 self.stdout.write("")  # below the terminal's ^C
             finally:
                 server.stop()
 
-    def _present(self, server: Server, order: Order, password: str) -> None:
-        server.wait_until_up()
-        self._push(server, order)
-        self._read_back(server, order)
-        self._say_where(server, password)
-        if not os.environ.get("DEMO_ONCE"):
-            self.stdout.write("\nServing until Ctrl-C.")
-            self.stdout.flush()  # a pipe would keep it until the end
-            server.process.wait()
-
-    @every_company()
-    @transaction.atomic
-    def _prepare(self) -> tuple[Company, str, str]:
-        """The demo's company, a new key of its own (the old one is revoked) and a new password of its login."""
-        company, _ = Company.objects.get_or_create(guid=uuid.UUID(guid("company")), defaults={"name": "Demo Windows"})
-        password = fresh_password()
-        login(Role.COMPANY_ADMIN, password, company, EMAIL)
-        return company, fresh_key(company, KEY_NAME), password
-
-    def _push(self, server: Server, order: Order) -> None:
+    def _push_and_read_back(self, server: Server, order: Order) -> None:
         for plural, items in order.items.items():
             start = time.perf_counter()
             result = server.call("POST", f"/api/v1/sync/{plural}", {plural: items})
             ms = (time.perf_counter() - start) * 1000
             done = f"{result['inserted']} inserted, {result['updated']} updated"
             self.stdout.write(f"POST /api/v1/sync/{plural:10}  {done}  ({ms:.0f} ms)")
-
-    def _read_back(self, server: Server, order: Order) -> None:
         sent = {item["guid"]: item for item in order.items["pieces"]}
         query = urlencode({"project_guid": guid("project"), "limit": 1000, "detail": "true"})
         start = time.perf_counter()
         read = server.call("GET", f"/api/v1/pieces?{query}")
         ms = (time.perf_counter() - start) * 1000
         equal = sum(row["guid"] in sent and sent[row["guid"]].items() <= row.items() for row in read)
-        self.stdout.write(
-            f"GET  /api/v1/pieces           {len(read)} read back, {equal} equal in every field  ({ms:.0f} ms)"
-        )
+        told = f"{len(read)} read back, {equal} equal in every field  ({ms:.0f} ms)"
+        self.stdout.write(f"GET  /api/v1/pieces           {told}")
         if (len(read), equal) != (PIECES, PIECES):
             raise CommandError("what was read back is not what was sent")
-
-    def _say_where(self, server: Server, password: str) -> None:
-        self.stdout.write(f"\nAdmin    {server.url}/admin/    {EMAIL} / {password}")
-        self.stdout.write(f"API docs {server.url}/api/docs")
-        self.stdout.write(f"API key  {server.key}")

@@ -1,6 +1,6 @@
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -9,8 +9,8 @@ from django.db.models import QuerySet
 from pieces.models import Project
 from sync.files import ENTITIES
 from sync.files.exporting import export, written
-from sync.files.meter import Meter
-from sync.files.stopping import Stop, Stopped
+from sync.files.meter import meter
+from sync.files.stopping import Stop
 from tenants.management.printing import PrintingCommand, company_of, guid, moment, text
 from tenants.scope import company_scope
 
@@ -29,9 +29,8 @@ class Command(PrintingCommand):
         parser.add_argument("--raw", action="store_true", help=raw)
         parser.add_argument("--include-inactive", action="store_true", help="soft-deleted rows too")
         parser.add_argument("--project", type=guid, metavar="GUID", help="only what belongs to this project")
-        parser.add_argument(
-            "--updated-since", type=moment, metavar="TIME", help="ISO 8601, UTC unless it says otherwise"
-        )
+        since = "ISO 8601, UTC unless it says otherwise"
+        parser.add_argument("--updated-since", type=moment, metavar="TIME", help=since)
         parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,16 +41,24 @@ class Command(PrintingCommand):
             raise CommandError("--json needs a FILE: standard output has the rows")
         if path != STDOUT and os.path.exists(path) and not options["force"]:
             raise CommandError(f"{path} is there already; --force replaces it")
-        stop = Stop()
-        with company_scope(company_of(options["company"]).guid), ExitStack() as stack, stop.handled():
-            rows = _rows(options)
+        model, stop, number = ENTITIES[options["entity"]], Stop(), 0
+        with company_scope(company_of(options["company"]).guid), stop.handled():
+            rows: QuerySet[Any] = model.all_objects.all() if options["include_inactive"] else model.objects.all()
+            if options["project"]:
+                if not Project.all_objects.filter(guid=options["project"]).exists():
+                    raise CommandError(f"there is no project {options['project']} in this company")
+                rows = rows.filter(**{"guid" if model is Project else "project_guid": options["project"]})
+            if options["updated_since"]:
+                rows = rows.filter(updated_at__gte=options["updated_since"])
             try:
-                file = sys.stdout.buffer if path == STDOUT else stack.enter_context(written(path))
-                with stop.interruptible():
-                    number = self._write(rows, file, as_csv=options["format"] == "csv", raw=options["raw"])
-                stack.close()
-            except (Stopped, KeyboardInterrupt):
-                sys.exit(128 + (stop.signal or 0))
+                with nullcontext(sys.stdout.buffer) if path == STDOUT else written(path) as file:
+                    with stop.interruptible(), meter(None) as show:
+                        for number in export(rows, file.write, as_csv=options["format"] == "csv", raw=options["raw"]):
+                            if number % 1000 == 0:
+                                show(number, 0)
+                    file.flush()
+            except KeyboardInterrupt:
+                sys.exit(stop.exit_code)
             except BrokenPipeError:
                 # Whoever read it has had enough. Python would complain once more when it closes standard output.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,25 +67,3 @@ class Command(PrintingCommand):
                 raise CommandError(f"{path}: {error.strerror}") from error
         if path != STDOUT:
             self.answer(options, {"rows": number, "file": path})
-
-    @staticmethod
-    def _write(rows: "QuerySet[Any]", file: Any, *, as_csv: bool, raw: bool) -> int:
-        number = 0
-        with Meter(None) as meter:
-            for number in export(rows, file.write, as_csv=as_csv, raw=raw):
-                if number % 1000 == 0:
-                    meter.show(number)
-        file.flush()
-        return number
-
-
-def _rows(options: dict[str, Any]) -> "QuerySet[Any]":
-    model = ENTITIES[options["entity"]]
-    rows: QuerySet[Any] = model.all_objects.all() if options["include_inactive"] else model.objects.all()
-    if options["project"]:
-        if not Project.all_objects.filter(guid=options["project"]).exists():
-            raise CommandError(f"there is no project {options['project']} in this company")
-        rows = rows.filter(**{"guid" if model is Project else "project_guid": options["project"]})
-    if options["updated_since"]:
-        rows = rows.filter(updated_at__gte=options["updated_since"])
-    return rows

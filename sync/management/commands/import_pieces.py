@@ -14,16 +14,17 @@ from ractory.garbage import settle
 from sync.files import ENTITIES
 from sync.files.faults import FaultyRows
 from sync.files.importing import COUNTS, Changed, Importer, Overtaken, batches_of
-from sync.files.meter import Meter, say
+from sync.files.meter import meter, say
 from sync.files.rows import Row, detect, json_rows, ndjson_rows
 from sync.files.source import STDIN, BadFile, Source, opened
-from sync.files.stopping import Stop, Stopped
+from sync.files.stopping import Stop
 from sync.files.tables import csv_rows
 from sync.models import MAX_SOURCE, FileImport
 from tenants.management.printing import PrintingCommand, company_of, guid, text
 from tenants.scope import company_scope
 
-SOME_FAULTY, UNREADABLE, NO_DATABASE, SIGNALLED = 1, 2, 3, 128  # exit codes; the last one plus the signal's number
+SOME_FAULTY, UNREADABLE, NO_DATABASE = 1, 2, 3  # exit codes
+AWAY = (OperationalError, InterfaceError)  # what the database is
 
 
 def pair(argument: str) -> tuple[str, str]:
@@ -55,68 +56,31 @@ class Command(PrintingCommand):
         parser.add_argument("--resume", action="store_true", help="go on where the import of this file stopped")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["dry_run"] and options["resume"]:
-            raise CommandError("--dry-run writes nothing that could be resumed", returncode=UNREADABLE)
-        try:
-            self._import(options)
-        except (OperationalError, InterfaceError) as error:  # before the first row
-            raise CommandError(_first_line(error), returncode=NO_DATABASE) from error
-
-    def _import(self, options: dict[str, Any]) -> None:
-        try:
-            company = company_of(options["company"])
-        except CommandError as error:
-            raise CommandError(str(error), returncode=UNREADABLE) from error
         stop = Stop()
-        settle()
-        with company_scope(company.guid), ExitStack() as stack, stop.handled():
-            try:
+        try:
+            if options["dry_run"] and options["resume"]:
+                raise CommandError("--dry-run writes nothing that could be resumed")
+            company = company_of(options["company"])
+            settle()
+            with company_scope(company.guid), ExitStack() as stack, stop.handled():
                 source = stack.enter_context(opened(options["file"]))
                 rows = _rows(source, options)
                 importer = _importer(options, stack)
-            except BadFile as error:
-                raise CommandError(f"{options['file']}: {error}", returncode=UNREADABLE) from error
-            except OSError as error:
-                raise CommandError(f"{options['errors']}: {error.strerror}", returncode=UNREADABLE) from error
-            code, trouble = self._run(importer, source, rows, stop, resume=options["resume"])
-        self._finish(importer, options, code, trouble)
-
-    def _run(
-        self, importer: Importer, source: Source, rows: Iterator[Row], stop: Stop, *, resume: bool
-    ) -> tuple[int, str]:
-        """The exit code, and what has kept it from coming to the end."""
-        progress = importer.progress
-        try:
-            with Meter(source.size) as meter:
-                if resume:
-                    with stop.interruptible():
-                        importer.skip(rows)
-                meter.show(progress.rows, source.position)
-                for _ in importer.run(stop.between(batches_of(importer.model, rows))):
-                    meter.show(progress.rows, source.position)
-        except Changed as error:
-            told = f"its first {progress.rows} rows are not those that were imported"
-            told += " (with the same --map, --raw and --keep-active?); without --resume it is a new file"
-            raise CommandError(f"{progress.source}: {told}", returncode=UNREADABLE) from error
+                code, trouble = _run(importer, source, rows, stop, resume=options["resume"])
+        except CommandError as error:
+            error.returncode = UNREADABLE
+            raise
         except BadFile as error:
-            return UNREADABLE, str(error)
-        except (ConflictRetry, OperationalError, InterfaceError) as error:
-            return NO_DATABASE, _first_line(error)
-        except Overtaken:
-            return NO_DATABASE, "another process is importing this file"
-        except (Stopped, KeyboardInterrupt):
-            return SIGNALLED + (stop.signal or 0), "stopped"
-        return (SOME_FAULTY if progress.faulty else 0), ""
-
-    def _finish(self, importer: Importer, options: dict[str, Any], code: int, trouble: str) -> None:
+            raise CommandError(f"{options['file']}: {error}", returncode=UNREADABLE) from error
+        except AWAY as error:  # before the first row
+            raise CommandError(_first_line(error), returncode=NO_DATABASE) from error
         progress = importer.progress
         if progress.rows or not trouble:
             result = {"rows": progress.rows, **{name: getattr(progress, name) for name in COUNTS}}
             ignored = sorted(importer.ignored)
             result |= {"ignored_fields": ignored if options["json"] else ", ".join(ignored) or None}
             result |= {"dry_run": options["dry_run"]}
-            remarks = ["Nothing was written: --dry-run."] if options["dry_run"] else []
-            self.answer(options, result, *remarks)
+            self.answer(options, result, *(["Nothing was written: --dry-run."] if options["dry_run"] else []))
         if trouble:
             if progress.rows and not options["dry_run"]:
                 trouble += f"; {progress.rows} rows are done, --resume goes on after them"
@@ -125,27 +89,48 @@ class Command(PrintingCommand):
             sys.exit(code)
 
 
+def _run(importer: Importer, source: Source, rows: Iterator[Row], stop: Stop, *, resume: bool) -> tuple[int, str]:
+    """The exit code, and what has kept it from coming to the end."""
+    progress = importer.progress
+    try:
+        with meter(source.size, progress.rows) as show:
+            if resume:
+                with stop.interruptible():
+                    importer.skip(rows)
+            show(progress.rows, source.position)
+            for _ in importer.run(stop.between(batches_of(importer.model, rows))):
+                show(progress.rows, source.position)
+    except Changed as error:
+        told = f"its first {progress.rows} rows are not those that were imported"
+        told += " (with the same --map, --raw and --keep-active?); without --resume it is a new file"
+        raise CommandError(f"{progress.source}: {told}") from error
+    except BadFile as error:
+        return UNREADABLE, str(error)
+    except (ConflictRetry, *AWAY) as error:
+        return NO_DATABASE, _first_line(error)
+    except Overtaken:
+        return NO_DATABASE, "another process is importing this file"
+    except KeyboardInterrupt:
+        return stop.exit_code, "stopped"
+    return (SOME_FAULTY if progress.faulty else 0), ""
+
+
 def _first_line(error: Exception) -> str:
     return f"the database: {str(error).splitlines()[0]}"
 
 
 def _rows(source: Source, options: dict[str, Any]) -> Iterator[Row]:
-    model = ENTITIES[options["entity"]]
+    model, mapping = ENTITIES[options["entity"]], dict(options["map"])
     chosen = detect(source, model) if options["format"] == "auto" else options["format"]
-    if options["map"] and chosen != "csv":
+    if mapping and chosen != "csv":
         raise BadFile(f"--map is for the columns of a CSV; this is {chosen}")
     if options["raw"] and chosen != "csv":
         raise BadFile(f"--raw is for a CSV; this is {chosen}")
-    if chosen == "csv":
-        return csv_rows(source, model, _mapping(options["map"]), raw=options["raw"])
-    return json_rows(source, model) if chosen == "json" else ndjson_rows(source)
-
-
-def _mapping(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
+    if len(mapping) < len(options["map"]):
         raise BadFile("--map names a column twice")
-    return mapping
+    if chosen == "csv":
+        return csv_rows(source, model, mapping, raw=options["raw"])
+    return json_rows(source, model) if chosen == "json" else ndjson_rows(source)
 
 
 def _importer(options: dict[str, Any], stack: ExitStack) -> Importer:
@@ -163,27 +148,27 @@ def _importer(options: dict[str, Any], stack: ExitStack) -> Importer:
         progress = found
     else:
         progress = FileImport.begin(**values, digest=b"")
-    errors = _errors_file(options["errors"], progress, stack)
-    return Importer(
-        model,
-        progress,
-        FaultyRows(model, errors, say),
-        keep_active=options["keep_active"],
-        dry_run=options["dry_run"],
+    errors = (
+        _errors_file(os.path.abspath(options["errors"]), progress, stack) if options["errors"] is not None else None
     )
+    faulty = FaultyRows(model, errors, say)
+    return Importer(model, progress, faulty, keep_active=options["keep_active"], dry_run=options["dry_run"])
 
 
-def _errors_file(path: str | None, progress: FileImport, stack: ExitStack) -> IO[bytes] | None:
+def _errors_file(given: str | None, progress: FileImport, stack: ExitStack) -> IO[bytes] | None:
     """A new file; or that of the import that is resumed, without what was written to it after the last commit."""
-    if path is None:
+    if given is None:
         return None
-    path = os.path.abspath(path)
+    path = os.path.abspath(given)
     if os.path.exists(path) and progress.source != STDIN and os.path.samefile(path, progress.source):
         raise BadFile("--errors would overwrite it")
     goes_on = progress.rows > 0 and progress.errors == path and os.path.exists(path)
     if goes_on and os.path.getsize(path) < progress.errors_size:
         raise BadFile(f"{path} has been cut since its last rows were written to it")
-    file = stack.enter_context(open(path, "r+b" if goes_on else "wb"))  # noqa: SIM115  # it is in a context
+    try:
+        file = stack.enter_context(open(path, "r+b" if goes_on else "wb"))  # noqa: SIM115  # it is in a context
+    except OSError as error:
+        raise CommandError(f"{given}: {error.strerror}") from error
     if goes_on:
         file.seek(progress.errors_size)
         file.truncate()
