@@ -9,9 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import models
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Func, Lookup
-from django.db.models.sql.compiler import SQLCompiler
 
 from pieces.models import Piece
 from tenants.models import GuidForeignKey
@@ -28,22 +26,16 @@ class AnyOf(Lookup):
     lookup_name = "any_of"
     prepare_rhs = False
 
-    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+    def as_postgresql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         column, params = self.process_lhs(compiler, connection)
-        values = list(self._values())
         if isinstance(self.lhs.output_field, models.UUIDField | GuidForeignKey):
-            return f"{column} = ANY(%s::uuid[])", [*params, _array(values)]
-        return f"{column} = ANY(%s)", [*params, values]
+            return f"{column} = ANY(%s::uuid[])", [*params, _array(self.rhs)]
+        return f"{column} = ANY(%s)", [*params, list(self.rhs)]
 
-    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         column, params = self.process_lhs(compiler, connection)
-        field = self.lhs.output_field
-        values = [field.get_db_prep_value(value, connection) for value in self._values()]
+        values = [self.lhs.output_field.get_db_prep_value(value, connection) for value in self.rhs]
         return f"{column} IN (SELECT value FROM json_each(%s))", [*params, json.dumps(values)]  # noqa: S608  # a column, not input
-
-    def _values(self) -> Iterable[Any]:
-        values: Iterable[Any] = self.rhs
-        return values
 
 
 def _array(guids: Iterable[uuid.UUID | str]) -> str:
@@ -70,16 +62,12 @@ class PieceKeyIn(Func):
         super().__init__(F("guid"))
         self.keys = keys
 
-    def as_postgresql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, list[Any]]:
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         sql, params = self.as_sql(compiler, connection, template=self.postgresql)
         projects, piece_ids = zip(*self.keys, strict=True)
         return sql, [*params, _array(project.hex() for project in projects), list(piece_ids)]
 
-    def as_sqlite(  # type: ignore[override]  # the stubs want no UUIDs or text among parameters
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         sql, params = self.as_sql(compiler, connection, template=self.sqlite)
         return sql, [*params, json.dumps([(project.hex(), piece_id) for project, piece_id in self.keys])]
 

@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from pieces.changes import remove
-from pieces.models import LEVELS, Assembly, Component, Deletion, Entity, Piece, Project
+from pieces.models import LEVELS, Deletion, Entity, Project
 from ractory.api.retry import in_transaction
 
 SLICE = 5000  # rows removed in one transaction
@@ -26,13 +26,9 @@ BATCH = 500  # deletions looked at together, at most
 
 Guids = Collection[uuid.UUID]
 
-# Each level with a parent right above it. What is further up follows: the parent's own parent has the parent below it.
-LINKS: tuple[tuple[type[Entity], str], ...] = (
-    (Piece, "assembly"),
-    (Piece, "component"),
-    (Assembly, "component"),
-    (Component, "project"),
-)
+# Each level with the parents right above it, of which a piece may lack one. What is further up follows from these: the
+# parent's own parent has the parent below it.
+LINKS = [(level, parent) for level in LEVELS for parent in level.parents[-2:]]
 
 
 @dataclass(slots=True)
@@ -66,6 +62,12 @@ class Purge:
                 self.removed.update({level.plural: rows, "deletions": deletions})
                 yield rows
         self.removed["deletions"] += in_transaction(lambda: _forget(guid__any_of=going))
+
+    def _counted(self, going: Guids) -> Iterator[int]:
+        rows, staying = {level.plural: self._rows(level, going).count() for level in LEVELS}, self._staying()
+        deletions = _without_root(Deletion.objects.filter(guid__any_of=going), staying)
+        self.removed.update({**rows, "deletions": deletions.count()})
+        yield sum(rows.values())
 
     def _batches(self) -> Iterator[list[uuid.UUID]]:
         """The old deletions, in the order of their guids, which is that of time: children went before their parents."""
@@ -104,15 +106,6 @@ class Purge:
             found -= self.kept
             self.kept |= found
 
-    def _counted(self, going: Guids) -> Iterator[int]:
-        rows, staying = {level.plural: self._rows(level, going).count() for level in LEVELS}, self._staying()
-        deletions = Deletion.objects.filter(guid__any_of=going)
-        for level in LEVELS:
-            root = level.all_objects.filter(staying, guid=OuterRef("root_guid"))
-            deletions = deletions.exclude(Exists(root), kind=level.kind.value)
-        self.removed.update({**rows, "deletions": deletions.count()})
-        yield sum(rows.values())
-
     def _rows(self, level: type[Entity], going: Guids) -> "QuerySet[Any]":
         rows: QuerySet[Any] = level.all_objects.filter(deletion_guid__any_of=going)
         return rows.filter(is_active=False, deleted_at__lt=self.before)
@@ -137,9 +130,15 @@ class Purge:
 
 def _forget(**conditions: Any) -> int:
     """Removes the records of deletions of which nothing is left: neither a row that they took, nor their root."""
-    deletions = Deletion.objects.filter(**conditions)
+    deletions = _without_root(Deletion.objects.filter(**conditions), Q())
     for level in LEVELS:
         deletions = deletions.exclude(Exists(level.all_objects.filter(deletion_guid=OuterRef("guid"))))
-        root = level.all_objects.filter(guid=OuterRef("root_guid"))
-        deletions = deletions.exclude(Exists(root), kind=level.kind.value)
     return remove(deletions)
+
+
+def _without_root(deletions: "QuerySet[Deletion]", there: Q) -> "QuerySet[Deletion]":
+    """Those whose root is not `there` any more."""
+    for level in LEVELS:
+        root = level.all_objects.filter(there, guid=OuterRef("root_guid"))
+        deletions = deletions.exclude(Exists(root), kind=level.kind.value)
+    return deletions

@@ -3,9 +3,7 @@
 from typing import Any
 
 from django.db import models
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Func
-from django.db.models.sql.compiler import SQLCompiler
 
 SEPARATOR = "\1"  # between the columns; a text may contain it, but hardly ever does
 
@@ -19,9 +17,7 @@ class JoinedTexts(Func):
     def __init__(self, *columns: str) -> None:
         super().__init__(*map(F, columns))
 
-    def as_sqlite(  # type: ignore[override]  # the stubs want no UUIDs or text among parameters
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         texts = [f"ifnull({compiler.compile(column)[0]}, '')" for column in self.get_source_expressions()]
         return f"({' || char(1) || '.join(texts)})", []
 
@@ -32,9 +28,5 @@ class JsonBytes(Func):
     output_field = models.IntegerField()
     template = "octet_length(to_json(%(expressions)s)::text)"
 
-    def as_sqlite(  # type: ignore[override]  # as above
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, list[Any]]:
-        template = "length(CAST(json_quote(%(expressions)s) AS BLOB))"
-        sql, params = self.as_sql(compiler, connection, template=template)
-        return sql, list(params)
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template="length(CAST(json_quote(%(expressions)s) AS BLOB))")

@@ -25,11 +25,8 @@ def count_run(run: SyncRun) -> None:
         for kind, number in Tally(fault["type"] for fault in orjson.loads(run.errors_json)).items():
             FAULTS.labels(run.entity, kind).inc(number)
     elif not run.dry_run:
-        for action, number in _rows(run).items():
+        # A receipt's `updated` are all that were not inserted; here each item is counted once.
+        rest = {Action.UNCHANGED: run.unchanged, Action.RESTORED: run.restored, Action.DELETED: run.deleted}
+        rows = {Action.INSERTED: run.inserted, Action.UPDATED: run.updated - sum(rest.values()), **rest}
+        for action, number in rows.items():
             ROWS.labels(run.entity, action.value).inc(number)
-
-
-def _rows(run: SyncRun) -> dict[Action, int]:
-    """The items by what became of them; a receipt's `updated` are all that were not inserted."""
-    rest = {Action.UNCHANGED: run.unchanged, Action.RESTORED: run.restored, Action.DELETED: run.deleted}
-    return {Action.INSERTED: run.inserted, Action.UPDATED: run.updated - sum(rest.values()), **rest}

@@ -32,15 +32,16 @@ class FaultyRow:
                 item = orjson.loads(self.row.raw)
         names = ("guid", *(name for name in ("piece_id", "code") if hasattr(model, name)))
         known = {name: item.get(name) if isinstance(item, dict) else None for name in names}
-        return {"line": self.row.line, **known, "faults": [_as_wire(fault) for fault in self.faults]}
+        faults = [{"field": _field(fault), "msg": fault.msg, "type": fault.type} for fault in self.faults]
+        return {"line": self.row.line, **known, "faults": faults}
 
     def __str__(self) -> str:
-        reasons = (f"{fault.loc[3]}: {fault.msg}" if len(fault.loc) > 3 else fault.msg for fault in self.faults)
+        reasons = (f"{_field(fault)}: {fault.msg}" if _field(fault) else fault.msg for fault in self.faults)
         return f"line {self.row.line}: {'; '.join(reasons)}"
 
 
-def _as_wire(fault: Fault) -> dict[str, Any]:
-    return {"field": fault.loc[3] if len(fault.loc) > 3 else None, "msg": fault.msg, "type": fault.type}
+def _field(fault: Fault) -> str | int | None:
+    return fault.loc[3] if len(fault.loc) > 3 else None
 
 
 class FaultyRows:

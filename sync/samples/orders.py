@@ -5,7 +5,6 @@ The same names make the same orders, with the same guids, so that sending them a
 
 import random
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -67,23 +66,20 @@ class Order:
         due = (START + timedelta(days=number % 3650)).isoformat()
         project |= {"due_date": due, "in_production": self.phase in PHASES[2:]}
         self.items: dict[str, list[Item]] = {"projects": [project], "components": [], "assemblies": [], "pieces": []}
-        units = self._units()
         while len(self.items["pieces"]) < pieces:
-            next(units)
+            self._unit()
 
-    def _units(self) -> Iterator[None]:
-        """Window after window: a frame, and in it the sashes, each with its glazing beads."""
-        while True:
-            number = len(self.items["components"]) + 1
-            kind, sashes = self._random.choice(UNITS)
-            size = self._random.randrange(600, 1801, 50), self._random.randrange(600, 2201, 50)
-            unit = {"guid": guid(*self.path, "component", number - 1), "code": f"W{number:03}", "quantity": 1}
-            unit |= {"designation": f"{kind} {size[0]} x {size[1]}", **self.above}
-            self.items["components"].append(unit)
-            self._assembly(unit, size, FRAME, mullion=sashes > 1)
-            for _ in range(sashes):
-                self._assembly(unit, (size[0] // sashes - 80, size[1] - 80), SASH)
-            yield
+    def _unit(self) -> None:
+        """A window: a frame, and in it the sashes, each with its glazing beads."""
+        number = len(self.items["components"]) + 1
+        kind, sashes = self._random.choice(UNITS)
+        size = self._random.randrange(600, 1801, 50), self._random.randrange(600, 2201, 50)
+        unit = {"guid": guid(*self.path, "component", number - 1), "code": f"W{number:03}", "quantity": 1}
+        unit |= {"designation": f"{kind} {size[0]} x {size[1]}", **self.above}
+        self.items["components"].append(unit)
+        self._assembly(unit, size, FRAME, mullion=sashes > 1)
+        for _ in range(sashes):
+            self._assembly(unit, (size[0] // sashes - 80, size[1] - 80), SASH)
 
     def _assembly(self, unit: Item, size: Size, profile: Profile, *, mullion: bool = False) -> None:
         number = len(self.items["assemblies"])

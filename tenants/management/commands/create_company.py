@@ -17,10 +17,8 @@ class Command(PrintingCommand):
         name = options["name"].strip()
         if not 0 < len(name) <= 255:
             raise CommandError("a company's name has 1 to 255 characters")
-        company = Company(name=name)
-        if options["guid"]:
-            company.guid = options["guid"]
-            if Company.objects.filter(guid=company.guid).exists():
-                raise CommandError(f"there is a company {company.guid} already")
-        company.save(force_insert=True)
+        given = {"guid": options["guid"]} if options["guid"] else {}
+        if given and Company.objects.filter(**given).exists():
+            raise CommandError(f"there is a company {options['guid']} already")
+        company = Company.objects.create(name=name, **given)
         self.answer(options, {"guid": company.guid, "name": company.name})
