@@ -435,15 +435,8 @@ def main() -> int:
             Journal(options.journal) as journal,
             Client(options.url, os.environ.get("RACTORY_KEY", ""), timeout=options.timeout, retry=retry) as client,
         ):
-            results = push(
-                client,
-                options.entity,
-                read_lines(file),
-                journal=journal,
-                batch_size=options.batch_size,
-                match_piece_id=options.match_piece_id,
-                on_fault=options.on_fault,
-            )
+            chosen = {name: getattr(options, name) for name in ("batch_size", "match_piece_id", "on_fault")}
+            results = push(client, options.entity, read_lines(file), journal=journal, **chosen)
             return 0 if report(results, sys.stdout) else 1
     except (ClientError, OSError, ValueError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")

@@ -14,8 +14,8 @@ from uuid_utils.compat import uuid7
 
 from pieces.changes import Origin, delete_one
 from pieces.models import LEVELS, Entity, Operation
-from sync.samples.orders import Item, Order
-from sync.schemas import Line, max_items
+from sync.samples.orders import Order
+from sync.schemas import Item, Line, max_items
 from sync.submission import Options, submit
 from tenants.caller import Caller, Role
 from tenants.models import Company, User

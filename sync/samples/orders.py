@@ -7,13 +7,13 @@ import random
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+
+from sync.schemas import Item
 
 NAMESPACE = uuid.UUID("5e1f0f5e-3d0a-4a53-9d43-7f1f6c0d2a10")
 START = datetime(2026, 1, 12, 7, tzinfo=UTC)  # when the first order is due
 BAR, SAW_CUT, WELDING = 6500, 4, 3  # millimetres: a bar's length, what a cut takes, what a welded end takes
 
-Item = dict[str, Any]
 Size = tuple[int, int]  # width and height in millimetres
 
 
@@ -103,69 +103,41 @@ class Order:
         welded = profile in (FRAME, SASH)
         outer = length + 2 * WELDING if welded else length
         colour, colour_name, sides = self.colour
-        cell, bar = f"{number % 60 + 1:02}", f"B{self.serial:05}-{number // 5 + 1:04}"
+        trolley, cell = f"P{number // 60 + 1:02}", f"{number % 60 + 1:02}"
         angle = 90 if profile is MULLION else 45
-        self.items["pieces"].append(
-            {
-                **self.above,
-                "component_guid": unit["guid"],
-                "assembly_guid": part["guid"],
-                "guid": guid(*self.path, "piece", number),
-                "piece_id": f"{unit['code']}-{number:04}",
-                "barcode": ean13(f"40{self.serial:05}{number % 100_000:05}"),
-                "orientation": orientation,
-                "trolley": f"P{number // 60 + 1:02}",
-                "cell": cell,
-                "trolley_cell": f"P{number // 60 + 1:02}-{cell}",
-                "operations": "cut 45;drain;weld" if welded else "cut 45" if profile is BEAD else "cut 90;mill;screw",
-                "component_code": unit["code"],
-                "component_description": unit["designation"],
-                "info2": f"{orientation} of {part['trolley_cell']}",
-                "info3": self.phase,
-                "client": self.client,
-                "dealer": self.dealer,
-                "project_description": f"{self.client}, building {self.number % 9 + 1}",
-                "project_phase": self.phase,
-                "reinforcement_code": REINFORCEMENTS[profile.kind],
-                "hardware_info": "tilt and turn, left" if profile is SASH else "none",
-                "glass_info": self.glass,
-                "project_number": self.code,
-                "component_number": unit["code"][1:],
-                "water_handle": "drain" if orientation == "bottom" else "none",
-                "segment_order": str(number % 4 + 1),
-                "cutting_pattern": f"{angle}/{angle}",
-                "fixing_mode": "welded" if welded else "screwed" if profile is MULLION else "clipped",
-                "material_type": "PVC",
-                "project_code_parent": self.code.rpartition("-")[0] or self.code,
-                "bar_id": bar,
-                "profile_code": profile.code,
-                "profile_name": profile.name,
-                "lamination": sides,
-                "gasket": "black" if colour != "9016" else "grey",
-                "profile_color": colour_name,
-                "profile_type_ra": profile.kind[0].upper(),
-                "profile_type": profile.kind,
-                "trolley_size": "60",
-                "profile_code_with_color": f"{profile.code}.{colour}",
-                "parent_assembly_trolley_cell": part["trolley_cell"],
-                "mullion_trolley_cell": part["trolley_cell"] if profile is MULLION else "none",
-                "glazing_bead_trolley_cell": part["trolley_cell"] if profile is BEAD else "none",
-                "outer_length": outer,
-                "inner_length": length - 2 * profile.height if angle == 45 else length,
-                "angle_left": angle,
-                "angle_right": angle,
-                "assembly_width": size[0],
-                "assembly_height": size[1],
-                "reinforcement_length": 0 if profile is BEAD else max(length - 2 * profile.height - 20, 0),
-                "other_length": 0,
-                "bar_rest": BAR - outer - SAW_CUT,
-                "bar_length": BAR,
-                "bar_cutting_tolerance": SAW_CUT,
-                "profile_width": profile.width,
-                "profile_height": profile.height,
-                "welding_tolerance": WELDING if welded else 0,
-            }
-        )
+        piece = {**self.above, "component_guid": unit["guid"], "assembly_guid": part["guid"]}
+        piece |= {"guid": guid(*self.path, "piece", number), "piece_id": f"{unit['code']}-{number:04}"}
+        piece |= {"barcode": ean13(f"40{self.serial:05}{number % 100_000:05}"), "orientation": orientation}
+        piece |= {"segment_order": str(number % 4 + 1), "info2": f"{orientation} of {part['trolley_cell']}"}
+        # What it is for.
+        piece |= {"client": self.client, "dealer": self.dealer, "info3": self.phase, "project_phase": self.phase}
+        piece |= {"project_description": f"{self.client}, building {self.number % 9 + 1}", "project_number": self.code}
+        piece |= {"project_code_parent": self.code.rpartition("-")[0] or self.code, "component_code": unit["code"]}
+        piece |= {"component_number": unit["code"][1:], "component_description": unit["designation"]}
+        piece |= {"assembly_width": size[0], "assembly_height": size[1], "glass_info": self.glass}
+        piece |= {"hardware_info": "tilt and turn, left" if profile is SASH else "none"}
+        # Where it is put down.
+        piece |= {"trolley": trolley, "cell": cell, "trolley_cell": f"{trolley}-{cell}", "trolley_size": "60"}
+        piece |= {"parent_assembly_trolley_cell": part["trolley_cell"]}
+        piece |= {"mullion_trolley_cell": part["trolley_cell"] if profile is MULLION else "none"}
+        piece |= {"glazing_bead_trolley_cell": part["trolley_cell"] if profile is BEAD else "none"}
+        # What it is made of.
+        piece |= {"profile_code": profile.code, "profile_name": profile.name, "profile_type": profile.kind}
+        piece |= {"profile_type_ra": profile.kind[0].upper(), "profile_width": profile.width}
+        piece |= {"profile_height": profile.height, "profile_code_with_color": f"{profile.code}.{colour}"}
+        piece |= {"profile_color": colour_name, "lamination": sides, "gasket": "black" if colour != "9016" else "grey"}
+        piece |= {"material_type": "PVC", "reinforcement_code": REINFORCEMENTS[profile.kind]}
+        # How it is cut and fixed.
+        piece |= {"bar_id": f"B{self.serial:05}-{number // 5 + 1:04}", "bar_length": BAR, "other_length": 0}
+        piece |= {"bar_rest": BAR - outer - SAW_CUT, "bar_cutting_tolerance": SAW_CUT, "outer_length": outer}
+        piece |= {"inner_length": length - 2 * profile.height if angle == 45 else length}
+        piece |= {"angle_left": angle, "angle_right": angle, "cutting_pattern": f"{angle}/{angle}"}
+        piece |= {"reinforcement_length": 0 if profile is BEAD else max(length - 2 * profile.height - 20, 0)}
+        piece |= {"operations": "cut 45;drain;weld" if welded else "cut 45" if profile is BEAD else "cut 90;mill;screw"}
+        piece |= {"fixing_mode": "welded" if welded else "screwed" if profile is MULLION else "clipped"}
+        piece |= {"welding_tolerance": WELDING if welded else 0}
+        piece |= {"water_handle": "drain" if orientation == "bottom" else "none"}
+        self.items["pieces"].append(piece)
 
 
 def ean13(digits: str) -> str:
