@@ -1,19 +1,18 @@
-"""What a list can be asked for: the parameters of each entity's list, checked all at once, and its filters.
+"""What an endpoint of an entity can be asked for: its parameters, checked all at once, and which rows they leave.
 
-Named fields match exactly, an empty value finds the empty string. `search` finds a part of any of a few texts;
+Named columns match exactly, an empty value finds the empty string. `search` finds a part of any of a few texts;
 upper and lower case are the same to it (beyond ASCII only as far as the database's collation knows better).
 """
 
-from collections.abc import Mapping
 from functools import cache, reduce
 from operator import or_
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import django_filters
 from django.db import models
 from django.db.models import Q, QuerySet
+from django.http import QueryDict
 
-from pieces.models import SHORT, Assembly, Component, Entity, Piece, Project
+from pieces.models import SHORT, Entity
 from pieces.reading import fields_of
 from pieces.texts import SEPARATOR, JoinedTexts
 from ractory.api.paging import Fields, Ordering, Page, PageQuery
@@ -23,125 +22,67 @@ from tenants.scope import current_scope
 DEEP = 10_000  # rows that are skipped in an index before it is worth a limit
 
 
-class DetailQuery(Query):
-    """The parameters of `GET /{guid}`, but for `fields`."""
+class EntityQuery(Query):
+    """The parameters of all endpoints of an entity. Deleting and restoring have no others."""
 
-    company_guid = Guid(required=False)  # acted on by tenants.views; here to tell all faults at once
-    include_inactive = Flag()
-
-
-@cache
-def detail_query(model: type[Entity]) -> type[DetailQuery]:
-    """The parameters of `GET /{guid}` of this model."""
-
-    class ChosenQuery(DetailQuery):
-        fields = Fields(fields_of(model, full=True))  # type: ignore[assignment]  # Django takes it out of the class
-
-    return ChosenQuery
+    include_inactive = Flag(help_text="Soft-deleted rows, too.")
 
 
-class ListQuery(PageQuery, DetailQuery):
-    """The parameters of a list, without its filters."""
+class ReadQuery(EntityQuery):
+    """The parameters of `GET /{guid}`."""
 
-    detail = Flag()
-
-
-class TextFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
-    """Exactly this text."""
-
-    field_class = Text
-
-    def filter(self, qs: "QuerySet[Any]", value: str | None) -> "QuerySet[Any]":
-        return qs if value is None else qs.filter(**{self.field_name: value})
+    def __init__(self, data: QueryDict, model: type[Entity]) -> None:
+        super().__init__(data)
+        self.fields["fields"] = Fields(fields_of(model, full=True))
 
 
-class SearchFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
-    """A part of one of these columns. It walks the list in its order until the page is full.
+class ListQuery(PageQuery, EntityQuery):
+    """The parameters of a list. Each subclass names the columns that its entity's rows can be found by."""
 
-    No index can help on PostgreSQL: below row-level security a condition may be looked up in an index only if its
-    function is marked as leakproof, and no operator that looks for parts of texts is (test_indexes.py shows it).
-    """
+    exact: ClassVar[tuple[str, ...]] = ()  # besides the parents
+    searched: ClassVar[tuple[str, ...]] = ()
 
-    field_class = Text
+    detail = Flag(help_text="Full objects instead of short ones.")
+    updated_since = Moment(help_text="Only rows changed at or after this moment; UTC unless it says otherwise.")
 
-    def __init__(self, *columns: str) -> None:
-        super().__init__(label="search", max_length=SHORT)
-        self.columns = columns
+    def __init__(self, data: QueryDict, model: type[Entity]) -> None:
+        super().__init__(data)
+        self.model = model
+        self.fields |= {name: Guid() for name in model.parent_columns()} | {name: Text() for name in self.exact}
+        if self.searched:
+            said = "Only rows with this text in one of their main fields, in upper or lower case."
+            self.fields["search"] = Text(max_length=SHORT, help_text=said)
+        self.fields["ordering"] = Ordering(sortable_fields(model))
+        self.fields["fields"] = Fields(fields_of(model, full=True))
 
-    def filter(self, qs: "QuerySet[Any]", value: str | None) -> "QuerySet[Any]":
-        if not value:
-            return qs
-        # One comparison of all texts at once takes two thirds of the time of one for each.
-        if SEPARATOR in value:  # it might begin in one column and end in the next
-            return qs.filter(reduce(or_, (Q(**{f"{column}__icontains": value}) for column in self.columns)))
-        found: QuerySet[Any] = qs.alias(searched=JoinedTexts(*self.columns)).filter(searched__icontains=value)
-        return found
-
-
-class MomentFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
-    field_class = Moment
-
-
-class GuidFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
-    field_class = Guid
-
-
-def _text(column: str) -> TextFilter:
-    return TextFilter(column, label=column)
-
-
-def _parent(column: str) -> GuidFilter:
-    return GuidFilter(column, label=column)
-
-
-class EntityFilter(django_filters.FilterSet):  # type: ignore[misc]  # untyped
-    """The filters that every entity has; each subclass names its model and adds its own."""
-
-    model: ClassVar[type[Entity]]
-
-    updated_since = MomentFilter("updated_at", "gte", label="updated_since")
-
-    class Meta:
-        form = ListQuery
-
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        # The rows come later: a bad query is told before anyone looks whose rows they are.
-        super().__init__(data, queryset=self.model.across_companies.none())
-
-    def get_form_class(self) -> type[ListQuery]:
-        class OrderedQuery(super().get_form_class()):  # type: ignore[misc]  # untyped
-            ordering = Ordering(sortable_fields(self.model))
-            fields = Fields(fields_of(self.model, full=True))
-
-        return OrderedQuery
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """The parameters by name. Raises 422 with every fault of the query."""
-        query: ListQuery = self.form
-        return query.checked()
-
-    @property
-    def page(self) -> Page:
-        query: ListQuery = self.form
-        return query.page()
+    def filtered(self, rows: "QuerySet[Entity]") -> "QuerySet[Entity]":
+        """Those of the rows that are asked for. Raises 422."""
+        given = self.checked()
+        wanted = {name: given[name] for name in (*self.model.parent_columns(), *self.exact)}
+        wanted["updated_at__gte"] = given["updated_since"]
+        rows = rows.filter(**{lookup: value for lookup, value in wanted.items() if value is not None})
+        text = given.get("search")
+        if not text:
+            return rows
+        # No index can help on PostgreSQL: below row-level security a condition may be looked up in an index only if
+        # its function is marked as leakproof, and no operator that looks for parts of texts is (test_indexes.py shows
+        # it). So the list is walked in its order until the page is full; one comparison of all texts at once takes two
+        # thirds of the time of one for each.
+        if SEPARATOR in text:  # it might begin in one column and end in the next
+            return rows.filter(reduce(or_, (Q(**{f"{column}__icontains": text}) for column in self.searched)))
+        return rows.alias(searched=JoinedTexts(*self.searched)).filter(searched__icontains=text)
 
     @property
     def costly(self) -> str | None:
         """The parameter that may make the database look at every row there is, for one page; None if there is none."""
-        page = self.page
+        page = self.page()
         reasons = {
-            "search": self.given.get("search"),
+            "search": self.checked().get("search"),
             "offset": page.offset > DEEP,
             "count": page.count,
             "ordering": not has_index(self.model, page),
         }
         return next((name for name, is_so in reasons.items() if is_so), None)
-
-    def filter_queryset(self, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        for name, wanted in self.filters.items():
-            queryset = wanted.filter(queryset, self.given[name])
-        return queryset
 
 
 def has_index(model: type[Entity], page: Page) -> bool:
@@ -154,7 +95,8 @@ def has_index(model: type[Entity], page: Page) -> bool:
     return any(index.fields == order and index.condition is None for index in model._meta.indexes)
 
 
-def sortable_fields(model: type[Entity]) -> dict[str, "models.Field[Any, Any]"]:
+@cache
+def sortable_fields(model: type[Entity]) -> dict[str, "models.Field[object, object]"]:
     """What a list can be ordered by: all that clients see, but pictures and long texts."""
     return {
         field.attname: field
@@ -163,36 +105,23 @@ def sortable_fields(model: type[Entity]) -> dict[str, "models.Field[Any, Any]"]:
     }
 
 
-class ProjectFilter(EntityFilter):
-    model = Project
-    code = _text("code")
-    search = SearchFilter("code", "company_name")
+class ProjectQuery(ListQuery):
+    exact = ("code",)
+    searched = ("code", "company_name")
 
 
-class ComponentFilter(EntityFilter):
-    model = Component
-    project_guid = _parent("project_guid")
-    code = _text("code")
-    search = SearchFilter("code", "designation")
+class ComponentQuery(ListQuery):
+    exact = ("code",)
+    searched = ("code", "designation")
 
 
-class AssemblyFilter(EntityFilter):
-    model = Assembly
-    project_guid = _parent("project_guid")
-    component_guid = _parent("component_guid")
+class AssemblyQuery(ListQuery):
+    pass
 
 
-class PieceFilter(EntityFilter):
-    model = Piece
-    project_guid = _parent("project_guid")
-    component_guid = _parent("component_guid")
-    assembly_guid = _parent("assembly_guid")
-    piece_id = _text("piece_id")
-    barcode = _text("barcode")
-    profile_code = _text("profile_code")
-    trolley = _text("trolley")
-    trolley_cell = _text("trolley_cell")
-    search = SearchFilter(
+class PieceQuery(ListQuery):
+    exact = ("piece_id", "barcode", "profile_code", "trolley", "trolley_cell")
+    searched = (
         *("piece_id", "barcode", "profile_code", "profile_name", "component_code", "component_description"),
         *("component_number", "project_number", "client", "trolley", "trolley_cell"),
     )

@@ -1,151 +1,118 @@
-"""How entities look in answers, derived from their models, and how their endpoints describe themselves."""
+"""How entities look in answers, derived from their models, and what the OpenAPI document says of their endpoints."""
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.db import models
+from django.http import QueryDict
+from drf_spectacular.utils import extend_schema, extend_schema_view
 
-from pieces.filters import DetailQuery, detail_query
+from pieces.filters import ReadQuery
 from pieces.models import Entity
 from pieces.reading import columns_of, counted
-from ractory.api.openapi.answers import errors, header, success
-from ractory.api.openapi.operations import ApiSchema, Json, Operation, Part, path_parameter
-from ractory.api.openapi.query import query_parameter, query_parameters
+from ractory.api.openapi.schemas import (
+    COUNT,
+    TEXT,
+    an_object,
+    answer,
+    array_of,
+    header,
+    named,
+    path_guid,
+    query_parameters,
+)
 from ractory.api.paging import MAX_LIMIT, MAX_PAGE_BYTES
+from ractory.api.query import GUID, Json, Query
 
-LINK = header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', {"type": "string"})
-TOTAL = header("X-Total-Count", "With `count=true`: the rows on all pages.", {"type": "integer", "minimum": 0})
-AFTER: Json = {
-    "name": "X-Sync-Run",
-    "in": "header",
-    "description": (
-        "Where lists are read from a replica: the answer is no older than these syncs, whose answers had these "
-        "`X-Sync-Run`; separated by commas. `Cache-Control: no-cache` asks for what is true now."
-    ),
-    "schema": {"type": "string"},
-}
+if TYPE_CHECKING:
+    from pieces.views import EntityViewSet
+
 EXAMPLE_COMPANY = "abcdef12-3456-7890-abcd-ef1234567890"
+LINK = header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', TEXT, 200)
+TOTAL = header("X-Total-Count", "With `count=true`: the rows on all pages.", COUNT, 200)
+AFTER = header(
+    "X-Sync-Run",
+    "Where lists are read from a replica: the answer is no older than these syncs, whose answers had these "
+    "`X-Sync-Run`; separated by commas. `Cache-Control: no-cache` asks for what is true now.",
+    TEXT,
+)
 
 
-def nullable(schema: Json, column: "models.Field[Any, Any]") -> Json:
-    return {**schema, "type": [schema["type"], "null"]} if column.null else schema
-
-
-def as_read(column: "models.Field[Any, Any]") -> Json:
-    """The JSON Schema of the column's values in answers."""
-    return nullable(_as_read(column), column)
-
-
-def _as_read(column: "models.Field[Any, Any]") -> Json:
-    if isinstance(column, models.ForeignKey | models.UUIDField):
-        return {"type": "string", "format": "uuid"}
-    if isinstance(column, models.CharField):
-        return {"type": "string", "maxLength": column.max_length}
-    if isinstance(column, models.BooleanField):
-        return {"type": "boolean"}
-    if isinstance(column, models.IntegerField):
-        return {"type": "integer", "format": "int32"}
-    if isinstance(column, models.DateTimeField):
-        return {"type": "string", "format": "date-time", "description": "In UTC, with `Z`."}
-    if isinstance(column, models.BinaryField):
-        return {"type": "string", "contentEncoding": "base64"}
+def plain(column: "models.Field[object, object]") -> Json:
+    """The JSON Schema of the column's values in answers, but for null."""
+    match column:
+        case models.ForeignKey() | models.UUIDField():
+            return GUID
+        case models.CharField():
+            return {"type": "string", "maxLength": column.max_length}
+        case models.BooleanField():
+            return {"type": "boolean"}
+        case models.IntegerField():
+            return {"type": "integer", "format": "int32"}
+        case models.DateTimeField():
+            return {"type": "string", "format": "date-time", "description": "In UTC, with `Z`."}
+        case models.BinaryField():
+            return {"type": "string", "contentEncoding": "base64"}
     raise TypeError(f"{type(column).__name__} has no form in an answer")
 
 
-@cache
-def entity_part(model: type[Entity], *, full: bool) -> Part:
-    """The short object of lists, e.g. `PieceResponse`, or the full one, `PieceDetail`."""
-    columns = {column.attname: column for column in model.wire_fields()}
-    properties: Json = {name: as_read(columns[name]) for name in columns_of(model, full=full)}
-    if full:
-        properties |= {name: {"type": "integer", "minimum": 0} for name in counted(model)}
-    name = f"{model.__name__}{'Detail' if full else 'Response'}"
-    return Part(name, {"type": "object", "required": list(properties), "properties": properties})
+def as_read(column: "models.Field[object, object]") -> Json:
+    """The JSON Schema of the column's values in answers."""
+    schema = plain(column)
+    return {**schema, "type": [schema["type"], "null"]} if column.null else schema
 
 
-@cache
-def chosen_part(model: type[Entity]) -> Part:
-    """The object with `fields`, e.g. `PieceFields`: some of the full one's."""
-    properties = entity_part(model, full=True).content["properties"]
-    schema = {"type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False}
-    return Part(f"{model.__name__}Fields", schema)
-
-
-class EntitySchema(ApiSchema):
-    """List, read, soft-delete and restore the view's entity."""
-
-    def describe(self) -> Operation:
-        describe: dict[str, Callable[[type[Entity]], Operation]] = {
-            "list": self._list,
-            "retrieve": self._retrieve,
-            "destroy": self._destroy,
-            "restore": self._restore,
-        }
-        return describe[self.view.action](self.view.model)
-
-    def _list(self, model: type[Entity]) -> Operation:
-        parts = (entity_part(model, full=True), entity_part(model, full=False), chosen_part(model))
-        return Operation(
-            id=f"list_{model.plural}",
-            tag=model.plural,
-            summary=f"List {model.plural}",
+def described(view: "type[EntityViewSet]") -> "type[EntityViewSet]":
+    """A decorator that tells drf-spectacular what the endpoints of the view's entity do."""
+    model: type[Entity] = view.model
+    name, kind, plural = model.__name__, model.kind.value, model.plural
+    columns = {column.attname: as_read(column) for column in model.wire_fields()}
+    detail = columns | dict.fromkeys(counted(model), COUNT)
+    short = named(f"{name}Response", an_object({column: columns[column] for column in columns_of(model, full=False)}))
+    full = named(f"{name}Detail", an_object(detail))
+    some = {"type": "object", "properties": detail, "minProperties": 1, "additionalProperties": False}
+    chosen = named(f"{name}Fields", some)
+    guid = path_guid(f"The {kind}'s guid.")
+    data = QueryDict()
+    return extend_schema_view(
+        list=extend_schema(
+            operation_id=f"list_{plural}",
+            summary=f"List {plural}",
             description=(
                 f"At most {MAX_LIMIT} rows and about {MAX_PAGE_BYTES // 2**20} MiB at a time: a page with pictures may "
                 "end before `limit`. Follow `Link` to page: whatever others change meanwhile, no row comes twice and "
                 "none is missed. A parent that is not there is a 404; parents that do not fit each other, a 400."
             ),
-            parameters=[*query_parameters(self.view.filterset_class({}).form.fields), AFTER],
-            answers={
-                200: success(
+            parameters=[*query_parameters(view.list_query_class(data, model)), AFTER, LINK, TOTAL],
+            responses={
+                200: answer(
                     "Short objects, full ones with `detail=true`, or with just the `fields` that were asked for.",
-                    {"anyOf": [{"type": "array", "items": part} for part in parts]},
-                    LINK,
-                    TOTAL,
-                ),
-                **errors(400, 401, 403, 404, 422, 429, 503),
+                    {"anyOf": [array_of(shape) for shape in (full, short, chosen)]},
+                )
             },
-        )
-
-    def _retrieve(self, model: type[Entity]) -> Operation:
-        return Operation(
-            id=f"get_{model.kind.value}",
-            tag=model.plural,
-            summary=f"Get one {model.kind.value}",
-            parameters=[_guid_of(model), *query_parameters(detail_query(model).base_fields), AFTER],
-            answers={
-                200: success(
-                    "The full object, or just the `fields` of it that were asked for.",
-                    {"anyOf": [entity_part(model, full=True), chosen_part(model)]},
-                ),
-                **errors(400, 401, 403, 404, 422, 429, 503),
+        ),
+        retrieve=extend_schema(
+            operation_id=f"get_{kind}",
+            summary=f"Get one {kind}",
+            parameters=[guid, *query_parameters(ReadQuery(data, model)), AFTER],
+            responses={
+                200: answer(
+                    "The full object, or just the `fields` of it that were asked for.", {"anyOf": [full, chosen]}
+                )
             },
-        )
-
-    def _destroy(self, model: type[Entity]) -> Operation:
-        return Operation(
-            id=f"delete_{model.kind.value}",
-            tag=model.plural,
-            summary=f"Soft-delete one {model.kind.value}",
+        ),
+        destroy=extend_schema(
+            operation_id=f"delete_{kind}",
+            summary=f"Soft-delete one {kind}",
             description="Everything active below it goes along.",
-            parameters=[_guid_of(model), _company()],
-            answers={204: success("It is deleted.", None), **errors(400, 401, 403, 404, 409, 422, 429, 503)},
-        )
-
-    def _restore(self, model: type[Entity]) -> Operation:
-        return Operation(
-            id=f"restore_{model.kind.value}",
-            tag=model.plural,
-            summary=f"Restore one {model.kind.value}",
+            parameters=[guid, *query_parameters(Query(data))],
+            responses={204: answer("It is deleted.")},
+        ),
+        restore=extend_schema(
+            operation_id=f"restore_{kind}",
+            summary=f"Restore one {kind}",
             description="It comes back with what that same deletion took; what had been deleted before stays deleted.",
-            parameters=[_guid_of(model), _company()],
-            answers={204: success("It is back.", None), **errors(400, 401, 403, 404, 409, 422, 429, 503)},
-        )
-
-
-def _guid_of(model: type[Entity]) -> Json:
-    return path_parameter("guid", {"type": "string", "format": "uuid"}, f"The {model.kind.value}'s guid.")
-
-
-def _company() -> Json:
-    return query_parameter("company_guid", DetailQuery.base_fields["company_guid"])
+            parameters=[guid, *query_parameters(Query(data))],
+            request=None,
+            responses={204: answer("It is back.")},
+        ),
+    )(view)

@@ -7,6 +7,7 @@ import uuid
 from contextlib import nullcontext
 from typing import ClassVar
 
+from django.http import QueryDict
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
@@ -16,20 +17,13 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
 from pieces.changes import Origin, delete_one, restore_one
-from pieces.filters import (
-    AssemblyFilter,
-    ComponentFilter,
-    DetailQuery,
-    EntityFilter,
-    PieceFilter,
-    ProjectFilter,
-    detail_query,
-)
+from pieces.filters import AssemblyQuery, ComponentQuery, EntityQuery, ListQuery, PieceQuery, ProjectQuery, ReadQuery
 from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
-from pieces.openapi import EntitySchema
+from pieces.openapi import described
 from pieces.reading import check_parents, fields_of, read_one, read_page, visible
 from ractory.api.errors import shown
 from ractory.api.middleware import current_request_id
+from ractory.api.query import Query
 from ractory.api.replica import may_lag
 from ractory.api.timeouts import costly_read
 from tenants.permissions import MayDelete, MayRead
@@ -40,33 +34,28 @@ class EntityViewSet(ViewSetMixin, TenantView):
     """List, read, soft-delete and restore one entity; the subclasses name it (contract, "Reading and managing")."""
 
     model: ClassVar[type[Entity]]
-    filterset_class: ClassVar[type[EntityFilter]]
-    schema = EntitySchema()
+    list_query_class: ClassVar[type[ListQuery]]
     lookup_field = "guid"
     lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
 
     def get_permissions(self) -> list[BasePermission]:
         return [MayDelete() if self.action in ("destroy", "restore") else MayRead()]
 
-    def check_query(self, request: Request) -> None:
+    def new_query(self, data: QueryDict) -> Query:
         if self.action == "list":
-            self.filters = self.filterset_class(request.query_params)
-            self.given = self.filters.given
-        elif self.action == "retrieve":
-            self.given = detail_query(self.model)(request.query_params).checked()
-        else:
-            self.given = DetailQuery(request.query_params).checked()
+            return self.list_query_class(data, self.model)
+        return ReadQuery(data, self.model) if self.action == "retrieve" else EntityQuery(data)
 
     @may_lag
     def list(self, request: Request) -> Response:
         """A page of the rows that the filters leave, `Link` to the next page, `X-Total-Count` if asked for."""
-        page, include_inactive = self.filters.page, self.given["include_inactive"]
-        check_parents(self.model, self.given, include_inactive=include_inactive)
-        rows = self.filters.filter_queryset(visible(self.model, include_inactive=include_inactive))
-        costly = self.filters.costly
+        query: ListQuery = self.query
+        given, page, costly = query.checked(), query.page(), query.costly
+        check_parents(self.model, given, include_inactive=given["include_inactive"])
+        rows = query.filtered(visible(self.model, include_inactive=given["include_inactive"]))
         headers = {}
         with costly_read(rows.db, caller_of(request).guid, costly) if costly else nullcontext():
-            listed = read_page(rows, page, self.given["fields"] or fields_of(self.model, full=self.given["detail"]))
+            listed = read_page(rows, page, given["fields"] or fields_of(self.model, full=given["detail"]))
             if page.count:
                 headers["X-Total-Count"] = str(rows.count())
         if listed.last is not None:
@@ -75,9 +64,9 @@ class EntityViewSet(ViewSetMixin, TenantView):
 
     @may_lag
     def retrieve(self, request: Request, guid: str) -> Response:
-        include_inactive = self.given["include_inactive"]
-        fields = self.given["fields"] or fields_of(self.model, full=True)
-        return Response(read_one(self.model, self._guid(guid), fields, include_inactive=include_inactive))
+        given = self.query.checked()
+        fields = given["fields"] or fields_of(self.model, full=True)
+        return Response(read_one(self.model, self._guid(guid), fields, include_inactive=given["include_inactive"]))
 
     def destroy(self, request: Request, guid: str) -> Response:
         delete_one(self.model, self._guid(guid), origin=self._origin(request, Operation.DELETE))
@@ -99,21 +88,25 @@ class EntityViewSet(ViewSetMixin, TenantView):
         return Origin(operation, caller_of(request).actor, current_request_id.get())
 
 
+@described
 class ProjectViewSet(EntityViewSet):
     model = Project
-    filterset_class = ProjectFilter
+    list_query_class = ProjectQuery
 
 
+@described
 class ComponentViewSet(EntityViewSet):
     model = Component
-    filterset_class = ComponentFilter
+    list_query_class = ComponentQuery
 
 
+@described
 class AssemblyViewSet(EntityViewSet):
     model = Assembly
-    filterset_class = AssemblyFilter
+    list_query_class = AssemblyQuery
 
 
+@described
 class PieceViewSet(EntityViewSet):
     model = Piece
-    filterset_class = PieceFilter
+    list_query_class = PieceQuery

@@ -216,7 +216,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["ractory.api.rendering.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ractory.api.body.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ractory.api.rendering.AlwaysJson",
-    "DEFAULT_SCHEMA_CLASS": "ractory.api.openapi.operations.ApiSchema",
+    "DEFAULT_SCHEMA_CLASS": "ractory.api.openapi.schemas.DescribedSchema",
     "EXCEPTION_HANDLER": "ractory.api.envelope.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
@@ -238,8 +238,9 @@ SPECTACULAR_SETTINGS = {
     "millimetres, angles whole degrees. Every path works with and without a trailing slash.",
     "OAS_VERSION": "3.1.0",
     "TAGS": [{"name": name} for name in ("sync", "projects", "components", "assemblies", "pieces", "auth", "meta")],
+    "SCHEMA_PATH_PREFIX": "/api/v1",  # an operation's tag is the next word of its path
     "SORT_OPERATIONS": False,  # as in the URL configuration
-    "POSTPROCESSING_HOOKS": [],
+    "POSTPROCESSING_HOOKS": ["ractory.api.openapi.errors.complete"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # or it would ask a server of theirs

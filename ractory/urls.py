@@ -9,7 +9,8 @@ from ractory.api.envelope import no_page, unknown
 from ractory.api.health import HealthView, LivenessView
 from ractory.api.openapi.views import DocsView, SchemaView
 from ractory.api.scraping import metrics
-from sync.views import RunsView, RunView, SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
+from sync.runs import RunsView, RunView
+from sync.views import SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
 from tenants.admin.login import login, password_change
 from tenants.views import LoginView, MeView, RefreshView
 

@@ -1,8 +1,6 @@
-"""The four sync endpoints, `POST /api/v1/sync/{projects,components,assemblies,pieces}`, and their receipts,
-`GET /api/v1/sync/runs` (contract, "Sync")."""
+"""The four sync endpoints, `POST /api/v1/sync/{projects,components,assemblies,pieces}` (contract, "Sync")."""
 
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,28 +10,25 @@ from urllib.parse import quote
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.http import HttpResponse
-from rest_framework.exceptions import NotFound
+from django.http import HttpResponse, QueryDict
 from rest_framework.request import Request
 from rest_framework.response import Response
 from uuid_utils.compat import uuid7
 
 from pieces.changes import Origin
-from pieces.models import LEVELS, Assembly, Component, Entity, Operation, Piece, Project
+from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
 from ractory.api.body import read_json_body
-from ractory.api.errors import Unprocessable, shown
+from ractory.api.errors import Unprocessable
 from ractory.api.middleware import current_request_id
-from ractory.api.paging import MAX_PAGE_BYTES, Key, PageQuery, fitting
-from ractory.api.query import Flag, Guid, Moment, Query, Text
+from ractory.api.query import Flag, Query, Text
 from ractory.api.rendering import to_json
 from sync.idempotency import IdempotencyClaim, KeptAnswer, Replayed, checked_key, usable_key
-from sync.models import RunStatus, SyncRun
-from sync.openapi import RunSchema, RunsSchema, SyncSchema
+from sync.openapi import described
 from sync.planning import Action
 from sync.schemas import split
 from sync.submission import Options, Run, refuse, submit
 from tenants.caller import Caller
-from tenants.permissions import MayRead, MaySync
+from tenants.permissions import MaySync
 from tenants.scope import current_scope
 from tenants.throttling import charge_rows
 from tenants.views import TenantView, caller_of
@@ -45,13 +40,13 @@ MAX_IGNORED_HEADER = 4000  # characters
 class SyncQuery(Query):
     """The options of a sync."""
 
-    company_guid = Guid(required=False)  # acted on by tenants.views
-    dry_run = Flag()
-    match = Text()
+    dry_run = Flag(help_text="The full answer, and nothing is written.")
+    match = Text(help_text="Items without a `guid` update the active piece of their project with their `piece_id`.")
 
-    def __init__(self, data: Any, model: type[Entity]) -> None:
+    def __init__(self, data: QueryDict, model: type[Entity]) -> None:
         super().__init__(data)
         self.model = model
+        self.fields["match"].schema = {"type": "string", "enum": ["piece_id"]}
 
     def clean_match(self) -> bool:
         match = self.cleaned_data["match"]
@@ -63,7 +58,6 @@ class SyncQuery(Query):
 class SyncView(TenantView):
     """One batch of one entity, all or nothing; the subclasses name the model."""
 
-    schema = SyncSchema()
     permission_classes = (MaySync,)
     model: ClassVar[type[Entity]]
     run: Run | None = None  # what is known of it before it is carried out; none for a caller whom nobody knows
@@ -76,12 +70,11 @@ class SyncView(TenantView):
             key = usable_key(request.headers.get("Idempotency-Key"))
             self.run = Run(model=self.model, origin=origin, company=caller.company, idempotency_key=key)
 
-    def company_named(self, request: Request) -> uuid.UUID | None:
-        """One that is no UUID is told with the other faults of the query, after those of the body's form."""
-        try:
-            return super().company_named(request)
-        except Unprocessable:
-            return None
+    def new_query(self, data: QueryDict) -> Query:
+        return SyncQuery(data, self.model)
+
+    def check_query(self) -> None:
+        """Its faults are told together with those of the body."""
 
     def handle_exception(self, exc: Exception) -> Response:
         """A refusal has a receipt too, but one that anyone could get as often as they like."""
@@ -106,9 +99,8 @@ class SyncView(TenantView):
         charge_rows(caller_of(request), run.received)
         prefer = preferences(request.headers.get("Prefer", ""))
         strict = prefer.get("handling") == "strict"
-        query = SyncQuery(request.query_params, self.model)
-        faults = [*query.faults(), *(query.unknown() if strict else ()), *body.faults]
-        given = query.cleaned_data
+        faults = [*self.query.faults(), *(self.query.unknown() if strict else ()), *body.faults]
+        given = self.query.cleaned_data
         options = Options(
             strict=strict,
             match=bool(given.get("match")),
@@ -171,86 +163,21 @@ def preferences(header: str) -> dict[str, str]:
     return found
 
 
+@described
 class SyncProjectsView(SyncView):
     model = Project
 
 
+@described
 class SyncComponentsView(SyncView):
     model = Component
 
 
+@described
 class SyncAssembliesView(SyncView):
     model = Assembly
 
 
+@described
 class SyncPiecesView(SyncView):
     model = Piece
-
-
-class Choice(Text):
-    """One of a few words; None when absent."""
-
-    def __init__(self, choices: Sequence[str]) -> None:
-        super().__init__()
-        self.choices = choices
-
-    def to_python(self, value: str | None) -> str | None:
-        if value is not None and value not in self.choices:
-            raise ValidationError(f"Input should be one of {', '.join(self.choices)}", "choice_unknown")
-        return value
-
-
-class RunsQuery(PageQuery):
-    """What the list of receipts can be asked for; newest first, always."""
-
-    entity = Choice([model.plural for model in LEVELS])
-    status = Choice(RunStatus.values)
-    idempotency_key = Text()
-    request_id = Text()
-    since = Moment(required=False)
-
-    def clean(self) -> dict[str, Any]:
-        self.cleaned_data["ordering"] = (Key("guid", SyncRun._meta.get_field("guid"), descending=True),)
-        return super().clean()
-
-
-class RunsView(TenantView):
-    """The receipts of the company, newest first; a page ends where it would be too large."""
-
-    schema = RunsSchema()
-    permission_classes = (MayRead,)
-    query_class = RunsQuery
-
-    def check_query(self, request: Request) -> None:
-        self.query = self.query_class(request.query_params)
-        self.query.checked()
-
-    def get(self, request: Request) -> Response:
-        given, page = self.query.cleaned_data, self.query.page()
-        exact = {name: given[name] for name in ("entity", "status", "idempotency_key", "request_id") if given[name]}
-        since = {"started_at__gte": given["since"]} if given["since"] else {}
-        rows = SyncRun.objects.filter(**exact, **since)
-        wanted = page.of(rows)
-        sizes = list(wanted.values_list(SyncRun.BYTES, flat=True))
-        shown_runs = fitting(sizes[: page.limit], most=MAX_PAGE_BYTES)
-        found = list(wanted[:shown_runs])
-        headers = {"X-Total-Count": str(rows.count())} if page.count else {}
-        if len(sizes) > shown_runs:
-            headers["Link"] = page.next_link(request._request, [found[-1].guid])
-        return Response([run.as_wire() for run in found], headers=headers)
-
-
-class RunView(TenantView):
-    """The receipt of one request, also for a client that lost the answer."""
-
-    schema = RunSchema()
-    permission_classes = (MayRead,)
-
-    def get(self, request: Request, guid: str) -> Response:
-        try:
-            run = SyncRun.objects.filter(guid=uuid.UUID(guid)).first()
-        except ValueError:
-            run = None
-        if run is None:
-            raise NotFound(f"There is no sync run {shown(guid)}.")
-        return Response(run.as_wire())

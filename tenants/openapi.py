@@ -1,15 +1,14 @@
-"""How authentication and the endpoints of `/api/v1/auth` describe themselves."""
+"""What the OpenAPI document says of authentication, and of the endpoints of `/api/v1/auth`."""
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import extend_schema
 
-from ractory.api.openapi.answers import errors, success
-from ractory.api.openapi.operations import ApiSchema, Body, Json, Operation, Part
-from ractory.api.openapi.query import NO_NUL
+from ractory.api.openapi.schemas import TEXT, an_object, answer, body, named
+from ractory.api.query import GUID, NO_NUL, Json
 from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import KeyScope, Role
 
-GUID: Json = {"type": "string", "format": "uuid"}
 ROLE: Json = {"type": "string", "enum": Role.values}
 # What is left after spaces around it have been cut off must not be empty.
 NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
@@ -41,54 +40,28 @@ class JwtExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": said}
 
 
-CREDENTIALS = Part(
-    "Credentials",
+PASSWORD = {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": NO_NUL, "format": "password"}
+CREDENTIALS = an_object({"email": {**TEXT, "maxLength": 254, "pattern": NOT_BLANK}, "password": PASSWORD})
+REFRESH = an_object({"refresh_token": {**TEXT, "maxLength": 4096, "pattern": NOT_BLANK}})
+TOKENS = an_object(
     {
-        "type": "object",
-        "required": ["email", "password"],
-        "properties": {
-            "email": {"type": "string", "maxLength": 254, "pattern": NOT_BLANK},
-            "password": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": NO_NUL, "format": "password"},
-        },
-    },
+        "access_token": TEXT,
+        "refresh_token": TEXT,
+        "role": ROLE,
+        "expires_in": {"type": "integer", "description": "Seconds that the access token is good for."},
+    }
 )
-REFRESH = Part(
-    "Refresh",
+ME = an_object(
     {
-        "type": "object",
-        "required": ["refresh_token"],
-        "properties": {"refresh_token": {"type": "string", "maxLength": 4096, "pattern": NOT_BLANK}},
+        "guid": GUID,
+        "email": {"type": ["string", "null"], "description": "null for a key."},
+        "role": ROLE,
+        "company_guid": {**GUID, "type": ["string", "null"], "description": "null for a SystemAdmin."},
+        "auth_type": {"type": "string", "enum": ["jwt", "api_key"]},
+        "scopes": {"type": "string", "description": "Of a key, separated by spaces."},
     },
+    "scopes",
 )
-TOKENS = Part(
-    "Tokens",
-    {
-        "type": "object",
-        "required": ["access_token", "refresh_token", "role", "expires_in"],
-        "properties": {
-            "access_token": {"type": "string"},
-            "refresh_token": {"type": "string"},
-            "role": ROLE,
-            "expires_in": {"type": "integer", "description": "Seconds that the access token is good for."},
-        },
-    },
-)
-ME = Part(
-    "Me",
-    {
-        "type": "object",
-        "required": ["guid", "email", "role", "company_guid", "auth_type"],
-        "properties": {
-            "guid": GUID,
-            "email": {"type": ["string", "null"], "description": "null for a key."},
-            "role": ROLE,
-            "company_guid": {**GUID, "type": ["string", "null"], "description": "null for a SystemAdmin."},
-            "auth_type": {"type": "string", "enum": ["jwt", "api_key"]},
-            "scopes": {"type": "string", "description": "Of a key, separated by spaces."},
-        },
-    },
-)
-TOKENS_EXAMPLE = {"access_token": "eyJ…", "refresh_token": "eyJ…", "role": Role.INTEGRATION, "expires_in": 900}
 ME_EXAMPLE = {
     "guid": "0199d5a0-2b6c-7c1e-8a3f-5d1f2e3a4b5c",
     "email": None,
@@ -97,46 +70,32 @@ ME_EXAMPLE = {
     "auth_type": "api_key",
     "scopes": " ".join(sorted(KeyScope.values)),
 }
+NEW_PAIR = answer(
+    "The tokens.",
+    named("Tokens", TOKENS),
+    {"integration": {"access_token": "eyJ…", "refresh_token": "eyJ…", "role": Role.INTEGRATION, "expires_in": 900}},
+)
 
-
-class LoginSchema(ApiSchema):
-    def describe(self) -> Operation:
-        example = {"email": "anna@example.com", "password": "correct horse battery staple"}
-        return Operation(
-            id="login",
-            tag="auth",
-            summary="Log in",
-            description="Email and password for a pair of tokens.",
-            body=Body(description="JSON, plain or gzip.", schema=CREDENTIALS, examples={"person": example}),
-            answers={
-                200: success("The tokens.", TOKENS, examples={"integration": TOKENS_EXAMPLE}),
-                **errors(400, 401, 409, 413, 415, 422, 429, 503),
-            },
-        )
-
-
-class RefreshSchema(ApiSchema):
-    def describe(self) -> Operation:
-        body = Body(description="JSON, plain or gzip.", schema=REFRESH, examples={"token": {"refresh_token": "eyJ…"}})
-        return Operation(
-            id="refresh",
-            tag="auth",
-            summary="Get new tokens",
-            description="A refresh token, which is used up, for a new pair. If it comes again later, the login ends.",
-            body=body,
-            answers={
-                200: success("The tokens.", TOKENS, examples={"integration": TOKENS_EXAMPLE}),
-                **errors(400, 401, 409, 413, 415, 422, 429, 503),
-            },
-        )
-
-
-class MeSchema(ApiSchema):
-    def describe(self) -> Operation:
-        return Operation(
-            id="me",
-            tag="auth",
-            summary="Who am I?",
-            description="Whose credentials these are.",
-            answers={200: success("The caller.", ME, examples={"key": ME_EXAMPLE}), **errors(401, 429, 503)},
-        )
+login = extend_schema(
+    operation_id="login",
+    summary="Log in",
+    description="Email and password for a pair of tokens.",
+    request=body(
+        named("Credentials", CREDENTIALS),
+        {"person": {"email": "anna@example.com", "password": "correct horse battery staple"}},
+    ),
+    responses={200: NEW_PAIR},
+)
+refresh = extend_schema(
+    operation_id="refresh",
+    summary="Get new tokens",
+    description="A refresh token, which is used up, for a new pair. If it comes again later, the login ends.",
+    request=body(named("Refresh", REFRESH), {"token": {"refresh_token": "eyJ…"}}),
+    responses={200: NEW_PAIR},
+)
+me = extend_schema(
+    operation_id="me",
+    summary="Who am I?",
+    description="Whose credentials these are.",
+    responses={200: answer("The caller.", named("Me", ME), {"key": ME_EXAMPLE})},
+)

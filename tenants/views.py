@@ -1,9 +1,10 @@
 """Who am I: login, refresh, me (contract, "Auth"); and what every tenant's endpoint does first."""
 
 import uuid
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.contrib.auth import authenticate
+from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
 from rest_framework.request import Request
@@ -12,13 +13,12 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.settings import api_settings as jwt_settings
 
 from ractory.api.body import read_json_object
-from ractory.api.errors import Fault, Unprocessable, shown
-from ractory.api.query import given_twice, guid_of
+from ractory.api.query import Query
+from tenants import openapi
 from tenants.authentication import CHALLENGE
 from tenants.caller import Caller
 from tenants.logins import Attempt
 from tenants.models import Company, User
-from tenants.openapi import LoginSchema, MeSchema, RefreshSchema
 from tenants.permissions import IsCaller
 from tenants.scope import Scope, enter, every_company
 from tenants.sessions import Tokens, begin, renew
@@ -30,7 +30,10 @@ def caller_of(request: Request) -> Caller:
 
 
 class TenantView(APIView):
-    """An endpoint on a tenant's data: enters the caller's scope once credentials and permission are known."""
+    """An endpoint on a tenant's data: enters the caller's scope once credentials, permission and query are known."""
+
+    query_class: ClassVar[type[Query]] = Query
+    query: Any  # an instance of `query_class`, the parameters of this request
 
     def check_permissions(self, request: Request) -> None:
         """Counts the request first: DRF asks for permission before, so refusals could be had without limit."""
@@ -44,22 +47,17 @@ class TenantView(APIView):
         super().initial(request, *args, **kwargs)
         if request.method not in self.allowed_methods:  # whose query nobody knows
             self.http_method_not_allowed(request)
-        self.check_query(request)
-        enter(scope_of(caller_of(request), self.company_named(request)))
+        self.query = self.new_query(request.query_params)
+        self.check_query()
+        enter(scope_of(caller_of(request), self.query.company))
 
-    def check_query(self, request: Request) -> None:
-        """For endpoints that have parameters: raises 422 with every fault of theirs, `company_guid` included."""
+    def new_query(self, data: QueryDict) -> Query:
+        """The form with these parameters; for views whose forms need to know more."""
+        return self.query_class(data)
 
-    def company_named(self, request: Request) -> uuid.UUID | None:
-        """The `company_guid` of the query string. Raises 422 if it is none, or given twice."""
-        if twice := given_twice(request.query_params, "company_guid"):
-            raise Unprocessable(twice)
-        text = request.query_params.get("company_guid")
-        try:
-            return None if text is None else guid_of(text)
-        except ValueError as error:
-            fault = Fault(("query", "company_guid"), f"Not a UUID: {shown(text)}", "uuid_parsing")
-            raise Unprocessable([fault]) from error
+    def check_query(self) -> None:
+        """Raises 422 with every fault of the query. Views that tell them later do nothing here."""
+        self.query.checked()
 
 
 def scope_of(caller: Caller, named: uuid.UUID | None) -> Scope:
@@ -118,8 +116,7 @@ def _pair(user: User, tokens: Tokens) -> dict[str, Any]:
 class LoginView(_PublicView):
     """Email and password for a pair of tokens."""
 
-    schema = LoginSchema()
-
+    @openapi.login
     @every_company()  # nobody knows yet whose user it is
     def post(self, request: Request) -> Response:
         user = authenticate(request._request, **self.given(request, LoginSerializer))
@@ -131,8 +128,7 @@ class LoginView(_PublicView):
 class RefreshView(_PublicView):
     """A refresh token, which is used up, for a new pair."""
 
-    schema = RefreshSchema()
-
+    @openapi.refresh
     def post(self, request: Request) -> Response:
         given = self.given(request, RefreshSerializer)
         attempt = Attempt(request._request)
@@ -144,9 +140,9 @@ class RefreshView(_PublicView):
 class MeView(APIView):
     """Whose credentials these are."""
 
-    schema = MeSchema()
     permission_classes = (IsCaller,)
 
+    @openapi.me
     def get(self, request: Request) -> Response:
         caller = caller_of(request)
         me: dict[str, Any] = {

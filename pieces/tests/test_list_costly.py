@@ -12,7 +12,8 @@ from django.db import connection, transaction
 from django.http import QueryDict
 from pytest_django import Settings
 
-from pieces.filters import PieceFilter, ProjectFilter
+from pieces.filters import PieceQuery, ProjectQuery
+from pieces.models import Piece, Project
 from pieces.tests.factories import PieceFactory
 from pieces.tests.families import Family
 from ractory.api.tests.client import Api
@@ -42,11 +43,11 @@ def test_what_looks_at_more_rows_than_it_shows_is_known(company: Company) -> Non
     ]
     with company_scope(company.guid):
         for parameter, queries in costly.items():
-            assert [PieceFilter(asked(**query)).costly for query in queries] == [parameter] * len(queries)
-        assert ProjectFilter(asked(**{"ordering": "code"})).costly is None
+            assert [PieceQuery(asked(**query), Piece).costly for query in queries] == [parameter] * len(queries)
+        assert ProjectQuery(asked(ordering="code"), Project).costly is None
     with every_company():  # whose indexes begin with a company
-        assert ProjectFilter(asked(**{"ordering": "code"})).costly == "ordering"
-        assert ProjectFilter(asked(**{"ordering": "-guid"})).costly is None
+        assert ProjectQuery(asked(ordering="code"), Project).costly == "ordering"
+        assert ProjectQuery(asked(ordering="-guid"), Project).costly is None
 
 
 @pytest.mark.django_db

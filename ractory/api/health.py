@@ -1,22 +1,33 @@
 """Is the server alive, and does it reach its database (contract, "Meta"). For probes: no credentials."""
 
 from django.db import Error, connection
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ractory import __version__
-from ractory.api.openapi.health import HealthSchema, LivenessSchema
+from ractory.api.openapi.schemas import an_object, answer, named
+
+STATE = {"status": {"type": "string", "enum": ["ok", "unavailable"]}, "version": {"type": "string"}}
+HEALTH = named("Health", an_object(STATE))
+UNAVAILABLE = named("Unavailable", an_object({**STATE, "detail": {"type": "string"}}))
 
 
 class LivenessView(APIView):
     """`GET /health`: the process answers. The database is not touched."""
 
-    schema = LivenessSchema()
     authentication_classes = ()
     permission_classes = ()
 
+    @extend_schema(
+        operation_id="liveness",
+        summary="Is the server alive?",
+        description="Does not touch the database.",
+        tags=["meta"],
+        responses={200: answer("It is.", HEALTH)},
+    )
     def get(self, request: Request) -> Response:
         return Response({"status": "ok", "version": __version__})
 
@@ -24,8 +35,12 @@ class LivenessView(APIView):
 class HealthView(LivenessView):
     """`GET /api/v1/health`: the process reaches its database, too; 503 if not."""
 
-    schema = HealthSchema()
-
+    @extend_schema(
+        operation_id="health",
+        summary="Does the server reach its database?",
+        tags=["meta"],
+        responses={200: answer("It does.", HEALTH), 503: answer("The database does not answer.", UNAVAILABLE)},
+    )
     def get(self, request: Request) -> Response:
         try:
             with connection.cursor() as cursor:

@@ -12,7 +12,6 @@ from itertools import accumulate
 from typing import Any
 
 import orjson
-from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
@@ -20,7 +19,7 @@ from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, Tuple
 from django.http import HttpRequest
 
 from ractory.api.errors import shown
-from ractory.api.query import Flag, Query, Text, Whole, in_utc
+from ractory.api.query import Flag, Parameter, Query, Text, Whole, in_utc
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_OFFSET = 2**31 - 1
@@ -82,21 +81,15 @@ class Page:
         """These rows in order, from where the page begins; one more than `limit`, to see whether there are more."""
         if self.after is not None:
             rows = rows.filter(_after(self.keys, self.after))
-            if self._is_one_tuple():
-                rows = rows.filter(self._tuple_after(self.after))
+            descending = {key.descending for key in self.keys}
+            if len(self.keys) > 1 and len(descending) == 1 and not any(key.field.null for key in self.keys):
+                # The same as a comparison of tuples, which a database can look up in an index.
+                compare = TupleLessThan if descending.pop() else TupleGreaterThan
+                rows = rows.filter(compare(Tuple(*(F(key.name) for key in self.keys)), self.after))
         return self.ordered(rows)[self.offset : self.offset + self.limit + 1]
 
     def ordered(self, rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
         return rows.order_by(*(key.expression() for key in self.keys))
-
-    def _is_one_tuple(self) -> bool:
-        """Whether the order is one that a database can compare as a tuple, and so find in an index."""
-        one_direction = len({key.descending for key in self.keys}) == 1
-        return len(self.keys) > 1 and one_direction and not any(key.field.null for key in self.keys)
-
-    def _tuple_after(self, values: tuple[Any, ...]) -> Any:
-        compare = TupleLessThan if self.keys[0].descending else TupleGreaterThan
-        return compare(Tuple(*(F(key.name) for key in self.keys)), values)
 
     def next_link(self, request: HttpRequest, last: Sequence[Any]) -> str:
         """The value of a `Link` header (RFC 8288) to the page after the row with the values `last` of `keys`."""
@@ -133,19 +126,21 @@ def decode_cursor(text: str, keys: Sequence[Key]) -> tuple[Any, ...]:
         raise ValidationError("Input should be a cursor of a next link", "cursor_parsing") from error
 
 
-class Ordering(forms.Field):
+class Ordering(Parameter):
     """Names of fields, comma-separated, `-` for descending; as keys that end with the unique one, `guid`.
 
     That one follows the direction of the last: an index then serves both directions.
     """
 
     def __init__(self, sortable: Mapping[str, "models.Field[Any, Any]"]) -> None:
-        super().__init__(required=False)
+        super().__init__(help_text=f"Up to {MAX_KEYS} fields, each once, with `-` for descending; nulls come last.")
         self.sortable = sortable
+        self.absent = (Key("guid", sortable["guid"]),)
+        self.schema = names_schema([sign + name for name in sortable for sign in ("", "-")]) | {"maxItems": MAX_KEYS}
 
-    def to_python(self, value: str | None) -> tuple[Key, ...]:
+    def to_python(self, value: Any) -> tuple[Key, ...]:
         keys: list[Key] = []
-        for name in () if value is None else value.split(","):
+        for name in value.split(","):
             plain = name.removeprefix("-")
             if plain not in self.sortable:
                 raise ValidationError(f"There is no ordering by {shown(plain)}", "ordering_unknown")
@@ -157,18 +152,21 @@ class Ordering(forms.Field):
         names = [key.name for key in keys]
         if "guid" in names:
             return tuple(keys[: names.index("guid") + 1])  # what comes after a unique field orders nothing
-        return (*keys, Key("guid", self.sortable["guid"], bool(keys) and keys[-1].descending))
+        return (*keys, Key("guid", self.sortable["guid"], keys[-1].descending))
 
 
-class Fields(forms.Field):
-    """Names of the fields that an object shall have, comma-separated; none when absent."""
+class Fields(Parameter):
+    """Names of the fields that an object shall have, comma-separated."""
+
+    absent = ()
 
     def __init__(self, names: Collection[str]) -> None:
-        super().__init__(required=False)
+        super().__init__(help_text="These fields of each object and no others, each once; `detail` says nothing then.")
         self.names = names
+        self.schema = names_schema(names)
 
-    def to_python(self, value: str | None) -> tuple[str, ...]:
-        chosen = () if value is None else tuple(value.split(","))
+    def to_python(self, value: Any) -> tuple[str, ...]:
+        chosen = tuple(value.split(","))
         for number, name in enumerate(chosen):
             if name not in self.names:
                 raise ValidationError(f"There is no field {shown(name)}", "field_unknown")
@@ -177,13 +175,18 @@ class Fields(forms.Field):
         return chosen
 
 
+def names_schema(names: Iterable[str]) -> dict[str, Any]:
+    """The JSON Schema of a list of some of these names."""
+    return {"type": "array", "items": {"type": "string", "enum": list(names)}, "minItems": 1, "uniqueItems": True}
+
+
 class PageQuery(Query):
     """The parameters that every list takes; the one who knows the model adds a field `ordering`."""
 
-    limit = Whole(1, MAX_LIMIT)
-    offset = Whole(0, MAX_OFFSET)
-    count = Flag()
-    cursor = Text()
+    limit = Whole(1, MAX_LIMIT, help_text=f"How many rows at most; {DEFAULT_LIMIT} by default.")
+    offset = Whole(0, MAX_OFFSET, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
+    count = Flag(help_text="Adds the header `X-Total-Count`.")
+    cursor = Text(help_text="Where a page begins: comes with the address in `Link`, and is of no use elsewhere.")
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data

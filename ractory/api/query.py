@@ -1,10 +1,12 @@
-"""Reading the query string: Django form fields that take a value as it was sent, and every fault of it at once.
+"""Reading the query string: a form per endpoint, whose fields take values as they were sent and describe themselves.
 
-Parameters that nobody knows are ignored. One that is known may be given once.
+Parameters that nobody knows are ignored. One that is known may be given once. A field's `schema` is the JSON Schema of
+the values that it takes and its `help_text` says what it means, for the OpenAPI document.
 """
 
 import re
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,42 +24,90 @@ BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,30})?)?)?)([Zz]|[+ -]\d\d(?::?\d\d)?)?", re.ASCII
 )
+Json = dict[str, Any]
+BOOLEAN: Json = {"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["1", "0"]}]}
+GUID: Json = {"type": "string", "format": "uuid"}
+# Years are 1 to 9999, in UTC too, so the first and the last day depend on the offset.
+_IN_RANGE = "^(?!0000|0001-01-01|9999-12-31)"
+DAY_OR_MOMENT: Json = {
+    "anyOf": [
+        {"type": "string", "format": "date-time", "pattern": _IN_RANGE, "maxLength": 50},
+        {"type": "string", "format": "date", "pattern": _IN_RANGE},
+    ]
+}
+NO_NUL = r"^[^\u0000]*$"
+GIVEN_TWICE = "given_twice"
 
 
-class Flag(forms.Field):
+class AsSent(forms.HiddenInput):
+    """All the values of a parameter. Django's widgets give the last one and hide that there are others."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        return list(data.getlist(name))
+
+
+class Parameter(forms.Field):
+    """One parameter; subclasses turn its text into a value by `to_python`. Absent, it is `absent`."""
+
+    widget = AsSent
+    absent: Any = None
+    schema: Json
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"required": False, **options})
+
+    def clean(self, value: list[str]) -> Any:
+        if len(value) > 1:  # nobody knows which one is meant
+            first, second = map(shown, value[:2])
+            raise ValidationError(f"Input should be given once, got {first}, then {second}", GIVEN_TWICE)
+        return super().clean(value[0]) if value else self.absent
+
+
+class Flag(Parameter):
     """`true`, `1`, `false` or `0`; False when absent."""
 
-    def __init__(self) -> None:
-        super().__init__(required=False)
+    absent = False
+    schema = BOOLEAN
 
-    def to_python(self, value: str | None) -> bool:
-        flag = False if value is None else BOOLEANS.get(value.lower())
-        if flag is None:
+    def to_python(self, value: Any) -> bool:
+        if value.lower() not in BOOLEANS:
             raise ValidationError("Input should be true or false", "bool_parsing")
-        return flag
+        return BOOLEANS[value.lower()]
 
 
-class Text(forms.CharField):
+class Text(Parameter, forms.CharField):
     """A text as it was sent, with its spaces: an absent one is None, an empty one is empty."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("required", False)
         super().__init__(strip=False, **options)
+        self.schema = {"type": "string", "pattern": NO_NUL}
+        if self.max_length is not None:
+            self.schema["maxLength"] = self.max_length
 
-    def to_python(self, value: str | None) -> str | None:
-        return value
+
+class Choice(Parameter):
+    """One of a few words."""
+
+    def __init__(self, words: Collection[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.words = words
+        self.schema = {"type": "string", "enum": list(words)}
+
+    def to_python(self, value: Any) -> str:
+        if value not in self.words:
+            raise ValidationError(f"Input should be one of {', '.join(self.words)}", "choice_unknown")
+        return str(value)
 
 
-class Whole(forms.Field):
-    """A whole number within bounds; None when absent."""
+class Whole(Parameter):
+    """A whole number within bounds."""
 
-    def __init__(self, least: int, most: int) -> None:
-        super().__init__(required=False)
+    def __init__(self, least: int, most: int, **options: Any) -> None:
+        super().__init__(**options)
         self.least, self.most = least, most
+        self.schema = {"type": "integer", "minimum": least, "maximum": most}
 
-    def to_python(self, value: str | None) -> int | None:
-        if value is None:
-            return None
+    def to_python(self, value: Any) -> int:
         if not WHOLE.fullmatch(value):
             raise ValidationError("Input should be a whole number", "int_parsing")
         number = int(value)
@@ -66,22 +116,29 @@ class Whole(forms.Field):
         return number
 
 
-class Guid(forms.Field):
-    """A UUID; None when absent."""
+class Guid(Parameter):
+    """A UUID."""
 
-    def to_python(self, value: str | None) -> uuid.UUID | None:
+    schema = GUID
+
+    def to_python(self, value: Any) -> uuid.UUID:
         try:
-            return None if value is None else guid_of(value)
+            return guid_of(value)
         except ValueError as error:
             raise ValidationError("Input should be a UUID", "uuid_parsing") from error
 
 
-class Moment(forms.Field):
-    """A date or a date and time in ISO 8601, in UTC unless it says otherwise; None when absent."""
+class Moment(Parameter):
+    """A date or a date and time in ISO 8601, in UTC unless it says otherwise."""
 
-    def to_python(self, value: str | None) -> datetime | None:
+    schema = DAY_OR_MOMENT
+
+    def to_python(self, value: Any) -> datetime:
         try:
-            return None if value is None else _moment_of(value)
+            if (found := MOMENT.fullmatch(value)) is None:
+                raise ValueError
+            local, offset = found.groups("")
+            return in_utc(datetime.fromisoformat(local + offset.upper().replace(" ", "+")))
         except (ValueError, OverflowError) as error:
             raise ValidationError("Input should be a date and time in ISO 8601", "datetime_parsing") from error
 
@@ -93,44 +150,37 @@ def guid_of(text: str) -> uuid.UUID:
     return uuid.UUID(text)
 
 
-def _moment_of(text: str) -> datetime:
-    found = MOMENT.fullmatch(text)
-    if found is None:
-        raise ValueError("no date and time in ISO 8601")
-    local, offset = found.groups("")
-    return in_utc(datetime.fromisoformat(local + offset.upper().replace(" ", "+")))
-
-
 def in_utc(value: datetime) -> datetime:
     """`value` in UTC, which a time without an offset already is. OverflowError out of the years 1 to 9999."""
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def given_twice(data: QueryDict, name: str) -> list[Fault]:
-    """The fault of a parameter that is given more than once: nobody knows which of its values is meant."""
-    values = data.getlist(name)
-    if len(values) < 2:
-        return []
-    msg = f"Input should be given once, got {shown(values[0])}, then {shown(values[1])}"
-    return [Fault(("query", name), msg, "given_twice")]
-
-
 class Query(forms.Form):
-    """The parameters of one endpoint."""
+    """The parameters of one endpoint; those of each endpoint on a tenant's data begin with the company."""
+
+    company_guid = Guid(
+        help_text="Only rows of this company are shown, or may be sent. For a SystemAdmin; anyone else may name their "
+        "own."
+    )
 
     data: QueryDict
+    fields: dict[str, Any]  # each a Parameter
+
+    @property
+    def company(self) -> uuid.UUID | None:
+        """The company that is named; None also if what is sent is no UUID, which is among the faults."""
+        self.is_valid()  # fills cleaned_data
+        company: uuid.UUID | None = self.cleaned_data.get("company_guid")
+        return company
 
     def faults(self) -> list[Fault]:
-        """Everything that is wrong with the parameters."""
-        twice = [fault for name in self.fields for fault in given_twice(self.data, name)]
-        return twice + [
-            Fault(
-                ("query", name), f"{error.messages[0].rstrip('.')}, got {shown(self.data.get(name))}", str(error.code)
-            )
-            for name, errors in self.errors.as_data().items()
-            for error in errors
-            if not given_twice(self.data, name)
-        ]
+        """Everything that is wrong with the parameters; first, which of them are given twice."""
+        found = []
+        for name, errors in self.errors.as_data().items():
+            for error in errors:
+                got = "" if error.code == GIVEN_TWICE else f", got {shown(self.data.get(name))}"
+                found.append(Fault(("query", name), f"{error.messages[0].rstrip('.')}{got}", str(error.code)))
+        return sorted(found, key=lambda fault: fault.type != GIVEN_TWICE)
 
     def unknown(self) -> list[Fault]:
         """Parameters of other names: with a typing error an option would be passed over in silence."""

@@ -1,17 +1,14 @@
 """The OpenAPI document and a page to browse it, for everyone (contract, "Meta")."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from django.http import HttpResponse
 from django.urls import reverse_lazy
-from drf_spectacular.generators import EndpointEnumerator, SchemaGenerator
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer2
 from drf_spectacular.views import SpectacularSwaggerSplitView
-from rest_framework.exceptions import NotAcceptable
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -24,49 +21,22 @@ WRITERS: dict[str, Callable[[Any], bytes]] = {
 }
 
 
-class _InOrder(EndpointEnumerator):
-    """Names the methods of an endpoint in one order; DRF takes them from a set, so each process would have its own."""
-
-    def get_allowed_methods(self, callback: Any) -> list[str]:
-        return sorted(super().get_allowed_methods(callback))  # type: ignore[no-untyped-call]  # partly typed
-
-
-class _Generator(SchemaGenerator):
-    endpoint_inspector_cls = _InOrder
-
-
 @cache
 def document(media_type: str) -> bytes:
     """The document. It is the same for everyone, so it is made once."""
-    generator = _Generator()  # type: ignore[no-untyped-call]  # partly typed
+    generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # partly typed
     return WRITERS[media_type](generator.get_schema(public=True))  # type: ignore[no-untyped-call]  # partly typed
 
 
-class JsonUnlessAsked(DefaultContentNegotiation):
-    """The first renderer, where `Accept` names none of them: no 406."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        available = list(renderers)
-        try:
-            chosen: tuple[BaseRenderer, str] = super().select_renderer(request, available, format_suffix)
-        except NotAcceptable:
-            return available[0], available[0].media_type
-        return chosen
-
-
 class SchemaView(APIView):
-    """`GET /api/schema`: JSON, or YAML if `Accept` asks for it."""
+    """`GET /api/schema`: YAML if `Accept` asks for it, else JSON."""
 
     schema = None
     authentication_classes = ()
     permission_classes = ()
-    renderer_classes = (JsonRenderer, OpenApiYamlRenderer2)
-    content_negotiation_class = JsonUnlessAsked
 
     def get(self, request: Request) -> HttpResponse:
-        media_type = request.accepted_renderer.media_type
+        media_type = request._request.get_preferred_type(list(WRITERS)) or JsonRenderer.media_type
         return HttpResponse(document(media_type), content_type=media_type, headers={"Vary": "Accept"})
 
 

@@ -1,0 +1,135 @@
+"""What all operations of the OpenAPI document share: their errors, each with one envelope (contract, "Conventions")."""
+
+from typing import Any
+
+from ractory.api.errors import MAX_LISTED, Unavailable
+from ractory.api.openapi.schemas import COUNT, NAMED, TEXT, an_object, array_of, named
+from ractory.api.query import Json
+
+ERROR = named("Error", an_object({"detail": TEXT}, description="Every error but a 422."))
+FAULT = named(
+    "Fault",
+    an_object(
+        {
+            "loc": array_of(
+                {"type": ["string", "integer"]},
+                description="Where, from `body` or `query` down; empty for a request that was refused as a whole.",
+            ),
+            "msg": {**TEXT, "description": "For a person; names the offending value."},
+            "type": {**TEXT, "description": "For a program; a stable code."},
+        },
+        description="One thing that is wrong with a request.",
+    ),
+)
+VALIDATION_ERROR = named(
+    "ValidationError",
+    an_object(
+        {"detail": array_of(FAULT, minItems=1, maxItems=MAX_LISTED + 1)},
+        description=f"Every fault of the request, the first {MAX_LISTED}, then one entry that says how many more.",
+    ),
+)
+FAULT_EXAMPLE = {
+    "loc": ["body", "pieces", 3, "project_guid"],
+    "msg": "There is no project 123e4567-… in company abcdef12-…",
+    "type": "parent_not_found",
+}
+
+# By code: the answer's name in the document, when it comes, an example of its `detail`.
+ERRORS: dict[int, tuple[str, str, Any]] = {
+    400: ("BadRequest", "The request can't be understood.", "The body is not JSON."),
+    401: ("Unauthorized", "No credentials, or wrong ones.", "The token is invalid."),
+    403: (
+        "Forbidden",
+        "The role, or the key's scopes, do not allow it; or a company is named that is not the caller's.",
+        "Your role or the key's scopes do not allow this.",
+    ),
+    404: ("NotFound", "There is none, or none of the caller's.", "There is no such piece."),
+    409: ("Conflict", "It clashes with the present state.", "Its project is deleted; restore it."),
+    413: ("TooLarge", "The body, as sent or unpacked, is too large.", "The body is larger than …"),
+    415: (
+        "UnsupportedMediaType",
+        "The body is not `application/json` in UTF-8, or its coding is neither gzip nor none.",
+        'Unsupported content type "text/plain": send application/json in UTF-8.',
+    ),
+    422: (
+        "Unprocessable",
+        "A value is missing or wrong, or names what there is not. Nothing was written.",
+        [FAULT_EXAMPLE],
+    ),
+    429: (
+        "TooMany",
+        "The limit on requests, on rows or on logins is used up. Nothing was written.",
+        "Too many requests of this API key or user: 6000 in 60 seconds are allowed. Expected available in 12 seconds.",
+    ),
+    503: ("NoDatabase", "The database does not answer.", str(Unavailable.default_detail)),
+}
+WITHOUT_RECEIPT = (401, 403, 429, 503)
+
+REQUEST_ID, RECEIPT = "X-Request-ID", "X-Sync-Run"
+MORE_HEADERS = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
+HEADERS: dict[str, Json] = {
+    REQUEST_ID: {
+        "description": "The id that the request sent in a header of this name, if it is a sane one, else a new UUID.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:/+=@-]{1,128}$"},
+    },
+    "WWW-Authenticate": {"description": "The ways to authenticate.", "required": True, "schema": TEXT},
+    "Retry-After": {"description": "Seconds to wait, if a later try can succeed.", "schema": COUNT},
+}
+
+
+def complete(result: Json, **_: Any) -> Json:
+    """The document with all that its operations leave unsaid: a postprocessing hook of drf-spectacular's.
+
+    Schemas, headers and errors become `components`, to which the operations refer.
+    """
+    headers, errors = dict(HEADERS), {}
+    for path, operations in result["paths"].items():
+        # DRF takes an endpoint's methods from a set, so each process would have them in an order of its own.
+        result["paths"][path] = dict(sorted(operations.items()))
+        for method, operation in sorted(operations.items()):
+            operation.setdefault("security", [])
+            if "requestBody" in operation:
+                operation["requestBody"] |= {
+                    "required": True,
+                    "description": "JSON, plain or with `Content-Encoding: gzip`.",
+                }
+            has_receipt = False
+            for answer in operation["responses"].values():
+                own = answer.get("headers", {})
+                headers |= own
+                answer["headers"] = _references(REQUEST_ID, *own)
+                has_receipt |= RECEIPT in own
+            for code in sorted(_error_codes(method, operation)):
+                name, description, detail = ERRORS[code]
+                more = MORE_HEADERS.get(code, [])
+                if has_receipt and code not in WITHOUT_RECEIPT:
+                    name, more = f"Sync{name}", [*more, RECEIPT]
+                content = {
+                    "schema": VALIDATION_ERROR if code == 422 else ERROR,
+                    "examples": {"error": {"value": {"detail": detail}}},
+                }
+                errors[name] = {
+                    "description": description,
+                    "headers": _references(REQUEST_ID, *more),
+                    "content": {"application/json": content},
+                }
+                operation["responses"][str(code)] = {"$ref": f"#/components/responses/{name}"}
+    result["components"] |= {"schemas": NAMED, "headers": headers, "responses": errors}
+    return result
+
+
+def _references(*headers: str) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+
+
+def _error_codes(method: str, operation: Json) -> set[int]:
+    """What may go wrong, by what the operation takes: a body, credentials, a company. Probes of the health tell it."""
+    codes = {409} if method != "get" else set()  # two who write at once
+    if "requestBody" in operation:
+        codes |= {400, 401, 413, 415, 422, 429, 503}
+    if operation["security"]:
+        codes |= {401, 429, 503}
+    if any(parameter["name"] == "company_guid" for parameter in operation.get("parameters", ())):
+        codes |= {400, 403, 404, 422}
+    return codes

@@ -1,0 +1,78 @@
+"""The words in which the OpenAPI document is written: schemas, named ones and others, parameters, answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse
+
+from ractory.api.query import GUID, Json, Query
+
+TEXT: Json = {"type": "string"}
+
+COUNT: Json = {"type": "integer", "minimum": 0}
+
+NAMED: dict[str, Json] = {}  # the document's schemas by name (ractory.api.openapi.errors puts them in)
+
+
+class DescribedSchema(AutoSchema):
+    """drf-spectacular's without its guesses. Our schemas say what is an array, and docstrings are for programmers."""
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        return False
+
+    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular has it
+        return ""
+
+
+def named(name: str, schema: Json) -> Json:
+    """A reference to this schema, which the document shows once under this name."""
+    NAMED[name] = schema
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def an_object(properties: Json, *optional: str, **more: Any) -> Json:
+    """The schema of an object with these properties, all of them required but the optional ones."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties, **more}
+
+
+def array_of(items: Json, **more: Any) -> Json:
+    return {"type": "array", "items": items, **more}
+
+
+def body(schema: Json, examples: Mapping[str, Json]) -> Mapping[str, OpenApiRequest]:
+    """What a request must carry, with examples by name."""
+    return {"application/json": OpenApiRequest(schema, examples=_examples(examples))}
+
+
+def answer(description: str, schema: Json | None = None, examples: Mapping[str, Json] | None = None) -> OpenApiResponse:
+    return OpenApiResponse(schema, description=description, examples=_examples(examples or {}))
+
+
+def _examples(values: Mapping[str, Json]) -> list[OpenApiExample]:
+    return [OpenApiExample(name, value) for name, value in values.items()]
+
+
+def header(name: str, description: str, schema: Json, *codes: int, always: bool = False) -> OpenApiParameter:
+    """A header of the answers with these codes; without codes, of the request."""
+    return OpenApiParameter(
+        name, schema, OpenApiParameter.HEADER, description=description, required=always, response=list(codes) or False
+    )
+
+
+def path_guid(description: str) -> OpenApiParameter:
+    return OpenApiParameter("guid", GUID, OpenApiParameter.PATH, description=description)
+
+
+def query_parameters(query: Query) -> list[OpenApiParameter]:
+    """The parameters of a form, as its fields describe themselves."""
+    return [
+        OpenApiParameter(
+            name,
+            field.schema,
+            description=field.help_text or f"Only rows with this `{name}`.",
+            explode=False if field.schema.get("type") == "array" else None,  # with commas between the words
+        )
+        for name, field in query.fields.items()
+    ]
