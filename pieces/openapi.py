@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 
 from pieces.filters import ReadQuery
 from pieces.models import Entity
-from pieces.reading import columns_of, counted
+from pieces.reading import counted, fields_of
 from ractory.api.openapi.schemas import (
     COUNT,
     TEXT,
@@ -67,7 +67,7 @@ def described(view: "type[EntityViewSet]") -> "type[EntityViewSet]":
     name, kind, plural = model.__name__, model.kind.value, model.plural
     columns = {column.attname: as_read(column) for column in model.wire_fields()}
     detail = columns | dict.fromkeys(counted(model), COUNT)
-    short = named(f"{name}Response", an_object({column: columns[column] for column in columns_of(model, full=False)}))
+    short = named(f"{name}Response", an_object({column: columns[column] for column in fields_of(model, full=False)}))
     full = named(f"{name}Detail", an_object(detail))
     some = {"type": "object", "properties": detail, "minProperties": 1, "additionalProperties": False}
     chosen = named(f"{name}Fields", some)

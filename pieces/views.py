@@ -55,12 +55,12 @@ class EntityViewSet(ViewSetMixin, TenantView):
         rows = query.filtered(visible(self.model, include_inactive=given["include_inactive"]))
         headers = {}
         with costly_read(rows.db, caller_of(request).guid, costly) if costly else nullcontext():
-            listed = read_page(rows, page, given["fields"] or fields_of(self.model, full=given["detail"]))
+            items, last = read_page(rows, page, given["fields"] or fields_of(self.model, full=given["detail"]))
             if page.count:
                 headers["X-Total-Count"] = str(rows.count())
-        if listed.last is not None:
-            headers["Link"] = page.next_link(request._request, listed.last)
-        return Response(listed.items, headers=headers)
+        if last is not None:
+            headers["Link"] = page.next_link(request._request, last)
+        return Response(items, headers=headers)
 
     @may_lag
     def retrieve(self, request: Request, guid: str) -> Response:
