@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 from pieces.views import AssemblyViewSet, ComponentViewSet, PieceViewSet, ProjectViewSet
 from ractory.api.envelope import no_page, unknown
 from ractory.api.health import HealthView, LivenessView
+from ractory.api.metrics import UNKNOWN
 from ractory.api.openapi.views import DocsView, SchemaView
 from ractory.api.scraping import metrics
 from sync.runs import RunsView, RunView
@@ -27,7 +28,7 @@ entities.register("pieces", PieceViewSet, "piece")
 urlpatterns = [
     path("admin/login/", login),
     path("admin/password_change/", admin.site.admin_view(password_change, cacheable=True)),
-    path("admin/r/<path:unknown>", no_page),
+    path("admin/r/<path:rest>", no_page, name=UNKNOWN),
     path("admin/search/", no_page),
     path("admin/autocomplete/", no_page),
     path("admin/", admin.site.urls),
@@ -46,5 +47,5 @@ urlpatterns = [
     path("api/v1/sync/runs", RunsView.as_view(), name="sync-runs"),
     path("api/v1/sync/runs/<str:guid>", RunView.as_view(), name="sync-run"),
     path("api/v1/", include(entities.urls)),
-    path("api/<path:unknown>", unknown),
+    path("api/<path:rest>", unknown, name=UNKNOWN),
 ]

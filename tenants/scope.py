@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import _GeneratorContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+
+from ractory.api.middleware import current_caller
 
 
 class ScopeMissing(RuntimeError):
@@ -118,9 +120,14 @@ def _staff_scope(request: HttpRequest) -> Scope | None:
     if path == reverse("admin:login"):
         return Scope(None)  # whoever logs in is of no company yet
     with every_company():  # whose session it is decides the scope
-        if not getattr(request.user, "is_staff", False):
+        user: Any = request.user
+        if not user.is_authenticated:
             return None
-        own: uuid.UUID | None = request.user.as_caller().company  # type: ignore[union-attr]  # only our users are staff
+        caller = user.as_caller()
+        current_caller.set(caller)
+        own: uuid.UUID | None = caller.company
+        if not user.is_staff:
+            return None
     if own is not None:
         return Scope(own)
     picked = None if path.startswith(tuple(map(reverse, UNPICKED))) else request.session.get(STAFF_COMPANY)

@@ -87,12 +87,12 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 @csrf_exempt  # there is nothing to forge
-def unknown(request: HttpRequest, unknown: str) -> HttpResponse:
+def unknown(request: HttpRequest, rest: str = "") -> HttpResponse:
     """A path that is none: the JSON 404 with DEBUG on, too, where Django would show a page of its own."""
     return JsonResponse({"detail": "Not found."}, status=404)
 
 
-def no_page(request: HttpRequest, unknown: str = "") -> HttpResponse:
+def no_page(request: HttpRequest, rest: str = "") -> HttpResponse:
     """In place of views that no page of ours links to, and that break on parameters which are not as they expect.
 
     Django's "view on site" and its look-up for autocompletion, and unfold's search of the menu.

@@ -10,10 +10,8 @@ import logging
 import time
 from typing import Any
 
-from django.http import HttpRequest
-
 from ractory.api.metrics import route_of
-from ractory.api.middleware import MAX_METHOD, MAX_PATH, current_request, current_request_id
+from ractory.api.middleware import MAX_METHOD, MAX_PATH, current_caller, current_request, current_request_id
 from ractory.api.redaction import cut, redacted
 
 MAX_MESSAGE, MAX_LINE, MAX_EXCEPTION = 1000, 500, 20_000  # characters; of an exception each line, and all
@@ -25,21 +23,10 @@ def context() -> dict[str, Any]:
     if request is None:
         return {}
     fields: dict[str, Any] = {"request_id": current_request_id.get()}
-    if (caller := _caller_of(request)) is not None:
+    if (caller := current_caller.get()) is not None:  # a log must not ask the database
         fields |= {"company": caller.company and str(caller.company), "caller": str(caller.guid)}
     method = cut(request.method or "", MAX_METHOD)
     return fields | {"method": method, "route": route_of(request), "path": cut(request.path, MAX_PATH)}
-
-
-def _caller_of(request: HttpRequest) -> Any:
-    """Who calls, by credentials or by session, as far as that is known already: a log must not ask the database."""
-    for name in ("user", "_cached_user"):
-        user: Any = vars(request).get(name)
-        if hasattr(type(user), "as_caller"):  # asked of the type: a lazy user would be looked up
-            return user.as_caller()
-        if hasattr(type(user), "guid"):
-            return user
-    return None
 
 
 def _shortened(traceback: str) -> str:

@@ -10,6 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+UNKNOWN = "unknown"  # the name of the routes that stand for all paths that there are none of (ractory.urls)
 
 REQUESTS = Counter("ractory_http_requests", "Requests answered", ["method", "route", "status"])
 DURATION = Histogram(
@@ -22,9 +23,9 @@ REPLAYS = Counter("ractory_idempotent_replays", "Answers given again to an Idemp
 def route_of(request: HttpRequest) -> str:
     """The pattern of the request's URL; one word for all files, and one for all paths that there are none of."""
     match = request.resolver_match
-    if match is not None and "unknown" not in match.kwargs:
+    if match is not None and match.url_name != UNKNOWN:
         return f"/{match.route}"
-    return "static" if request.path_info.startswith(settings.STATIC_URL) else "unknown"
+    return "static" if request.path_info.startswith(settings.STATIC_URL) else UNKNOWN
 
 
 def count_request(request: HttpRequest, response: HttpResponse, seconds: float) -> None:

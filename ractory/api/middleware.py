@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from uuid_utils.compat import uuid7
@@ -19,6 +20,8 @@ SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
 current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
+# Who sent the request (tenants.caller.Caller), from the moment that whoever proves it says so.
+current_caller: ContextVar[Any] = ContextVar("current_caller", default=None)
 
 access = logging.getLogger("ractory.access")
 QUIET = frozenset({"/health", "/api/v1/health", "/metrics"})  # routes that machines ask every few seconds
@@ -55,7 +58,7 @@ class AccessMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
-        token = current_request.set(request)
+        token, nobody = current_request.set(request), current_caller.set(None)
         try:
             with metrics.IN_PROGRESS.track_inprogress():
                 response = self.get_response(request)
@@ -63,6 +66,7 @@ class AccessMiddleware:
             metrics.count_request(request, response, seconds)
             self._log(request, response, seconds)
         finally:
+            current_caller.reset(nobody)
             current_request.reset(token)
         return response
 

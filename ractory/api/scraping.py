@@ -70,7 +70,7 @@ def _registry() -> CollectorRegistry:
 def metrics(request: HttpRequest) -> HttpResponse:
     """The metrics as text, for whoever brings `Authorization: Bearer <METRICS_TOKEN>`; 404 where none is set."""
     if not settings.METRICS_TOKEN:
-        return unknown(request, "metrics")
+        return unknown(request)
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not constant_time_compare(given.strip(), settings.METRICS_TOKEN):
         challenge = {"WWW-Authenticate": 'Bearer realm="ractory metrics"'}

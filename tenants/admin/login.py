@@ -10,7 +10,7 @@ from django.urls import reverse_lazy
 from rest_framework.exceptions import APIException
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 
-from ractory.api.middleware import current_request
+from ractory.api.middleware import current_caller, current_request
 from tenants.admin.refusals import in_words, note
 from tenants.logins import LimitedBackend
 
@@ -29,6 +29,9 @@ class StaffLoginForm(AuthenticationForm):  # type: ignore[misc]  # unfold carrie
 def login(request: HttpRequest) -> Any:
     """The admin's own page, with the status of a refusal."""
     response = admin.site.login(request)
+    user: Any = request.user
+    if user.is_authenticated:
+        current_caller.set(user.as_caller())
     refusal = getattr(getattr(response, "context_data", {}).get("form"), "refusal", None)
     if refusal is not None:
         note(refusal, response)
