@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 from urllib.parse import quote
 
 from django.conf import settings
