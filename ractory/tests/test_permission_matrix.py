@@ -23,7 +23,7 @@ from tenants.scope import every_company
 from tenants.sessions import begin
 from tenants.tests.factories import PASSWORD, CompanyFactory, UserFactory, issue_key
 
-NOT_THE_API = ("admin/", "metrics", "api/<path:unknown>")
+NOT_THE_API = ("admin/", "metrics", "api/<path:rest>")
 NOBODY, SYSTEM_ADMIN = "nobody", "SystemAdmin"
 
 # The contract's table, by hand: not derived from tenants.caller, which it tests.
