@@ -25,7 +25,6 @@ from pieces.tests.factories import PieceFactory
 from ractory.api.rendering import to_json
 from ractory.api.tests.client import Api
 from sync.models import FileImport, IdempotentAnswer, SyncRun
-from sync.views import SyncView
 from tenants.models import Company
 from tenants.postgresql.policies import expose, tenant_tables
 from tenants.scope import TenantManager, every_company
@@ -121,7 +120,7 @@ def routes(patterns: Any, prefix: str = "") -> Iterator[str]:
 
 PLACES = ("<str:guid>", "<uuid:guid>", "<path:object_id>", "<id>")
 OTHER_PLACES = {
-    "<path:unknown>": "x",
+    "<path:rest>": "x",
     "<path:content_type_id>": "1",
     "^(?P<app_label>tenants|pieces|sync)/$": "pieces/",
     "(?P<url>.*)$": "x",
@@ -251,8 +250,9 @@ def no_wall_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TenantManager, "get_queryset", models.Manager.get_queryset)
     for module in ("keys", "users"):
         monkeypatch.setattr(f"tenants.admin.{module}.of_company", lambda rows: rows)
-    monkeypatch.setattr(SyncView, "_refuse_foreign_companies", lambda view, items: None)
-    monkeypatch.setattr("sync.engine._companies", lambda items: frozenset(item["company_guid"].bytes for item in items))
+    monkeypatch.setattr("sync.submission._foreign", lambda model, items, options: [])
+    of_items = lambda items: frozenset(item["company_guid"].bytes for item in items)  # noqa: E731
+    monkeypatch.setattr("sync.planning._companies", of_items)
 
 
 @pytest.fixture
