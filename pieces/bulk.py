@@ -4,7 +4,7 @@ PostgreSQL: binary `COPY` into a temporary table, then one `INSERT` or `UPDATE` 
 Which rows to write, and with what, is decided elsewhere.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from operator import itemgetter
@@ -51,31 +51,19 @@ class BulkQuerySet(models.QuerySet[Any]):
     What else Django's two methods can do (batches, conflicts, expressions in place of values) is left to them.
     """
 
-    def bulk_create(
-        self,
-        objs: Iterable[Any],
-        batch_size: int | None = None,
-        ignore_conflicts: bool = False,
-        update_conflicts: bool = False,
-        update_fields: Collection[str] | None = None,
-        unique_fields: Collection[str] | None = None,
-        *,
-        columns: Sequence[str] = (),
-    ) -> list[Any]:
+    def bulk_create(self, objs: Iterable[Any], *args: Any, columns: Sequence[str] = (), **options: Any) -> list[Any]:
         """Inserts them. Raises IntegrityError if one is there already, or breaks another constraint."""
         found = list(objs)
-        options = (batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields)
-        if not found:
-            return super().bulk_create(found, *options)
-        if columns:
+        if columns and found:
             self._insert_rows(columns, found)
+        if columns or not found:
             return found
         fields = [field for field in self.model._meta.concrete_fields if not field.generated]
         for obj in found:
             obj._prepare_related_fields_for_save(operation_name="bulk_create")
         rows = [tuple([field.pre_save(obj, add=True) for field in fields]) for obj in found]
-        if any(option not in (None, False) for option in options) or _has_expressions(rows):
-            return super().bulk_create(found, *options)
+        if args or options or _has_expressions(rows):
+            return super().bulk_create(found, *args, **options)
         with transaction.atomic(using=self.db, savepoint=False):
             self._insert_rows([str(field.column) for field in fields], rows)
         for obj in found:

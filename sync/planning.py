@@ -85,17 +85,21 @@ class Placed(NamedTuple):
     active: bool
     stays: bool  # where it is, and does not become active there: it proves its parents fit for it as it is
 
+    @property
+    def wants_piece_id(self) -> bool:
+        """Whether it is to be an active piece, and is not the one that has this piece_id already."""
+        kept = self.stays and self.stored and self.stored.piece_id == self.item.get("piece_id")
+        return self.active and not kept
+
 
 def place(
     model: type[Entity], index: int, item: Item, guid: Guid | None, stored: Stored | None, raw: bytes | None = None
 ) -> Placed:
     """The parents are those that the item names, else those that the row has."""
-    active = item.get("is_active") is not False
-    columns = model.parent_columns()
-    if stored is None:
-        return Placed(index, item, raw, guid, None, tuple([item.get(column) for column in columns]), active, False)
-    parents = tuple([item.get(column, kept) for column, kept in zip(columns, stored.parents, strict=True)])
-    stays = parents == stored.parents and (stored.is_active or not active)
+    active, columns = item.get("is_active") is not False, model.parent_columns()
+    kept = stored.parents if stored else (None,) * len(columns)
+    parents = tuple([item.get(column, parent) for column, parent in zip(columns, kept, strict=True)])
+    stays = stored is not None and parents == kept and (stored.is_active or not active)
     return Placed(index, item, raw, guid, stored, parents, active, stays)
 
 
@@ -127,30 +131,17 @@ def look(
     guids = _guids(items.values(), match=match)
     stored = _stored(model, items.values(), guids)
     recognisable = current_scope().company is not None
-    placed = [
-        place(
-            model,
-            index,
-            item,
-            guid,
-            stored.get(guid.bytes) if guid else None,
-            # Bytes that name no guid may mean another row the next time.
-            raws.get(index) if recognisable and item.get("guid") else None,
-        )
-        for (index, item), guid in zip(items.items(), guids, strict=True)
-    ]
+    placed = []
+    for (index, item), guid in zip(items.items(), guids, strict=True):
+        # Bytes that name no guid may mean another row the next time.
+        raw = raws.get(index) if recognisable and item.get("guid") else None
+        placed.append(place(model, index, item, guid, stored.get(guid.bytes) if guid else None, raw))
     named = [parents for parents, _ in groupby(each.parents for each in placed if not each.stays)]
     parents = {}
     for level, named_there in zip(LEVELS, zip(*named, strict=True), strict=False):
         rows = level.all_objects.filter(guid__any_of=_distinct(named_there))
         parents[level.kind] = Parent.by_guid(rows.values_list(*Parent.columns(level)))
-    wanted: list[PieceKey] = []
-    if model is Piece:
-        wanted = [
-            _key(each.item)
-            for each in placed
-            if each.active and not (each.stays and each.stored and each.stored.piece_id == each.item["piece_id"])
-        ]
+    wanted = [_key(each.item) for each in placed if each.wants_piece_id] if model is Piece else []
     unknown = [guid for item in items.values() if (guid := item.get("guid")) and guid.bytes not in stored]
     return Context(
         items=placed,
@@ -198,14 +189,12 @@ def _stored(model: type[Entity], items: Iterable[Item], guids: Sequence[Guid | N
         *missing,
     )
     rows = model.all_objects.filter(guid__any_of=[guid for guid in guids if guid]).values_list(*columns)
-    found, above = {}, len(relations) - 1
-    for guid, version, is_active, deleted_at, deletion, digest, picture_digest, piece_id, company, *rest in fetched(
-        rows
-    ):
-        company, *parents = [uuid_of(value) if isinstance(value, str) else value for value in (company, *rest[:above])]
+    found, above = {}, len(relations)
+    for guid, version, is_active, deleted_at, deletion, digest, picture, piece_id, *rest in fetched(rows):
+        company, *parents = [uuid_of(value) if isinstance(value, str) else value for value in rest[:above]]
         kept = dict(zip(missing, rest[above:], strict=True)) if missing else {}
         found[guid.bytes] = Stored(
-            version, is_active, deleted_at, deletion, digest, picture_digest, piece_id, company, tuple(parents), kept
+            version, is_active, deleted_at, deletion, digest, picture, piece_id, company, tuple(parents), kept
         )
     return found
 
@@ -225,8 +214,9 @@ def _distinct(guids: Iterable[Guid | None]) -> list[Guid]:
 
 
 def _companies(items: Iterable[Item]) -> frozenset[GuidKey]:
+    """Those of the items' companies that exist."""
     own = current_scope().company
-    if own is not None:  # it exists, and the items are in it
+    if own is not None:  # all items are in it (submission._foreign)
         return frozenset([own.bytes])
     known = Company.objects.filter(guid__any_of=_distinct(item["company_guid"] for item in items))
     return frozenset(guid.bytes for guid in known.values_list("guid", flat=True))
@@ -253,12 +243,10 @@ class Plan:
 
 
 def make_plan(model: type[Entity], context: Context) -> Plan:
-    """The plan for the items of the context."""
     planner = _Planner(model, context)
     for placed in context.items:
         planner.add(placed)
-    if model is Piece:
-        planner.settle_piece_ids()
+    planner.check_piece_ids()
     planner.plan.faults.sort(key=lambda fault: fault.loc[2])
     return planner.plan
 
@@ -272,13 +260,13 @@ class _Planner:
         # The last parents that were right. Most items of a batch share theirs: to check them once saves a twentieth.
         self.fitting: tuple[Guid, Parents] | None = None
         self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: place, guid and what they want to be
-        self.newcomers = False  # whether one of them is not what it wants to be yet
 
     def fault(self, index: int, column: str, msg: str, code: str) -> None:
         self.plan.faults.append(Fault(("body", self.model.plural, index, column), msg, code))
 
     def add(self, placed: Placed) -> None:
-        index, item, raw, guid, stored, parents, active, stays = placed
+        index, item, guid, stored = placed.place, placed.item, placed.guid, placed.stored
+        parents, active, stays = placed.parents, placed.active, placed.stays
         company: Guid = item["company_guid"]
         if company.bytes not in self.context.companies:
             self.fault(index, "company_guid", f"There is no company {company}", "company_not_found")
@@ -295,7 +283,6 @@ class _Planner:
             wrong = self._check_parents(index, company, parents, active=active or stored is not None)
         if active and self.model is Piece and Kind.PROJECT not in wrong:
             self.wanted.append((index, guid, (item["project_guid"].bytes, item["piece_id"])))
-            self.newcomers |= not stays or not stored or stored.piece_id != item["piece_id"]
         content = self._content(item, stored)
         digest = digest_of(self.content, content)
         action = self._act(placed, guid, company, digest)
@@ -306,7 +293,7 @@ class _Planner:
             guid,
             company,
             digest,
-            sent_digest(self.content, raw) if raw else None,
+            sent_digest(self.content, placed.raw) if placed.raw else None,
             item.get("picture") if self.pictured else None,
             content,
             None if stays and action is Action.UPDATED else self._state(stored, parents, active=active),
@@ -316,11 +303,11 @@ class _Planner:
 
     def _is_identity_free(self, index: int, guid: Guid, company: Guid, stored: Stored | None) -> bool:
         key = guid.bytes
-        first = self.seen.setdefault(key, index)
-        if first == index:
-            first = self.context.recognised.get(key, index)
-        if first != index:
-            first, second = sorted((first, index))
+        other = self.seen.setdefault(key, index)
+        if other == index:
+            other = self.context.recognised.get(key, index)
+        if other != index:
+            first, second = sorted((other, index))
             self.fault(second, "guid", f"The guid {guid} stands at index {first} already", "guid_duplicate")
         elif (stored is None and key in self.context.taken) or (stored is not None and stored.company != company):
             self.fault(index, "guid", f"The guid {guid} is taken by another company", "guid_taken")
@@ -388,13 +375,13 @@ class _Planner:
             return State(False, stored.deletion, stored.deleted_at, parents)
         return State(False, self.plan.deletions[-1].guid, None, parents)
 
-    def settle_piece_ids(self) -> None:
+    def check_piece_ids(self) -> None:
         """Faults for a piece_id that another active piece of the project has, after the batch.
 
         A piece that keeps its piece_id has it; of several that want it, the first. What a piece of the batch gives
         up is free, but it must be out of the way while the rows are written one by one.
         """
-        if not self.newcomers:
+        if self.model is not Piece or not any(placed.wants_piece_id for placed in self.context.items):
             return
         final = {guid.bytes: key for _, guid, key in self.wanted}
         holders = self.context.holders
@@ -403,11 +390,10 @@ class _Planner:
             for key, holder in holders.items()
             if holder.bytes not in self.seen or final.get(holder.bytes) == key
         }
-        projects = {placed.place: placed.item["project_guid"] for placed in self.context.items}
         for index, guid, key in self.wanted:
             owner, holder = owners.setdefault(key, guid), holders.get(key)
             if owner != guid:
-                msg = f"piece_id {shown(key[1])} is taken in project {projects[index]} by piece {owner}"
+                msg = f"piece_id {shown(key[1])} is taken in project {Guid(bytes=key[0])} by piece {owner}"
                 self.fault(index, "piece_id", msg, "piece_id_taken")
             elif holder is not None and holder != guid and holder.bytes in final:
                 self.plan.out_of_the_way.append(holder)
