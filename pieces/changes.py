@@ -197,14 +197,14 @@ def out_of_the_way(pieces: Sequence[Guid], *, acts: Acts) -> Iterator[None]:
     They are in a deletion that is never saved: the foreign key, which is checked when the transaction ends, refuses to
     commit a row that still names it.
     """
-    parked = Piece.all_objects.filter(guid__any_of=pieces)
+    rows = Piece.all_objects.filter(guid__any_of=pieces)
     if pieces:
-        for company in parked.order_by().values_list("company_guid", flat=True).distinct():
+        for company in rows.order_by().values_list("company_guid", flat=True).distinct():
             acts.of(company)
-        _set(parked, acts, is_active=False, deleted_at=acts.now, deletion=uuid7())
+        _set(rows, acts, is_active=False, deleted_at=acts.now, deletion=uuid7())
     yield
     if pieces:
-        parked.update(**ACTIVE)
+        rows.update(**ACTIVE)
 
 
 def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
@@ -293,10 +293,10 @@ def carry_below(model: type[Entity], moved: Collection[Guid], *, acts: Acts) -> 
     for level in model.below() if moved else ():
         rows = level.all_objects.in_any_of(model.kind, moved)
         if level is Piece:
-            parked = uuid7()  # see out_of_the_way
-            deletion = {"deleted_at": Coalesce(F("deleted_at"), acts.now), "deletion": Coalesce(F("deletion"), parked)}
+            unsaved = uuid7()  # see out_of_the_way
+            deletion = {"deleted_at": Coalesce(F("deleted_at"), acts.now), "deletion": Coalesce(F("deletion"), unsaved)}
             _set(rows, acts, **parents, is_active=False, **deletion)
-            clashes = _activate(level, rows.filter(deletion_guid=parked), acts)
+            clashes = _activate(level, rows.filter(deletion_guid=unsaved), acts)
         else:
             _set(rows, acts, **parents)
     return clashes

@@ -7,7 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import orjson
 from django.db import connection
@@ -65,36 +65,24 @@ class IdempotencyClaim:
 
         Raises 409 while another transaction has claimed it, 422 if the key was another request's.
         """
-        self._lock()
+        if connection.vendor == "postgresql":  # on SQLite a writing transaction is alone, and others wait for it
+            name = self.caller.bytes + self.key.encode()
+            number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+                if cursor.fetchone() != (True,):
+                    raise StillRunning
         with within(Scope(self.company)):
-            kept = self._kept_row(timezone.now())
-        if kept is None:
-            return
+            rows = IdempotentAnswer.objects.filter(caller_guid=self.caller, key=self.key)
+            kept = rows.filter(created_at__gt=timezone.now() - KEPT).first()
+            if kept is None:
+                rows.delete()  # one that is too old makes room
+                return
         if bytes(kept.fingerprint) != self.fingerprint:
             msg = f"The Idempotency-Key {shown(self.key)} was used for another request"
             raise Unprocessable([Fault(("body",), msg, "idempotency_key_reused")])
         headers = orjson.loads(kept.headers_json) | {"Idempotent-Replayed": "true"}
         raise Replayed(KeptAnswer(bytes(kept.body), headers))
-
-    def _kept_row(self, now: datetime) -> IdempotentAnswer | None:
-        """One that is too old makes room."""
-        rows = IdempotentAnswer.objects.filter(caller_guid=self.caller, key=self.key)
-        kept = rows.filter(created_at__gt=now - KEPT).first()
-        if kept is None:
-            rows.delete()
-        return kept
-
-    def _lock(self) -> None:
-        """On PostgreSQL by an advisory lock; on SQLite a writing transaction is alone, and others wait for it."""
-        if connection.vendor != "postgresql":
-            return
-        name = self.caller.bytes + self.key.encode()
-        number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
-            row = cursor.fetchone()
-        if not row or not row[0]:
-            raise StillRunning
 
     def keep(self, run: Run) -> None:
         """Keeps the answer with the data that is written in the same transaction."""
