@@ -105,8 +105,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "tenants.scope.ScopeMiddleware",
-    "tenants.admin.refusals.RefusalMiddleware",
+    "tenants.admin.middleware.StaffMiddleware",
 ]
 
 ROOT_URLCONF = "ractory.urls"

@@ -5,17 +5,13 @@ second wall too: on PostgreSQL, row-level security (tenants.postgresql). The ide
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import _GeneratorContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.db import models
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-
-from ractory.api.middleware import current_caller
 
 
 class ScopeMissing(RuntimeError):
@@ -77,7 +73,7 @@ def every_company() -> _GeneratorContextManager[None]:
 
 
 def enter(scope: Scope) -> None:
-    """Sets the scope for the rest of the request; ScopeMiddleware ends it."""
+    """Sets the scope for the rest of the request; StaffMiddleware ends it."""
     _current.set(scope)
 
 
@@ -91,44 +87,3 @@ class TenantManager(models.Manager[M]):
         rows = super().get_queryset()
         company = current_scope().company
         return rows if company is None else rows.filter(company=company)
-
-
-class ScopeMiddleware:
-    """Starts every request without a scope and leaves none behind.
-
-    A staff member's pages in the admin are within their company; API requests enter their scope once the caller
-    is known (tenants.views).
-    """
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        with within(_staff_scope(request)):
-            return self.get_response(request)
-
-
-STAFF_COMPANY = "staff_company"  # in the session: the guid of the company that a SystemAdmin has picked
-# Pages about companies, and about the own account, which for a SystemAdmin is in none: the pick is not for them.
-UNPICKED = ("admin:tenants_company_changelist", "admin:password_change")
-
-
-def _staff_scope(request: HttpRequest) -> Scope | None:
-    path = request.path_info
-    if not path.startswith("/admin/"):
-        return None
-    if path == reverse("admin:login"):
-        return Scope(None)  # whoever logs in is of no company yet
-    with every_company():  # whose session it is decides the scope
-        user: Any = request.user
-        if not user.is_authenticated:
-            return None
-        caller = user.as_caller()
-        current_caller.set(caller)
-        own: uuid.UUID | None = caller.company
-        if not user.is_staff:
-            return None
-    if own is not None:
-        return Scope(own)
-    picked = None if path.startswith(tuple(map(reverse, UNPICKED))) else request.session.get(STAFF_COMPANY)
-    return Scope(uuid.UUID(picked) if picked else None)

@@ -22,9 +22,9 @@ from pieces.admin.restoring import explained
 from pieces.admin.trash import note_names
 from pieces.models import Deletion, Entity, Operation, Pictured
 from ractory.api.errors import Conflict
-from tenants.admin.shown import badge, moment
 from tenants.admin.staff import StaffAdmin
 from tenants.scope import current_scope
+from tenants.templatetags.staff import badge, moment
 
 
 class EntityAdmin(StaffAdmin):

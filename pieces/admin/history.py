@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from pieces.admin.linking import link_to
 from pieces.models import Deletion, Entity
-from tenants.admin.shown import names_of
+from tenants.admin.actors import names_of
 
 MAX_DELETIONS = 100
 NO_TEXT = SafeString("")

@@ -12,7 +12,7 @@ from pieces.admin.grouping import groups_of
 from pieces.admin.linking import list_of, name_of, page_of
 from pieces.models import LEVELS, Assembly, Component, Entity, Pictured, Piece
 from pieces.reading import add_counts
-from tenants.admin.shown import NOTHING, moment
+from tenants.templatetags.staff import NOTHING, moment
 
 MAX_CHILDREN = 100
 MEASURES = {"length", "width", "height", "tolerance", "rest"}

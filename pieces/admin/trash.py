@@ -17,8 +17,9 @@ from pieces.admin.linking import act_on, names_by_guid, page_of, said, with_link
 from pieces.admin.restoring import explained, preview_restore, restore_many
 from pieces.models import Deletion, Kind, Operation
 from ractory.api.errors import Conflict
-from tenants.admin.shown import badge, moment, names_of
+from tenants.admin.actors import names_of
 from tenants.admin.staff import StaffAdmin
+from tenants.templatetags.staff import badge, moment
 
 
 class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types

@@ -20,8 +20,9 @@ from pieces.models import LEVELS, Entity
 from sync.admin.charts import charts_of
 from sync.admin.periods import since
 from sync.models import RunStatus, SyncRun
-from tenants.admin.shown import badge, moment, names_of
+from tenants.admin.actors import names_of
 from tenants.admin.staff import StaffAdmin
+from tenants.templatetags.staff import badge, moment
 
 PERIODS = {"": (7, "the last 7 days"), "1": (1, "the last day"), "30": (30, "the last 30 days"), "365": (365, "a year")}
 

@@ -10,9 +10,9 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern
 from django.views.decorators.http import require_POST
 
+from tenants.admin.middleware import STAFF_COMPANY
 from tenants.admin.staff import StaffAdmin, is_system_admin
 from tenants.models import Company, User
-from tenants.scope import STAFF_COMPANY
 
 
 @admin.register(Company)

@@ -21,12 +21,12 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from tenants.admin.shown import badge, moment
 from tenants.admin.staff import StaffAdmin, of_company
 from tenants.caller import KeyScope
 from tenants.models import ApiKey, Company
 from tenants.networks import MAX_LENGTH, networks_in
 from tenants.scope import current_scope
+from tenants.templatetags.staff import badge, moment
 
 SCOPES = ((KeyScope.SYNC_READ, "sync:read – read everything"), (KeyScope.SYNC_WRITE, "sync:write – read and write"))
 OVERLAPS = {"0": "at once", "1": "in an hour", "24": "in a day", "168": "in a week"}  # hours

@@ -11,7 +11,7 @@ from rest_framework.exceptions import APIException
 from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 
 from ractory.api.middleware import current_caller, current_request
-from tenants.admin.refusals import in_words, note
+from tenants.admin.middleware import add_status, in_words
 from tenants.logins import LimitedBackend
 
 
@@ -34,7 +34,7 @@ def login(request: HttpRequest) -> Any:
         current_caller.set(user.as_caller())
     refusal = getattr(getattr(response, "context_data", {}).get("form"), "refusal", None)
     if refusal is not None:
-        note(refusal, response)
+        add_status(refusal, response)
     return response
 
 

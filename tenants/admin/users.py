@@ -11,12 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 
-from tenants.admin.shown import badge, moment
 from tenants.admin.staff import StaffAdmin, is_system_admin, of_company, user_of
 from tenants.caller import Role
 from tenants.logins import count_password
 from tenants.models import User
 from tenants.scope import current_scope
+from tenants.templatetags.staff import badge, moment
 
 admin.site.unregister(Group)  # roles take their place; a group would be everyone's
 

@@ -11,8 +11,9 @@ from django.test import RequestFactory
 
 from pieces.models import LEVELS, Deletion, Entity, Project
 from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
+from tenants.admin.middleware import StaffMiddleware
 from tenants.models import Company
-from tenants.scope import Scope, ScopeMiddleware, ScopeMissing, company_scope, current_scope, enter, every_company
+from tenants.scope import Scope, ScopeMissing, company_scope, current_scope, enter, every_company
 
 FACTORIES: list[Any] = [ProjectFactory, ComponentFactory, AssemblyFactory, PieceFactory]
 MANAGERS = [(model, name) for model in LEVELS for name in ("objects", "all_objects")]
@@ -106,9 +107,9 @@ def test_a_request_starts_without_a_scope_and_leaves_none_behind(company_guid: u
         return HttpResponse()
 
     with every_company():  # left over by whoever
-        ScopeMiddleware(view)(RequestFactory().get("/"))
+        StaffMiddleware(view)(RequestFactory().get("/"))
         assert current_scope() == Scope(None)
-    ScopeMiddleware(view)(RequestFactory().get("/"))
+    StaffMiddleware(view)(RequestFactory().get("/"))
     with pytest.raises(ScopeMissing):
         current_scope()
 
@@ -119,7 +120,7 @@ def test_a_request_that_fails_leaves_no_scope_behind(company_guid: uuid.UUID) ->
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        ScopeMiddleware(view)(RequestFactory().get("/"))
+        StaffMiddleware(view)(RequestFactory().get("/"))
     with pytest.raises(ScopeMissing):
         current_scope()
 
