@@ -6,6 +6,7 @@ it succeeds: so a hundred at once are a hundred, and none beyond the limit costs
 
 import logging
 import unicodedata
+from collections.abc import Iterator
 from hashlib import blake2b
 from ipaddress import ip_network
 from typing import Any
@@ -17,7 +18,7 @@ from django.db.models import F
 from django.http import HttpRequest
 from django.utils import timezone
 
-from ractory.api.address import Address, client_address
+from ractory.api.address import client_address
 from ractory.api.errors import ConflictRetry
 from ractory.api.retry import in_transaction
 from tenants.hashing import one_at_a_time
@@ -31,62 +32,60 @@ class Attempt:
     """One try at a password or a token. Raises Throttled; counts as failed until it is said to have `succeeded`."""
 
     def __init__(self, request: HttpRequest | None, account: str | None = None) -> None:
-        of_address: Rate | None = settings.THROTTLE_LOGINS_ADDRESS
-        of_account: Rate | None = settings.THROTTLE_LOGINS
-        self.address = self.account = None
-        all_from_address, all_of_account = _all_logins(request, account)
-        charges = [*all_from_address]
-        if of_address and (address := client_address(request) if request else None):
-            self.address = _address_counter(address)
-            charges.append(Charge(self.address, 1, of_address, "failed logins", " from this address"))
-        charges += all_of_account
-        if of_account and account is not None:
-            self.account = _account_counter(account)
-            charges.append(Charge(self.account, 1, of_account, "failed logins", " of this account"))
+        self.address, self.account = _address_counter(request), _account_counter(account)
+        # A token costs no hash, so only what fails is counted of it.
+        of_all = None if account is None else settings.THROTTLE_ALL_LOGINS_ADDRESS
+        charges = [
+            *_charges(self.address, " from this address", of_all, settings.THROTTLE_LOGINS_ADDRESS),
+            *_charges(self.account, " of this account", settings.THROTTLE_ALL_LOGINS, settings.THROTTLE_LOGINS),
+        ]
         charge(charges, now=timezone.now())
 
     def succeeded(self) -> None:
         """The account's failures are forgotten; an address gets back this attempt only, or one good account would do
         for guessing at all others."""
-        if not (self.address or self.account):
+        if not (settings.THROTTLE_LOGINS_ADDRESS or settings.THROTTLE_LOGINS):
             return
+
+        def take_back() -> None:
+            Counter.objects.filter(name=self.address, used__gt=0).update(used=F("used") - 1)
+            Counter.objects.filter(name=self.account).delete()
+
         try:
-            in_transaction(self._take_back)
+            in_transaction(take_back)
         except (ConflictRetry, OperationalError) as error:  # a busy database is no reason to refuse a good login
             logger.warning("A login that succeeded stays counted as failed: %s", error)
-
-    def _take_back(self) -> None:
-        Counter.objects.filter(name=self.address, used__gt=0).update(used=F("used") - 1)
-        Counter.objects.filter(name=self.account).delete()
-
-
-def _all_logins(request: HttpRequest | None, account: str | None) -> tuple[list[Charge], list[Charge]]:
-    """From the address, and of the account, whether they fail or succeed; a token costs no hash, so it is none."""
-    of_address: Rate | None = settings.THROTTLE_ALL_LOGINS_ADDRESS
-    of_account: Rate | None = settings.THROTTLE_ALL_LOGINS
-    from_address, of_this = [], []
-    if account is not None:
-        if of_address and (address := client_address(request) if request else None):
-            name = f"all {_address_counter(address)}"
-            from_address.append(Charge(name, 1, of_address, "logins", " from this address"))
-        if of_account:
-            of_this.append(Charge(f"all {_account_counter(account)}", 1, of_account, "logins", " of this account"))
-    return from_address, of_this
 
 
 def count_password(request: HttpRequest, user: User) -> None:
     """A password that the user sets for somebody: it costs a hash, as a login of theirs does. Raises Throttled."""
-    from_address, of_account = _all_logins(request, user.email)
-    charge([*from_address, *of_account], now=timezone.now())
+    address, account = _address_counter(request), _account_counter(user.email)
+    charges = [
+        *_charges(address, " from this address", settings.THROTTLE_ALL_LOGINS_ADDRESS),
+        *_charges(account, " of this account", settings.THROTTLE_ALL_LOGINS),
+    ]
+    charge(charges, now=timezone.now())
 
 
-def _address_counter(address: Address) -> str:
+def _charges(counter: str | None, whose: str, of_all: Rate | None, of_failed: Rate | None = None) -> Iterator[Charge]:
+    """A login, whether it will fail or succeed, and one that counts as failed until it succeeds."""
+    if counter is not None:
+        yield Charge(f"all {counter}", 1, of_all, "logins", whose)
+        yield Charge(counter, 1, of_failed, "failed logins", whose)
+
+
+def _address_counter(request: HttpRequest | None) -> str | None:
     """An IPv6 client has a whole /64 to choose from."""
+    address = client_address(request) if request else None
+    if address is None:
+        return None
     return f"logins from {ip_network((address, 64), strict=False) if address.version == 6 else address}"
 
 
-def _account_counter(account: str) -> str:
+def _account_counter(account: str | None) -> str | None:
     """By a digest: people type their passwords into the wrong field."""
+    if account is None:
+        return None
     name = unicodedata.normalize("NFKC", account).strip().lower()
     return f"logins of {blake2b(name.encode(errors='replace'), digest_size=16).hexdigest()}"
 

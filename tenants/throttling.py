@@ -6,10 +6,10 @@ The counters are rows of the database, so that all workers of all hosts count to
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import OperationalError, connection
@@ -21,7 +21,6 @@ from rest_framework.throttling import BaseThrottle
 from ractory.api.errors import ConflictRetry
 from ractory.api.retry import in_transaction
 from tenants.caller import Caller
-from tenants.models import Counter
 
 if TYPE_CHECKING:  # DRF's views import this module by name, from the settings
     from rest_framework.views import APIView
@@ -30,6 +29,13 @@ logger = logging.getLogger(__name__)
 
 Rate = tuple[int, int]  # how many in how many seconds
 
+UPSERT = """
+    INSERT INTO tenants_counter AS stored (name, used, until) VALUES (%(name)s, %(amount)s, %(until)s)
+    ON CONFLICT (name) DO UPDATE SET
+        used = CASE WHEN stored.until <= %(now)s THEN 0 ELSE stored.used END + excluded.used,
+        until = CASE WHEN stored.until <= %(now)s THEN excluded.until ELSE stored.until END
+    RETURNING used - %(amount)s, until"""
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -37,81 +43,47 @@ class Charge:
 
     counter: str
     amount: int
-    rate: Rate
+    rate: Rate | None  # None: without a limit, so it is not counted
     said: str  # what is refused, to a person and as the refusal's code: "requests"
     whose: str = ""  # " of this company"
 
 
-def charge(charges: Sequence[Charge], *, now: datetime) -> None:
-    """Puts each charge on its counter, in this order, up to the first that is refused.
+def charge(charges: Iterable[Charge], *, now: datetime) -> None:
+    """Puts each charge on its counter, in this order, up to the first that is refused, which is counted too.
 
     A charge is refused if the limit was used up before it: exactly as many requests get through as are allowed, and
-    no batch is too large to get through. Raises Throttled with the seconds until the window ends. This is a
-    transaction of its own, so that nobody waits for a counter for longer than it takes.
+    no batch is too large to get through. Raises Throttled with the seconds until the window ends. Each charge is
+    committed at once, so that nobody waits for a counter for longer than it takes; on SQLite, where a transaction has
+    to take the write lock, all of them are one.
     """
-    if not charges:
+    limited = [(one, one.rate) for one in charges if one.rate]
+    if not limited:
         return
     milliseconds = int(now.timestamp() * 1000)
-    if connection.vendor == "postgresql":
-        refused = _charge_at_once(charges, milliseconds)
-    else:
-        refused = in_transaction(lambda: _charge_in_turn(charges, milliseconds))
-    if refused is not None:
-        number, until = refused
-        said, whose = charges[number].said, charges[number].whose
-        limit, seconds = charges[number].rate
-        wait = max(1, math.ceil((until - milliseconds) / 1000))
-        raise Throttled(wait, f"Too many {said}{whose}: {limit} in {seconds} seconds are allowed.", said)
+
+    def first_refusal() -> Throttled | None:  # returned, not raised: the charges before it are to stay
+        with connection.cursor() as cursor:
+            for one, (limit, seconds) in limited:
+                until = milliseconds + seconds * 1000
+                cursor.execute(UPSERT, {"name": one.counter, "amount": one.amount, "until": until, "now": milliseconds})
+                already, until = cursor.fetchone()
+                if already >= limit:
+                    wait = max(1, math.ceil((until - milliseconds) / 1000))
+                    detail = f"Too many {one.said}{one.whose}: {limit} in {seconds} seconds are allowed."
+                    return Throttled(wait, detail, one.said)
+        return None
+
+    refusal = first_refusal() if connection.vendor == "postgresql" else in_transaction(first_refusal)
+    if refusal is not None:
+        raise refusal
 
 
-COUNT = f"""
-    INSERT INTO {Counter._meta.db_table} AS stored (name, used, until)
-    SELECT CAST(%(counter{{n}})s AS varchar), CAST(%(amount{{n}})s AS bigint), CAST(%(until{{n}})s AS bigint) {{given}}
-    ON CONFLICT (name) DO UPDATE SET
-        used = CASE WHEN stored.until <= %(now)s THEN 0 ELSE stored.used END + excluded.used,
-        until = CASE WHEN stored.until <= %(now)s THEN excluded.until ELSE stored.until END
-    RETURNING used - %(amount{{n}})s AS already, until"""  # the table's name is ours
-
-
-def _parameters(charges: Sequence[Charge], now: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"now": now}
-    for n, one in enumerate(charges):
-        limit, seconds = one.rate
-        found |= {f"counter{n}": one.counter, f"amount{n}": one.amount}
-        found |= {f"until{n}": now + seconds * 1000, f"limit{n}": limit}
-    return found
-
-
-def _charge_at_once(charges: Sequence[Charge], now: int) -> tuple[int, int] | None:
-    """The number of the refused charge and its window's end; None if all is well. One statement."""
-    numbers = range(len(charges))
-    given = [f"FROM c{n - 1} WHERE already < %(limit{n - 1})s" if n else "" for n in numbers]
-    counts = [f"c{n} AS ({COUNT.format(n=n, given=given[n])})" for n in numbers]
-    refused = [f"SELECT {n}, until FROM c{n} WHERE already >= %(limit{n})s" for n in numbers]  # noqa: S608  # numbers of our own
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH {', '.join(counts)} {' UNION ALL '.join(refused)}", _parameters(charges, now))
-        found: tuple[int, int] | None = cursor.fetchone()
-    return found
-
-
-def _charge_in_turn(charges: Sequence[Charge], now: int) -> tuple[int, int] | None:
-    """The same, a statement each, where one can't write twice."""
-    parameters = _parameters(charges, now)
-    with connection.cursor() as cursor:
-        for n, one in enumerate(charges):
-            cursor.execute(COUNT.format(n=n, given="WHERE true"), parameters)
-            already, until = cursor.fetchone()
-            if already >= one.rate[0]:
-                return n, until
-    return None
-
-
-def _of(caller: Caller, what: str, amount: int, own: Rate | None, company: Rate | None) -> Iterator[Charge]:
+def _charge_caller(caller: Caller, what: str, amount: int, own: Rate | None, company: Rate | None) -> None:
     """The caller's own counter first: what it is refused is not put on its company's."""
-    if own:
-        yield Charge(f"{what} {caller.guid}", amount, own, what, " of this API key or user")
-    if company and caller.company:
-        yield Charge(f"{what} {caller.company}", amount, company, what, " of this company")
+    charges = [Charge(f"{what} {caller.guid}", amount, own, what, " of this API key or user")]
+    if caller.company:
+        charges.append(Charge(f"{what} {caller.company}", amount, company, what, " of this company"))
+    charge(charges, now=timezone.now())
 
 
 class RequestThrottle(BaseThrottle):
@@ -119,9 +91,9 @@ class RequestThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: "APIView") -> bool:
         if isinstance(request.user, Caller):
-            rates = settings.THROTTLE_REQUESTS, settings.THROTTLE_REQUESTS_COMPANY
             try:
-                charge([*_of(request.user, "requests", 1, *rates)], now=timezone.now())
+                rates = settings.THROTTLE_REQUESTS, settings.THROTTLE_REQUESTS_COMPANY
+                _charge_caller(request.user, "requests", 1, *rates)
             except (OperationalError, ConflictRetry) as error:  # busy, or away: no reason to refuse what may still work
                 logger.warning("A request was not counted: %s", error)
         return True
@@ -129,5 +101,4 @@ class RequestThrottle(BaseThrottle):
 
 def charge_rows(caller: Caller, amount: int) -> None:
     """Counts the items of a sync's body, before it is known whether they will be written. Raises Throttled."""
-    rates = settings.THROTTLE_ROWS, settings.THROTTLE_ROWS_COMPANY
-    charge([*_of(caller, "rows", amount, *rates)], now=timezone.now())
+    _charge_caller(caller, "rows", amount, settings.THROTTLE_ROWS, settings.THROTTLE_ROWS_COMPANY)

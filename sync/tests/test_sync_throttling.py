@@ -89,7 +89,9 @@ def test_an_answer_that_is_sent_again_counts_its_rows(sync: Sync, company: Compa
 
 
 @pytest.mark.postgresql
-def test_a_sync_costs_two_statements(sync: Sync, company: Company, settings: Settings) -> None:
+def test_a_sync_costs_one_statement_for_each_limit_that_is_set(
+    sync: Sync, company: Company, settings: Settings
+) -> None:
     def count() -> int:
         with CaptureQueriesContext(connection) as queries:
             assert sync("projects", *items(company, 1)).status_code == 200
@@ -98,4 +100,4 @@ def test_a_sync_costs_two_statements(sync: Sync, company: Company, settings: Set
     without = count()
     settings.THROTTLE_REQUESTS = settings.THROTTLE_REQUESTS_COMPANY = (100, 60)
     settings.THROTTLE_ROWS = settings.THROTTLE_ROWS_COMPANY = (100, 60)
-    assert count() == without + 2
+    assert count() == without + 4
