@@ -21,18 +21,6 @@ class CompanyAdmin(StaffAdmin):
     fields = ("name", "is_active")
     ordering = ("name",)
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return is_system_admin(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_system_admin(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return is_system_admin(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_system_admin(request)
-
     def save_model(self, request: HttpRequest, obj: Company, form: Any, change: bool) -> None:
         """Whose company has been switched off is not logged in again by its being switched on."""
         super().save_model(request, obj, form, change)

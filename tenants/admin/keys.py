@@ -160,11 +160,8 @@ class ApiKeyAdmin(StaffAdmin):
     def get_list_display(self, request: HttpRequest) -> Iterable[str]:
         return self.list_display if current_scope().company else ("name", "company", *self.list_display[1:])
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return True
-
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None or obj.revoked_at is None
+        return super().has_change_permission(request, obj) and (obj is None or obj.revoked_at is None)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         form = NewKeyForm(request.POST or None)

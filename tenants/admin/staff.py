@@ -44,7 +44,7 @@ def is_system_admin(request: HttpRequest) -> bool:
 
 
 class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
-    """Read-only unless a subclass says otherwise; never a deletion for good."""
+    """A list and a page for each row; what may be done there says `User.has_perm`."""
 
     paginator = InfinitePaginator
     show_full_result_count = False
@@ -53,15 +53,6 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
     list_disable_select_all = True
     list_filter_submit = True
     sortable_by = ()
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only the filters that a list offers: anything else in an address could be a search without an index."""

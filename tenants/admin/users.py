@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 
@@ -62,23 +62,15 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
     def last_seen(self, user: User) -> str:
         return moment(user.last_login)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return True
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         if request.method == "POST":
             count_password(request, user_of(request))
-        response: HttpResponse = super().add_view(request, form_url, extra_context)
-        return response
+        return super().add_view(request, form_url, extra_context)
 
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # Django's names
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # Django's names
         if request.method == "POST":
             count_password(request, user_of(request))
-        response: HttpResponse = super().user_change_password(request, id, form_url)
-        return response
+        return super().user_change_password(request, id, form_url)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Who has been switched off is not logged in again by being switched on."""
@@ -98,11 +90,10 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
         return ((None, {"fields": ("email", "role", *company, "password1", "password2")}),)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Nobody locks themselves out."""
         if obj is None:
             return ()
-        # Nobody locks themselves out.
-        own = ("role", "is_active") if obj == request.user else ()
-        return (*self.readonly_fields, *own)
+        return (*self.readonly_fields, "role", "is_active") if obj == request.user else self.readonly_fields
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "role":

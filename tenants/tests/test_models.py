@@ -76,6 +76,9 @@ def test_only_admins_are_staff_and_only_while_all_is_active(role: Role, staff: b
     user = UserFactory.create(role=role)
     assert (user.is_staff, user.is_superuser) == (staff, superuser)
     assert user.has_perm("pieces.view_piece") == user.has_module_perms("pieces") == staff
+    assert user.has_perm("tenants.add_user") == user.has_perm("tenants.change_apikey") == staff
+    assert user.has_perm("tenants.view_company") == user.has_perm("tenants.change_company") == superuser
+    assert not any(map(user.has_perm, ("tenants.delete_user", "tenants.delete_company", "pieces.change_piece")))
 
     user.is_active = False
     assert not any((user.is_staff, user.is_superuser, user.has_perm("x"), user.has_module_perms("x")))
