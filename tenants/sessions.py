@@ -8,12 +8,14 @@ import logging
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+from uuid_utils.compat import uuid7
 
 from ractory.api.retry import in_transaction
 from tenants.models import LoginSession, User
@@ -35,11 +37,10 @@ class Tokens:
 
 def begin(user: User) -> Tokens:
     """A login of this user, whose password has been checked. Raises 409 while a SQLite file stays locked."""
-    session = LoginSession(user=user, bound_to=user.get_session_auth_hash())
-    refresh = _refresh_token(session)
-    session.refresh_jti, session.renewed_at, session.expires_at = refresh["jti"], timezone.now(), _expiry(refresh)
-    in_transaction(lambda: session.save(force_insert=True))
-    return Tokens(str(refresh.access_token), str(refresh))
+    guid, bound_to = uuid7(), user.get_session_auth_hash()
+    tokens, latest = _new_pair(user, guid)
+    in_transaction(lambda: LoginSession.objects.create(guid=guid, user=user, bound_to=bound_to, **latest))
+    return tokens
 
 
 @every_company()  # nobody knows yet whose token it is
@@ -52,16 +53,15 @@ def renew(text: str) -> tuple[User, Tokens]:
     """
     claims = _claims_of(RefreshToken, text)
     session = _session_of(claims)
-    refresh, now = _refresh_token(session), timezone.now()
+    user: User = session.user
+    tokens, latest = _new_pair(user, session.guid)
     unused = LoginSession.objects.filter(guid=session.guid, refresh_jti=claims["jti"])
-    changes = {"refresh_jti": refresh["jti"], "renewed_at": now, "expires_at": _expiry(refresh)}
-    if not in_transaction(lambda: unused.update(**changes)):
-        if session.refresh_jti != claims["jti"] and now - session.renewed_at > LENIENCE:
+    if not in_transaction(lambda: unused.update(**latest)):
+        if session.refresh_jti != claims["jti"] and latest["renewed_at"] - session.renewed_at > LENIENCE:
             session.delete()
             logger.warning("A used refresh token of user %s came again: the login is ended", session.user_guid)
         raise AuthenticationFailed("The refresh token has been used; log in again.")
-    user: User = session.user
-    return user, Tokens(str(refresh.access_token), str(refresh))
+    return user, tokens
 
 
 @every_company()
@@ -98,11 +98,9 @@ def _session_of(claims: dict[str, str]) -> LoginSession:
     return session
 
 
-def _refresh_token(session: LoginSession) -> RefreshToken:
-    token: RefreshToken = RefreshToken.for_user(session.user)
-    token["sid"] = str(session.guid)  # its access token takes it over
-    return token
-
-
-def _expiry(token: RefreshToken) -> datetime:
-    return datetime.fromtimestamp(token["exp"], UTC)
+def _new_pair(user: User, login: uuid.UUID) -> tuple[Tokens, dict[str, Any]]:
+    """Tokens of this login, and the columns of its row that hold which refresh token is the latest."""
+    refresh: RefreshToken = RefreshToken.for_user(user)
+    refresh["sid"] = str(login)  # its access token takes it over
+    latest = {"refresh_jti": refresh["jti"], "expires_at": datetime.fromtimestamp(refresh["exp"], UTC)}
+    return Tokens(str(refresh.access_token), str(refresh)), {**latest, "renewed_at": timezone.now()}
