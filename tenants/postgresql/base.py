@@ -18,8 +18,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 
 from tenants.postgresql.guard import look_at
 from tenants.postgresql.policies import SETTING
-from tenants.postgresql.schema import SchemaEditor
-from tenants.scope import setting
+from tenants.scope import every_company, setting
 
 # These read and write no rows; some of them can't have another statement before them.
 ROWLESS = re.compile(
@@ -27,7 +26,6 @@ ROWLESS = re.compile(
     r"|CREATE\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY)\b",
     re.IGNORECASE,
 )
-ROLLBACK = re.compile(r"\s*ROLLBACK\b", re.IGNORECASE)
 
 if TYPE_CHECKING:  # what the mixin is mixed into
     _AnyCursor = psycopg.Cursor[Any]
@@ -36,39 +34,36 @@ else:
 
 
 class _Scoped(_AnyCursor):
-    """Makes a psycopg cursor tell its transaction the scope, where that has not been told yet."""
+    """Makes a psycopg cursor set the scope in its transaction, where it is not set yet."""
 
     django: "DatabaseWrapper | None" = None  # None: a cursor that is not Django's; it sees no tenant's rows
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        if self.django is None or (isinstance(query, str) and ROWLESS.match(query)):
-            if self.django is not None:
-                self.django.untold()  # a SAVEPOINT may begin a transaction, which then knows nothing
-                if ROLLBACK.match(query):
-                    self.django.told = None
+        scope = self.django.scope_to_set() if self.django else None
+        rowless = ROWLESS.match(query) if isinstance(query, str) else None
+        if self.django is None or scope is None or rowless:
+            if self.django and rowless and rowless[1].upper() == "ROLLBACK":
+                self.django.scope_set = None
             return super().execute(query, params, **options)
         if not self._fits_one_message(query):
-            with self._told():
+            with self._scope_set():
                 return super().execute(query, params, **options)
-        whose = self.django.untold()
-        if whose is None:
-            return super().execute(query, params, **options)
-        with self.django.telling(whose) as said:
-            super().execute(f"{said}; {query}", params, **options)
-        self.nextset()  # from what was said to what was asked
+        with self.django.setting_scope(scope) as statement:
+            super().execute(f"{statement}; {query}", params, **options)
+        self.nextset()  # from the answer to that statement to the answer to the query
         return self
 
     def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
-        with self._told():
+        with self._scope_set():
             super().executemany(query, params_seq, **options)
 
     def stream(self, query: Any, params: Any = None, **options: Any) -> Iterator[Any]:
-        with self._told():
+        with self._scope_set():
             yield from super().stream(query, params, **options)
 
     @contextmanager
     def copy(self, statement: Any, params: Any = None, **options: Any) -> Iterator[Any]:
-        with self._told(), super().copy(statement, params, **options) as copy:
+        with self._scope_set(), super().copy(statement, params, **options) as copy:
             yield copy
 
     def _fits_one_message(self, query: Any) -> bool:
@@ -76,16 +71,16 @@ class _Scoped(_AnyCursor):
         return isinstance(query, str) and pipeline == PipelineStatus.OFF
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _scope_set(self) -> Iterator[None]:
         """By a statement of its own, in a transaction of its own where there is none."""
-        whose = self.django.untold() if self.django else None
-        if whose is None or self.django is None:
+        scope = self.django.scope_to_set() if self.django else None
+        if self.django is None or scope is None:
             yield
             return
         connection: Any = self.connection
         with connection.transaction() if connection.autocommit else nullcontext():
-            with self.django.telling(whose) as said, ClientCursor(connection) as cursor:
-                cursor.execute(said)
+            with self.django.setting_scope(scope) as statement, ClientCursor(connection) as cursor:
+                cursor.execute(statement)
             yield
 
 
@@ -101,8 +96,7 @@ class ServerSideCursor(_Scoped, base.CursorMixin, ClientCursorMixin[Any, Any], S
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    SchemaEditorClass = SchemaEditor
-    told: str | None = ""  # what the current transaction knows of the scope; None: who knows
+    scope_set: str | None = ""  # what the setting is in the current transaction; None: unknown
 
     def get_connection_params(self) -> dict[str, Any]:
         return {**super().get_connection_params(), "cursor_factory": Cursor}
@@ -124,19 +118,29 @@ class DatabaseWrapper(base.DatabaseWrapper):
         cursor.django = self
         return cursor
 
-    def untold(self) -> str | None:
-        """What the transaction has to be told before the next statement; None if it knows, or is broken anyway."""
+    @contextmanager
+    def schema_editor(self, *args: Any, **options: Any) -> Iterator[Any]:  # type: ignore[override]  # for `with` only
+        """Changes of the schema, data migrations among them, see every company.
+
+        PostgreSQL checks a new foreign key by a query to which the policies apply: without a scope it would find
+        nothing wrong, whatever there is.
+        """
+        with every_company(), super().schema_editor(*args, **options) as editor:
+            yield editor
+
+    def scope_to_set(self) -> str | None:
+        """What the next statement needs the setting to be; None if it is that, or the transaction is broken anyway."""
         status = self.connection.pgconn.transaction_status
         if status == TransactionStatus.IDLE:  # the next statement begins a new one
-            self.told = ""
+            self.scope_set = ""
         elif status == TransactionStatus.INERROR:
             return None
-        whose = setting()
-        return None if whose == self.told else whose
+        scope = setting()
+        return None if scope == self.scope_set else scope
 
     @contextmanager
-    def telling(self, whose: str) -> Iterator[str]:
-        """The statement that tells it."""
-        self.told = None  # should it fail
-        yield f"SELECT set_config('{SETTING}', '{whose}', true)"  # a guid, "*" or nothing: there is nothing to quote
-        self.told = whose
+    def setting_scope(self, scope: str) -> Iterator[str]:
+        """The statement that does it."""
+        self.scope_set = None  # should it fail
+        yield f"SELECT set_config('{SETTING}', '{scope}', true)"  # a guid, "*" or nothing: there is nothing to quote
+        self.scope_set = scope
