@@ -16,7 +16,6 @@ from psycopg import ClientCursor, ServerCursor
 from psycopg.client_cursor import ClientCursorMixin
 from psycopg.pq import PipelineStatus, TransactionStatus
 
-from tenants.postgresql.guard import look_at
 from tenants.postgresql.policies import SETTING
 from tenants.scope import every_company, setting
 
@@ -100,14 +99,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         return {**super().get_connection_params(), "cursor_factory": Cursor}
-
-    def init_connection_state(self) -> None:
-        super().init_connection_state()
-        try:
-            look_at(self)
-        except BaseException:
-            self.close()  # or the next one would find it open
-            raise
 
     def create_cursor(self, name: str | None = None) -> Any:
         if name:

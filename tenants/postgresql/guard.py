@@ -12,6 +12,7 @@ from django.core.checks import Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.db.migrations.executor import MigrationExecutor
 
 from tenants.postgresql.policies import unprotected
@@ -20,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 REACHED_SOON = 5  # seconds: a server's start does not wait longer for a database that is away
 
-_is_serving = False
 _passed: set[str] = set()  # aliases of databases
 
 
@@ -32,32 +32,28 @@ class Refused(OperationalError):
 def check_second_wall(databases: Any = None, **kwargs: Any) -> list[Error]:
     """Tables without a policy are no fault while there are migrations to apply: one of these may bring it."""
     faults = []
-    for connection in [] if settings.DEBUG else [connections[alias] for alias in databases or ()]:
-        if connection.vendor == "postgresql":
-            faults += faults_of_role(connection)
-            executor = MigrationExecutor(connection)
-            if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
-                faults += faults_of_tables(connection)
+    for alias in () if settings.DEBUG else databases or ():
+        if connections[alias].vendor == "postgresql":
+            executor = MigrationExecutor(connections[alias])
+            is_migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+            faults += _faults_of(connections[alias], with_tables=is_migrated)
     return faults
 
 
-def faults_of_role(connection: BaseDatabaseWrapper) -> list[Error]:
+def _faults_of(connection: BaseDatabaseWrapper, *, with_tables: bool) -> list[Error]:
+    faults = []
     with connection.cursor() as cursor:
         cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)")
-        found = cursor.fetchone()
-    if found is None:
-        return []
-    said = f"Row-level security does not hold for the database role {found[0]!r}: it is a superuser, or has BYPASSRLS."
-    hint = "Let the application's role own its database and be neither (docs/operations.md)."
-    return [Error(said, hint=hint, id="ractory.E001")]
-
-
-def faults_of_tables(connection: BaseDatabaseWrapper) -> list[Error]:
-    tables = unprotected(connection)
-    if not tables:
-        return []
-    said = f"Row-level security is not forced on {', '.join(tables)}, as the migrations leave it."
-    return [Error(said, hint="Migrate; if that changes nothing, see docs/operations.md.", id="ractory.E002")]
+        for (role,) in cursor.fetchall():
+            said = (
+                f"Row-level security does not hold for the database role {role!r}: it is a superuser, or has BYPASSRLS."
+            )
+            hint = "Let the application's role own its database and be neither (docs/operations.md)."
+            faults.append(Error(said, hint=hint, id="ractory.E001"))
+    if with_tables and (tables := unprotected(connection)):
+        said = f"Row-level security is not forced on {', '.join(tables)}, as the migrations leave it."
+        faults.append(Error(said, hint="Migrate; if that changes nothing, see docs/operations.md.", id="ractory.E002"))
+    return faults
 
 
 def guard_server() -> None:
@@ -65,9 +61,10 @@ def guard_server() -> None:
 
     Raises ImproperlyConfigured for one that may not be used.
     """
-    global _is_serving
-    _is_serving = not settings.DEBUG
-    for alias in connections if _is_serving else ():
+    if settings.DEBUG:
+        return
+    connection_created.connect(_look_at)
+    for alias in connections:
         connection = connections[alias].copy()
         if connection.vendor != "postgresql":
             continue
@@ -83,13 +80,16 @@ def guard_server() -> None:
             connection.close()
 
 
-def look_at(connection: BaseDatabaseWrapper) -> None:
-    """Before a server's process uses its first connection to a database. Raises Refused."""
-    if not _is_serving or connection.alias in _passed:
+def _look_at(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Before this process uses its first connection to a database. Raises Refused."""
+    if connection.vendor != "postgresql" or connection.alias in _passed:
         return
-    faults = faults_of_role(connection) + faults_of_tables(connection)
-    if faults:
-        said = " ".join(f"{fault.id}: {fault.msg} {fault.hint}" for fault in faults)
-        logger.critical("The database %r is not used: %s", connection.alias, said)
-        raise Refused(said)
+    try:
+        if faults := _faults_of(connection, with_tables=True):
+            said = " ".join(f"{fault.id}: {fault.msg} {fault.hint}" for fault in faults)
+            logger.critical("The database %r is not used: %s", connection.alias, said)
+            raise Refused(said)
+    except BaseException:
+        connection.close()  # or the next one would find it open
+        raise
     _passed.add(connection.alias)
