@@ -21,13 +21,18 @@ KEY_REFUSED = "The API key is unknown, expired, revoked, of an inactive company,
 CHALLENGE = 'Bearer realm="ractory", ApiKey realm="ractory"'
 
 
-def proven(caller: Caller) -> Caller:
-    """The caller, whom the log's lines name from now on."""
-    current_caller.set(caller)
-    return caller
+class _Authentication(BaseAuthentication):
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+    @staticmethod
+    def proven(caller: Caller) -> Caller:
+        """The caller, whom the log's lines name from now on."""
+        current_caller.set(caller)
+        return caller
 
 
-class ApiKeyAuthentication(BaseAuthentication):
+class ApiKeyAuthentication(_Authentication):
     """`X-API-Key: rfk_…` or `Authorization: ApiKey rfk_…`."""
 
     @every_company()  # nobody knows yet whose key it is
@@ -43,7 +48,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             logger.warning("API key %s was used from %s, which is in none of its networks", key.guid, address)
             raise AuthenticationFailed(KEY_REFUSED)
         key.note_use(now)
-        return proven(key.as_caller()), key
+        return self.proven(key.as_caller()), key
 
     @staticmethod
     def _text(request: Request) -> str | None:
@@ -52,18 +57,12 @@ class ApiKeyAuthentication(BaseAuthentication):
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         return text.strip() if scheme.lower() == "apikey" else None
 
-    def authenticate_header(self, request: Request) -> str:
-        return CHALLENGE
 
-
-class JwtAuthentication(BaseAuthentication):
+class JwtAuthentication(_Authentication):
     """`Authorization: Bearer <JWT>`, an access token of `/auth/login` or `/auth/refresh`."""
 
     def authenticate(self, request: Request) -> tuple[Caller, str] | None:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        return proven(user_of(text.strip()).as_caller()), text
-
-    def authenticate_header(self, request: Request) -> str:
-        return CHALLENGE
+        return self.proven(user_of(text.strip()).as_caller()), text

@@ -59,9 +59,5 @@ class Caller:
 
     is_authenticated = True
 
-    @property
-    def sees_every_company(self) -> bool:
-        return self.role == Role.SYSTEM_ADMIN
-
     def may(self, capability: Capability) -> bool:
         return capability in self.capabilities

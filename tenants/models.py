@@ -23,7 +23,7 @@ from uuid_utils.compat import uuid7
 
 from ractory.api.address import Address
 from ractory.api.redaction import KEY_PREFIX
-from tenants.caller import CAPABILITIES, Caller, KeyScope, Role
+from tenants.caller import CAPABILITIES, Caller, Capability, KeyScope, Role
 from tenants.hashing import one_at_a_time
 from tenants.networks import MAX_LENGTH, networks_in
 from tenants.scope import every_company
@@ -125,7 +125,7 @@ class User(AbstractBaseUser):
 
     @property
     def is_staff(self) -> bool:
-        return self.is_usable and self.role in (Role.SYSTEM_ADMIN, Role.COMPANY_ADMIN)
+        return self.is_usable and Capability.MANAGE in CAPABILITIES[self.role]
 
     @property
     def is_superuser(self) -> bool:

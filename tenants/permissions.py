@@ -18,13 +18,6 @@ class Nobody(BasePermission):
         return False
 
 
-class IsCaller(BasePermission):
-    """Any valid credentials."""
-
-    def has_permission(self, request: Request, view: "APIView") -> bool:
-        return isinstance(request.user, Caller)
-
-
 class _MayDo(BasePermission):
     capability: Capability
     message = "Your role or the key's scopes do not allow this."
