@@ -51,13 +51,12 @@ def renew(text: str) -> tuple[User, Tokens]:
     the new pair. If a used token comes again later on, two parties have it, and the login is ended for both (RFC 9700,
     section 4.14.2).
     """
-    claims = _claims_of(RefreshToken, text)
-    session = _session_of(claims)
+    session, jti = _session_of(RefreshToken, text)
     user: User = session.user
     tokens, latest = _new_pair(user, session.guid)
-    unused = LoginSession.objects.filter(guid=session.guid, refresh_jti=claims["jti"])
+    unused = LoginSession.objects.filter(guid=session.guid, refresh_jti=jti)
     if not in_transaction(lambda: unused.update(**latest)):
-        if session.refresh_jti != claims["jti"] and latest["renewed_at"] - session.renewed_at > LENIENCE:
+        if session.refresh_jti != jti and latest["renewed_at"] - session.renewed_at > LENIENCE:
             session.delete()
             logger.warning("A used refresh token of user %s came again: the login is ended", session.user_guid)
         raise AuthenticationFailed("The refresh token has been used; log in again.")
@@ -71,21 +70,17 @@ def user_of(text: str) -> User:
     Raises 401 if the token is not valid, if the user or the company is inactive, if the login has ended, or if the
     password, the role or the company of the user has been changed since it began.
     """
-    user: User = _session_of(_claims_of(AccessToken, text)).user
+    user: User = _session_of(AccessToken, text)[0].user
     return user
 
 
-def _claims_of(kind: type[AccessToken] | type[RefreshToken], text: str) -> dict[str, str]:
+def _session_of(kind: type[AccessToken] | type[RefreshToken], text: str) -> tuple[LoginSession, str]:
+    """The login that this token names, and the token's `jti`."""
     try:
-        claims: dict[str, str] = kind(text).payload  # type: ignore[arg-type]  # the stubs know tokens only
+        claims = kind(text).payload  # type: ignore[arg-type]  # the stubs know tokens only
+        guid = uuid.UUID(str(claims.get("sid")))
     except TokenError as error:
         raise AuthenticationFailed("The token is invalid or expired.") from error
-    return claims
-
-
-def _session_of(claims: dict[str, str]) -> LoginSession:
-    try:
-        guid = uuid.UUID(str(claims.get("sid")))
     except ValueError as error:  # a token of before there were sessions
         raise AuthenticationFailed(ENDED) from error
     session = LoginSession.objects.select_related("user__company").filter(guid=guid).first()
@@ -95,7 +90,7 @@ def _session_of(claims: dict[str, str]) -> LoginSession:
         raise AuthenticationFailed("The user is inactive.")
     if not constant_time_compare(session.bound_to, session.user.get_session_auth_hash()):
         raise AuthenticationFailed(ENDED)
-    return session
+    return session, str(claims["jti"])
 
 
 def _new_pair(user: User, login: uuid.UUID) -> tuple[Tokens, dict[str, Any]]:
