@@ -237,19 +237,18 @@ class ApiKey(models.Model):
 
     def rotate(self, *, overlap: timedelta, expires_at: datetime | None, now: datetime) -> tuple["ApiKey", str]:
         """A new key like this one, and its text. This one is revoked, or expires after the overlap if not before."""
-        new, text = ApiKey.issue(
-            company=self.company,
-            scopes=self.scopes.split(),
-            networks=self.networks,
-            description=self.description,
-            expires_at=expires_at,
-        )
+        same = {"company": self.company, "networks": self.networks, "description": self.description}
+        issued = ApiKey.issue(scopes=self.scopes.split(), expires_at=expires_at, **same)
         if overlap:
             self.expires_at = min(self.expires_at or now + overlap, now + overlap)
+            self.save(update_fields=["expires_at"])
         else:
-            self.revoked_at = now
-        self.save(update_fields=["expires_at", "revoked_at"])
-        return new, text
+            self.revoke(now)
+        return issued
+
+    def revoke(self, now: datetime) -> None:
+        self.revoked_at = now
+        self.save(update_fields=["revoked_at"])
 
     def admits(self, address: Address | None) -> bool:
         """Whether the key may be used from there. A key without networks may be used from anywhere."""

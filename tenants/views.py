@@ -145,13 +145,7 @@ class MeView(APIView):
     @openapi.me
     def get(self, request: Request) -> Response:
         caller = caller_of(request)
-        me: dict[str, Any] = {
-            "guid": caller.guid,
-            "email": caller.email,
-            "role": caller.role,
-            "company_guid": caller.company,
-            "auth_type": "api_key" if caller.scopes else "jwt",
-        }
+        me = {"guid": caller.guid, "email": caller.email, "role": caller.role, "company_guid": caller.company}
         if caller.scopes:
-            me["scopes"] = caller.scopes
-        return Response(me)
+            return Response({**me, "auth_type": "api_key", "scopes": caller.scopes})
+        return Response({**me, "auth_type": "jwt"})

@@ -29,7 +29,7 @@ from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
 
 SCOPES = ((KeyScope.SYNC_READ, "sync:read – read everything"), (KeyScope.SYNC_WRITE, "sync:write – read and write"))
-OVERLAPS = {"0": "at once", "1": "in an hour", "24": "in a day", "168": "in a week"}  # hours
+OVERLAPS = (("0", "at once"), ("1", "in an hour"), ("24", "in a day"), ("168", "in a week"))  # hours
 
 
 class ExpiryForm(forms.Form):
@@ -92,26 +92,18 @@ class NewKeyForm(NetworksForm, ExpiryForm):
     scopes = forms.MultipleChoiceField(
         label="It may", choices=SCOPES, initial=list(KeyScope.values), widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
-    company = forms.ModelChoiceField(queryset=Company.objects.none(), widget=UnfoldAdminSelectWidget)
+    company = forms.ModelChoiceField(queryset=Company.objects.order_by("name"), widget=UnfoldAdminSelectWidget)
     field_order = ("company", "description", "scopes", "last_day", "networks")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if current_scope().company:
             del self.fields["company"]
-        else:
-            self.fields["company"].queryset = Company.objects.order_by("name")  # type: ignore[attr-defined]  # the field is a ModelChoiceField
-
-    @property
-    def chosen_company(self) -> Company:
-        own = current_scope().company
-        company: Company = Company.objects.get(guid=own) if own else self.cleaned_data["company"]
-        return company
 
 
 class RotateForm(ExpiryForm):
     overlap = forms.ChoiceField(
-        label="The old key ends", choices=list(OVERLAPS.items()), initial="0", widget=UnfoldAdminRadioSelectWidget
+        label="The old key ends", choices=OVERLAPS, initial="0", widget=UnfoldAdminRadioSelectWidget
     )
     field_order = ("overlap", "last_day")
 
@@ -167,14 +159,10 @@ class ApiKeyAdmin(StaffAdmin):
         form = NewKeyForm(request.POST or None)
         if not form.is_valid():
             return self.page(request, "tenants/key_form.html", title="New API key", form=form, button="Create key")
+        fields = {name: form.cleaned_data[name] for name in ("scopes", "networks", "description")}
+        company = current_scope().company or form.cleaned_data["company"].guid
         with transaction.atomic():
-            key, text = ApiKey.issue(
-                company=form.chosen_company,
-                scopes=form.cleaned_data["scopes"],
-                networks=form.cleaned_data["networks"],
-                description=form.cleaned_data["description"],
-                expires_at=form.expires_at,
-            )
+            key, text = ApiKey.issue(company_guid=company, expires_at=form.expires_at, **fields)
             self.log_addition(request, key, "Created.")
         return self.issued(request, key, text)
 
@@ -199,8 +187,7 @@ class ApiKeyAdmin(StaffAdmin):
             key = self.usable_key(request, object_id)
             if request.method != "POST":
                 return self.page(request, "tenants/key_revoke.html", title=f"Revoke {key}?", key=key)
-            key.revoked_at = timezone.now()
-            key.save(update_fields=["revoked_at"])
+            key.revoke(timezone.now())
             self.log_change(request, key, "Revoked.")
         self.message_user(request, f"{key} is revoked: it gets 401 from now on.", messages.SUCCESS)
         return redirect("admin:tenants_apikey_changelist")
@@ -216,7 +203,5 @@ class ApiKeyAdmin(StaffAdmin):
     def issued(self, request: HttpRequest, key: ApiKey, text: str, old: ApiKey | None = None) -> HttpResponse:
         """The one page that shows a key. It is the answer to the POST: the key is nowhere kept for a second look."""
         url = request.build_absolute_uri("/api/v1/projects?limit=5")
-        curl = f"curl -sS '{url}' -H 'X-API-Key: {text}'"
-        return self.page(
-            request, "tenants/key_issued.html", title="Your new API key", key=key, text=text, curl=curl, old=old
-        )
+        context = {"key": key, "text": text, "curl": f"curl -sS '{url}' -H 'X-API-Key: {text}'", "old": old}
+        return self.page(request, "tenants/key_issued.html", title="Your new API key", **context)

@@ -21,11 +21,6 @@ from tenants.templatetags.staff import badge, moment
 admin.site.unregister(Group)  # roles take their place; a group would be everyone's
 
 
-def roles_for(request: HttpRequest) -> list[tuple[str, str]]:
-    """The roles that this staff member may grant."""
-    return [role for role in Role.choices if is_system_admin(request) or role[0] != Role.SYSTEM_ADMIN]
-
-
 class NewUserForm(UserCreationForm):  # type: ignore[misc]  # unfold carries no types
     class Meta:
         model = User
@@ -97,5 +92,6 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "role":
-            kwargs["choices"] = [("", "Choose …"), *roles_for(request)]
+            may_grant = [role for role in Role.choices if is_system_admin(request) or role[0] != Role.SYSTEM_ADMIN]
+            kwargs["choices"] = [("", "Choose …"), *may_grant]
         return super().formfield_for_choice_field(db_field, request, **kwargs)

@@ -6,13 +6,16 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from tenants.models import Company
 from tenants.scope import company_scope, every_company
+
+M = TypeVar("M", bound=Model)
 
 STOPPED = 130  # exit code after Ctrl-C, as a shell has it
 KEEP_KEY = "Keep the key: it is not stored and can't be shown again."
@@ -28,7 +31,7 @@ def guid(text: str) -> uuid.UUID:
 
 def text(value: str) -> str:
     """An argument that can be stored. Not so bytes that are no UTF-8, which Python makes lone surrogates of."""
-    if "\0" in value or not value.isprintable():
+    if not value.isprintable():
         raise ArgumentTypeError(f"not plain text: {value!r}")
     return value
 
@@ -66,11 +69,16 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     return number
 
 
+def row_of(rows: QuerySet[M], guid: uuid.UUID, said: str) -> M:
+    """The one of these rows with this guid. Raises CommandError if there is none."""
+    row = rows.filter(pk=guid).first()
+    if row is None:
+        raise CommandError(f"there is no {said} {guid}")
+    return row
+
+
 def company_of(company_guid: uuid.UUID) -> Company:
-    company = Company.objects.filter(guid=company_guid).first()
-    if company is None:
-        raise CommandError(f"there is no company {company_guid}")
-    return company
+    return row_of(Company.objects.all(), company_guid, "company")
 
 
 def scope_of(company_guid: uuid.UUID | None) -> AbstractContextManager[None]:

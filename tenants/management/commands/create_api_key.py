@@ -39,12 +39,7 @@ class Command(PrintingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if len(options["description"]) > 255:
             raise CommandError("a key's description has at most 255 characters")
-        key, text = ApiKey.issue(
-            company=company_of(options["company"]),
-            scopes=options["scopes"],
-            networks=options["networks"],
-            description=options["description"],
-            expires_at=options["expires"],
-        )
+        fields = {name: options[name] for name in ("scopes", "networks", "description")}
+        key, text = ApiKey.issue(company=company_of(options["company"]), expires_at=options["expires"], **fields)
         result = {"guid": key.guid, "key": text, "scopes": key.scopes, "company_guid": key.company_guid}
         self.answer(options, result, KEEP_KEY)

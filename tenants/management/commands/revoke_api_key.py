@@ -1,9 +1,9 @@
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from tenants.management.printing import PrintingCommand, guid
+from tenants.management.printing import PrintingCommand, guid, row_of
 from tenants.models import ApiKey
 
 
@@ -14,10 +14,7 @@ class Command(PrintingCommand):
         parser.add_argument("key", type=guid, metavar="GUID")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        key = ApiKey.objects.filter(guid=options["key"]).first()
-        if key is None:
-            raise CommandError(f"there is no API key {options['key']}")
+        key = row_of(ApiKey.objects.all(), options["key"], "API key")
         if key.revoked_at is None:
-            key.revoked_at = timezone.now()
-            key.save(update_fields=["revoked_at"])
+            key.revoke(timezone.now())
         self.answer(options, {"guid": key.guid, "company_guid": key.company_guid, "revoked_at": key.revoked_at})

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from tenants.management.printing import KEEP_KEY, PrintingCommand, future, guid
+from tenants.management.printing import KEEP_KEY, PrintingCommand, future, guid, row_of
 from tenants.models import ApiKey
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -35,9 +35,7 @@ class Command(PrintingCommand):
         with transaction.atomic():
             # Locked: of two rotations at once, the second finds the key as the first left it.
             locked = ApiKey.objects.select_for_update(of=("self",)).select_related("company")
-            old = locked.filter(guid=options["key"]).first()
-            if old is None:
-                raise CommandError(f"there is no API key {options['key']}")
+            old = row_of(locked, options["key"], "API key")
             if not old.is_usable(timezone.now()):
                 raise CommandError(f"API key {old.guid} is revoked, expired or of an inactive company")
             new, text = old.rotate(overlap=options["overlap"], expires_at=options["expires"] or old.expires_at, now=now)
