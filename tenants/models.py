@@ -143,10 +143,7 @@ class User(AbstractBaseUser):
         return self.is_staff
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """What a session of the admin, or a login of the API, is bound to: when it changes, they are over.
-
-        Django's own holds the password only.
-        """
+        """What logins of the API and of the admin are bound to, so that a change ends them; Django's: the password."""
         bound_to = "\0".join((self.password, self.role, str(self.company_guid), str(self.session_generation)))
         return salted_hmac("tenants.models.User.session", bound_to, secret=secret, algorithm="sha256").hexdigest()
 

@@ -32,6 +32,11 @@ SCOPES = ((KeyScope.SYNC_READ, "sync:read – read everything"), (KeyScope.SYNC_
 OVERLAPS = (("0", "at once"), ("1", "in an hour"), ("24", "in a day"), ("168", "in a week"))  # hours
 
 
+def not_over(day: date) -> None:
+    if day < timezone.now().date():
+        raise forms.ValidationError("This day is over.")
+
+
 class ExpiryForm(forms.Form):
     """When a key ends."""
 
@@ -39,14 +44,9 @@ class ExpiryForm(forms.Form):
         label="Last day (UTC)",
         required=False,
         help_text="Empty: until it is revoked.",
+        validators=[not_over],
         widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}),
     )
-
-    def clean_last_day(self) -> date | None:
-        day: date | None = self.cleaned_data["last_day"]
-        if day and day < timezone.now().date():
-            raise forms.ValidationError("This day is over.")
-        return day
 
     @property
     def expires_at(self) -> datetime | None:

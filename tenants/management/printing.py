@@ -5,13 +5,14 @@ import uuid
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
+from ractory.api.query import in_utc
 from tenants.models import Company
 from tenants.scope import company_scope, every_company
 
@@ -38,8 +39,7 @@ def text(value: str) -> str:
 
 def moment(text: str) -> datetime:
     try:
-        parsed = datetime.fromisoformat(text)
-        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+        return in_utc(datetime.fromisoformat(text))
     except (ValueError, OverflowError) as error:
         raise ArgumentTypeError(f"not an ISO 8601 date or time: {text!r}") from error
 
