@@ -36,6 +36,7 @@ class _Scoped(_AnyCursor):
     """Makes a psycopg cursor set the scope in its transaction, where it is not set yet."""
 
     django: "DatabaseWrapper | None" = None  # None: a cursor that is not Django's; it sees no tenant's rows
+    shares_message = True  # a statement that sets the scope may stand before another one; before DECLARE it can't
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         scope = self.django.scope_to_set() if self.django else None
@@ -44,7 +45,8 @@ class _Scoped(_AnyCursor):
             if self.django and rowless and rowless[1].upper() == "ROLLBACK":
                 self.django.scope_set = None
             return super().execute(query, params, **options)
-        if not self._fits_one_message(query):
+        pipeline: Any = self.connection.pgconn.pipeline_status
+        if not (self.shares_message and isinstance(query, str) and pipeline == PipelineStatus.OFF):
             with self._scope_set():
                 return super().execute(query, params, **options)
         with self.django.setting_scope(scope) as statement:
@@ -65,10 +67,6 @@ class _Scoped(_AnyCursor):
         with self._scope_set(), super().copy(statement, params, **options) as copy:
             yield copy
 
-    def _fits_one_message(self, query: Any) -> bool:
-        pipeline: Any = self.connection.pgconn.pipeline_status
-        return isinstance(query, str) and pipeline == PipelineStatus.OFF
-
     @contextmanager
     def _scope_set(self) -> Iterator[None]:
         """By a statement of its own, in a transaction of its own where there is none."""
@@ -88,10 +86,9 @@ class Cursor(_Scoped, base.Cursor):
 
 
 class ServerSideCursor(_Scoped, base.CursorMixin, ClientCursorMixin[Any, Any], ServerCursor[Any]):
-    """A named cursor, as Django's: DECLARE can't share its message."""
+    """A named cursor, as Django's."""
 
-    def _fits_one_message(self, query: Any) -> bool:
-        return False
+    shares_message = False
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

@@ -52,6 +52,7 @@ class _OnRelation(Operation):
 
     def __init__(self, model_name: str, relation: str) -> None:
         self.model_name, self.relation = model_name, relation
+        self.company_key = f"{model_name}_{relation}_of_company"  # the composite key's constraint
 
     def state_forwards(self, app_label: str, state: Any) -> None:
         pass
@@ -70,12 +71,7 @@ class _OnRelation(Operation):
         raise NotImplementedError
 
     def backwards(self, editor: Any, model: Any, field: Any) -> None:
-        raise NotImplementedError
-
-
-def _company_key(model_name: str, relation: str) -> str:
-    """The name of the composite key's constraint."""
-    return f"{model_name}_{relation}_of_company"
+        """Nothing to undo."""
 
 
 class AddCompanyKey(_OnRelation):
@@ -87,15 +83,14 @@ class AddCompanyKey(_OnRelation):
 
     def forwards(self, editor: Any, model: Any, field: Any) -> None:
         editor.execute(
-            f'ALTER TABLE "{model._meta.db_table}" ADD CONSTRAINT "{_company_key(self.model_name, self.relation)}" '
+            f'ALTER TABLE "{model._meta.db_table}" ADD CONSTRAINT "{self.company_key}" '
             f'FOREIGN KEY (company_guid, "{field.column}") '
             f'REFERENCES "{field.related_model._meta.db_table}" (company_guid, guid) '
             "DEFERRABLE INITIALLY DEFERRED NOT VALID"
         )
 
     def backwards(self, editor: Any, model: Any, field: Any) -> None:
-        name = _company_key(self.model_name, self.relation)
-        editor.execute(f'ALTER TABLE "{model._meta.db_table}" DROP CONSTRAINT IF EXISTS "{name}"')
+        editor.execute(f'ALTER TABLE "{model._meta.db_table}" DROP CONSTRAINT IF EXISTS "{self.company_key}"')
 
 
 class DropSimpleKey(_OnRelation):
@@ -122,6 +117,6 @@ class ValidateCheck(_OnPostgreSQL, ValidateConstraint):
     pass
 
 
-class ValidateCompanyKey(ValidateCheck):
-    def __init__(self, model_name: str, relation: str) -> None:
-        super().__init__(model_name, _company_key(model_name, relation))
+class ValidateCompanyKey(_OnRelation):
+    def forwards(self, editor: Any, model: Any, field: Any) -> None:
+        editor.execute(f'ALTER TABLE "{model._meta.db_table}" VALIDATE CONSTRAINT "{self.company_key}"')
