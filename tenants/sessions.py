@@ -6,9 +6,8 @@ are Django's; both kinds are bound to the same hash (`User._get_session_auth_has
 
 import logging
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -29,8 +28,7 @@ LENIENCE = timedelta(seconds=10)
 ENDED = "The session has ended; log in again."
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     access: str
     refresh: str
 

@@ -39,15 +39,16 @@ class _Scoped(_AnyCursor):
     shares_message = True  # a statement that sets the scope may stand before another one; before DECLARE it can't
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        # Asked before a SAVEPOINT, too: it may begin a transaction, of which nothing is known.
         scope = self.django.scope_to_set() if self.django else None
         rowless = ROWLESS.match(query) if isinstance(query, str) else None
         if self.django is None or scope is None or rowless:
             if self.django and rowless and rowless[1].upper() == "ROLLBACK":
-                self.django.scope_set = None
+                self.django.known_scope = None
             return super().execute(query, params, **options)
         pipeline: Any = self.connection.pgconn.pipeline_status
         if not (self.shares_message and isinstance(query, str) and pipeline == PipelineStatus.OFF):
-            with self._scope_set():
+            with self._with_scope():
                 return super().execute(query, params, **options)
         with self.django.setting_scope(scope) as statement:
             super().execute(f"{statement}; {query}", params, **options)
@@ -55,20 +56,20 @@ class _Scoped(_AnyCursor):
         return self
 
     def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
-        with self._scope_set():
+        with self._with_scope():
             super().executemany(query, params_seq, **options)
 
     def stream(self, query: Any, params: Any = None, **options: Any) -> Iterator[Any]:
-        with self._scope_set():
+        with self._with_scope():
             yield from super().stream(query, params, **options)
 
     @contextmanager
     def copy(self, statement: Any, params: Any = None, **options: Any) -> Iterator[Any]:
-        with self._scope_set(), super().copy(statement, params, **options) as copy:
+        with self._with_scope(), super().copy(statement, params, **options) as copy:
             yield copy
 
     @contextmanager
-    def _scope_set(self) -> Iterator[None]:
+    def _with_scope(self) -> Iterator[None]:
         """By a statement of its own, in a transaction of its own where there is none."""
         scope = self.django.scope_to_set() if self.django else None
         if self.django is None or scope is None:
@@ -92,7 +93,7 @@ class ServerSideCursor(_Scoped, base.CursorMixin, ClientCursorMixin[Any, Any], S
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    scope_set: str | None = ""  # what the setting is in the current transaction; None: unknown
+    known_scope: str | None = ""  # what the setting is in the current transaction; None: unknown
 
     def get_connection_params(self) -> dict[str, Any]:
         return {**super().get_connection_params(), "cursor_factory": Cursor}
@@ -120,15 +121,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """What the next statement needs the setting to be; None if it is that, or the transaction is broken anyway."""
         status = self.connection.pgconn.transaction_status
         if status == TransactionStatus.IDLE:  # the next statement begins a new one
-            self.scope_set = ""
+            self.known_scope = ""
         elif status == TransactionStatus.INERROR:
             return None
         scope = setting()
-        return None if scope == self.scope_set else scope
+        return None if scope == self.known_scope else scope
 
     @contextmanager
     def setting_scope(self, scope: str) -> Iterator[str]:
         """The statement that does it."""
-        self.scope_set = None  # should it fail
+        self.known_scope = None  # should it fail
         yield f"SELECT set_config('{SETTING}', '{scope}', true)"  # a guid, "*" or nothing: there is nothing to quote
-        self.scope_set = scope
+        self.known_scope = scope
