@@ -154,16 +154,13 @@ class User(AbstractBaseUser):
 
 
 class LoginSession(models.Model):
-    """A login by email and password, from its first pair of tokens to its last refresh (tenants.sessions).
-
-    Of its refresh tokens the latest is good; it is known by its `jti`. No token is stored.
-    """
+    """A login by email and password, from its first pair of tokens to its last refresh (tenants.sessions)."""
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = GuidForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
     user_guid: uuid.UUID
     bound_to = models.CharField(max_length=64)  # the user's session hash when it began
-    refresh_jti = models.CharField(max_length=32)
+    refresh_jti = models.CharField(max_length=32)  # of its one refresh token that is good; no token is stored
     renewed_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
 
@@ -184,10 +181,8 @@ def _checksum(secret: str) -> str:
 
 
 class ApiKey(models.Model):
-    """A key of a company: `rfk_` + 32 random characters + 6 of checksum. Only its SHA-256 is stored.
-
-    A plain fast hash is right here: the secret has 190 random bits, so there is nothing to guess.
-    """
+    """A key of a company: `rfk_` + 32 random characters + 6 of checksum. Only its SHA-256 is stored: there is nothing
+    to guess that a slow hash would protect."""
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="api_keys")
@@ -206,10 +201,8 @@ class ApiKey(models.Model):
 
     @classmethod
     def issue(cls, *, scopes: Iterable[str], networks: str = "", **fields: Any) -> tuple["ApiKey", str]:
-        """Stores a new key, of the given `company`, and returns it with its text, which can't be had again.
-
-        Raises ValueError for an unknown scope, or a network that is none.
-        """
+        """A new key of the given `company`, and its text, which can't be had again. ValueError for an unknown scope, or
+        a network that is none."""
         secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
         text = KEY_PREFIX + secret + _checksum(secret)
         fields["scopes"] = " ".join(sorted(KeyScope(scope) for scope in set(scopes)))
@@ -274,10 +267,9 @@ class ApiKey(models.Model):
 
 
 class Counter(models.Model):
-    """How much of something has been used in a window of time (tenants.throttling).
+    """How much of something has been used in a window of time (tenants.throttling), overwritten in the next one.
 
-    A row is overwritten when its window has ended. On PostgreSQL the table is not logged: a count costs no write to
-    disk, and a crash of the database begins every window anew.
+    On PostgreSQL the table is not logged: a count costs no write to disk, and a crash begins every window anew.
     """
 
     name = models.CharField(max_length=100, primary_key=True)

@@ -60,15 +60,12 @@ def within(scope: Scope | None) -> Iterator[None]:
 
 
 def company_scope(company: uuid.UUID) -> _GeneratorContextManager[None]:
-    """A context in which only this company's rows exist."""
+    """A context, or a decorator, in which only this company's rows exist."""
     return within(Scope(company))
 
 
 def every_company() -> _GeneratorContextManager[None]:
-    """A context, or a decorator, in which every company's rows exist.
-
-    For operators' commands, SystemAdmins, and finding out whose a credential is.
-    """
+    """The same for every company's: for operators' commands, SystemAdmins, and finding whose a credential is."""
     return within(Scope(None))
 
 

@@ -63,11 +63,8 @@ def renew(text: str) -> tuple[User, Tokens]:
 
 @every_company()
 def user_of(text: str) -> User:
-    """The user whom this access token names.
-
-    Raises 401 if the token is not valid, if the user or the company is inactive, if the login has ended, or if the
-    password, the role or the company of the user has been changed since it began.
-    """
+    """The user whom this access token names. Raises 401 if it is not valid, if the user or the company is inactive, if
+    the login has ended, or if the password, the role or the company of the user has been changed since it began."""
     user: User = _session_of(AccessToken, text)[0].user
     return user
 
