@@ -4,31 +4,19 @@ Copy this one file into your project (Python >= 3.11), or run it:
 
     RACTORY_KEY=rfk_… python ractory_client.py https://ractory.example pieces pieces.ndjson --journal pieces.journal
 
-It reads one JSON object per line ("-": standard input) and says what was written. Exit code 0: all of it; 1: items were
-refused, each is named; 2: the command, the file or the key is wrong; 3: the server could not be reached for too long,
-run the same command again. From Python:
+It reads one JSON object a line and says what was written. Exit code 0: all of it; 1: items were refused, each is named;
+2: the command, the file or the key is wrong; 3: the server could not be reached for too long, run the same command
+again. From Python, see `push`. How it keeps its promise:
 
-    with Client("https://ractory.example", key) as client, Journal(Path("pieces.journal")) as journal:
-        for result in push(client, "pieces", items, journal=journal, on_fault="skip"):
-            print(result.outcome, result.inserted, result.updated, result.faults)
-
-How it keeps its promise:
-
-- The stream is cut into batches (1000 pieces, 5000 of the others, at most 16 MiB); one is in memory at a time.
-- Each goes gzipped, under an Idempotency-Key made of the stream's id, the batch's number and a hash of its content.
-  Sent again under it, it gets the server's first answer and is not written twice.
-- A dropped connection, a timeout, 408, 429, 5xx, and 409 with Retry-After are met by waiting (with exponential backoff,
-  jitter, and at least for Retry-After) and sending again, for up to `Retry.patience` seconds; then `GaveUp` is raised.
-- The journal (an SQLite file) notes each batch before it is sent and once it is acknowledged. After a crash, push the
-  same stream with the same journal: what was acknowledged is passed over; the one batch that was under way is looked
-  for among the server's receipts, and sent again under its key if there is none. So neither a new API key (keys of
-  batches are its own) nor the 24 hours that the server keeps them can double it. A new delivery has a new journal.
-- A refused batch wrote nothing. The server names its faults, so nothing is bisected: each is reported with the item's
-  position in the stream, and the push stops ("stop"), goes on with the next batch ("continue"), or sends the same
-  batch without the items named ("skip"). A refused batch may be mended in place and pushed again with its journal.
+- Each batch goes under an Idempotency-Key made of the stream's id, the batch's number and its content: sent again, as
+  it is after a dropped connection, a timeout, 408, 429, 5xx, or 409 with Retry-After, it is not written twice.
+- The journal (an SQLite file) notes each batch before it is sent and once it is answered. After a crash, push the same
+  stream with the same journal: what was acknowledged is passed over; the batch that was under way is looked for among
+  the server's receipts, and sent again if there is none. So neither a new API key (whose Idempotency-Keys are its own)
+  nor the 24 hours for which the server keeps them can double it. A refused batch wrote nothing; it may be mended in
+  place and pushed again with its journal. A new delivery has a new journal.
 - Without a journal, beyond 24 hours: items with a `guid` are upserts and safe to repeat whenever, pieces without one
   are with `match_piece_id=True` (`?match=piece_id`), others would be inserted again.
-- 401, 403 and other answers that every batch would get raise `Rejected`.
 """
 
 import argparse
@@ -42,22 +30,21 @@ import random
 import sqlite3
 import sys
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 Item = Mapping[str, Any]
 Sleep = Callable[[float], None]
 OnFault = Literal["stop", "continue", "skip"]
-Outcome = Literal["acknowledged", "already", "refused"]
 
 LIMITS = {"projects": 5000, "components": 5000, "assemblies": 5000, "pieces": 1000}
 MAX_BYTES = 16 * 1024 * 1024  # of a batch's JSON; the server takes twice that
+RECEIPT = "/api/v1/sync/runs?status=succeeded&limit=1&idempotency_key="
 BATCH_REFUSED = (400, 413, 422)  # these say that the batch is wrong; others that the caller is
 
 
@@ -81,8 +68,7 @@ class StreamChanged(ClientError):
     """The stream is not the one that the journal knows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
@@ -93,24 +79,20 @@ class Answer:
         text = self.headers.get("retry-after", "").strip()
         if text.isdecimal():
             return float(text)
-        try:
-            moment: float = email.utils.parsedate_to_datetime(text).timestamp()
-        except ValueError:
-            return None
-        return max(0.0, moment - time.time())
+        with suppress(ValueError):
+            return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+        return None
 
     @property
     def is_transient(self) -> bool:
-        waits = self.status == 409 and self.retry_after is not None
-        return self.status in (408, 429) or self.status >= 500 or waits
+        return self.status in (408, 429) or self.status >= 500 or (self.status == 409 and self.retry_after is not None)
 
     @property
     def detail(self) -> Any:
         """The decoded `detail` of an error; its text if a proxy answered something else."""
-        try:
+        with suppress(ValueError, TypeError, KeyError):
             return json.loads(self.body)["detail"]
-        except (ValueError, TypeError, KeyError):
-            return self.body[:500].decode(errors="replace")
+        return self.body[:500].decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,26 +112,21 @@ class BatchResult:
     number: int
     first: int  # position of its first item in the stream
     size: int
-    outcome: Outcome
+    outcome: Literal["acknowledged", "already", "refused"]
     inserted: int = 0
     updated: int = 0
     run: str | None = None  # the receipt: GET /api/v1/sync/runs/{run}
     replayed: bool = False  # an earlier attempt had been written, its answer lost
     attempts: int = 0
-    faults: tuple[Fault, ...] = ()
+    faults: Sequence[Fault] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(NamedTuple):
     """Seconds: the first pause, the longest one, and how long one batch is tried."""
 
     base: float = 0.25
     longest: float = 30.0
     patience: float = 900.0
-
-    def pause(self, attempt: int, retry_after: float | None) -> float:
-        backoff = random.uniform(0.5, 1) * min(self.longest, self.base * 2.0 ** min(attempt - 1, 30))  # noqa: S311  # jitter, no secret
-        return backoff if retry_after is None else retry_after + min(backoff, 1.0)
 
 
 class Client(AbstractContextManager["Client"]):
@@ -181,8 +158,6 @@ class Client(AbstractContextManager["Client"]):
         except (OSError, http.client.HTTPException) as error:
             self.connection.close()
             raise Dropped(f"{type(error).__name__}: {error}") from error
-        if response.will_close:
-            self.connection.close()
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
 
     def post(self, path: str, body: bytes, key: str, **headers: str) -> Answer:
@@ -190,26 +165,29 @@ class Client(AbstractContextManager["Client"]):
         headers |= {"Content_Type": "application/json", "Content_Encoding": "gzip", "Idempotency_Key": key}
         return self.attempt("POST", path, gzip.compress(body, 5, mtime=0), **headers)
 
-    def insist(self, attempt: Callable[[], Answer]) -> tuple[Answer, int]:
-        """The first answer that is not transient, and the number of attempts; raises GaveUp."""
-        deadline, number = time.monotonic() + self.retry.patience, 1
+    def insist(self, attempt: Callable[[], Answer], *expected: int) -> tuple[Answer, int]:
+        """The first answer that is not transient, and the attempts. Raises GaveUp; Rejected for one not `expected`."""
+        deadline, number, longest = time.monotonic() + self.retry.patience, 1, self.retry.base
         while True:
+            pause = random.uniform(0.5, 1) * min(longest, self.retry.longest)  # noqa: S311  # jitter, no secret
             try:
                 answer = attempt()
-                if not answer.is_transient:
+                if not answer.is_transient and (answer.status in expected or not expected):
                     return answer, number
-                reason, retry_after = f"{answer.status} {answer.detail}", answer.retry_after
+                reason = f"{answer.status} {answer.detail}"
+                if not answer.is_transient:
+                    raise Rejected(reason)
+                if answer.retry_after is not None:
+                    pause = answer.retry_after + min(pause, 1.0)
             except Dropped as error:
-                reason, retry_after = str(error), None
-            pause = self.retry.pause(number, retry_after)
+                reason = str(error)
             if time.monotonic() + pause > deadline:
                 raise GaveUp(f"after {number} attempts: {reason}")
             self.sleep(pause)
-            number += 1
+            number, longest = number + 1, longest * 2
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     number: int
     path: str
     items: tuple[tuple[int, bytes], ...]  # each with its position in the stream, as JSON
@@ -223,21 +201,19 @@ class Batch:
         content = hashlib.sha256(self.path.encode() + b"\0" + self.body).hexdigest()
         return f"{stream}/{self.number}/{content[:32]}"
 
-    def result(self, outcome: Outcome, counts: Mapping[str, Any], *, run: str | None, **more: Any) -> BatchResult:
-        written = counts["inserted"] or 0, counts["updated"] or 0
-        return BatchResult(self.number, self.items[0][0], len(self.items), outcome, *written, run, **more)
+    def result(self, outcome: Any, counts: Mapping[str, Any], run: str | None, **more: Any) -> BatchResult:
+        about = self.number, self.items[0][0], len(self.items), outcome
+        return BatchResult(*about, counts["inserted"], counts["updated"], run, **more)
 
     def faults(self, answer: Answer) -> list[Fault]:
         """What the server found wrong, each with its item's position in the stream."""
-        detail = answer.detail
-        if not isinstance(detail, list):
-            return [Fault(None, (), str(detail), str(answer.status))]
+        if not isinstance(answer.detail, list):
+            return [Fault(None, (), str(answer.detail), str(answer.status))]
         faults = []
-        for entry in detail:
+        for entry in answer.detail:
             loc = tuple(entry["loc"])
-            index = loc[2] if len(loc) > 2 else None
-            position = self.items[index][0] if isinstance(index, int) else None
-            faults.append(Fault(position, loc, entry["msg"], entry["type"]))
+            names_item = len(loc) > 2 and isinstance(loc[2], int)
+            faults.append(Fault(self.items[loc[2]][0] if names_item else None, loc, entry["msg"], entry["type"]))
         return faults
 
 
@@ -257,25 +233,23 @@ def batches(path: str, items: Iterable[Item], size: int) -> Iterator[Batch]:
 
 
 class Journal(AbstractContextManager["Journal"]):
-    """What was sent and what was acknowledged, on disk before the client goes on."""
+    """What was sent and what was answered, on disk before the client goes on; for one process at a time."""
 
-    # One process at a time; a stream's id is 32 random hexadecimal digits.
     SCHEMA = """
         PRAGMA locking_mode = EXCLUSIVE;
         PRAGMA synchronous = FULL;
         CREATE TABLE IF NOT EXISTS stream (id TEXT NOT NULL);
-        CREATE TABLE IF NOT EXISTS batch (
-            number INTEGER PRIMARY KEY, key TEXT NOT NULL, outcome TEXT NOT NULL,
-            inserted INTEGER, updated INTEGER, run TEXT
-        );
+        CREATE TABLE IF NOT EXISTS batch (number INTEGER PRIMARY KEY,
+            key TEXT NOT NULL, outcome TEXT NOT NULL, inserted INTEGER, updated INTEGER, run TEXT);
         INSERT INTO stream SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM stream);
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.database = sqlite3.connect(path, isolation_level=None, timeout=1)
         self.database.row_factory = sqlite3.Row
         try:
             self.database.executescript(self.SCHEMA)
+            self.stream: str = self.database.execute("SELECT id FROM stream").fetchone()[0]
         except sqlite3.Error as error:
             self.database.close()
             raise StreamChanged(f"{path} is no journal, or another process is using it: {error}") from error
@@ -283,24 +257,13 @@ class Journal(AbstractContextManager["Journal"]):
     def __exit__(self, *error: object) -> None:
         self.database.close()
 
-    @property
-    def stream(self) -> str:
-        return str(self.database.execute("SELECT id FROM stream").fetchone()[0])
-
     def known(self, number: int) -> Any:
         """What an earlier run noted of a batch, by column; its outcome is "sent" while it is unknown."""
         return self.database.execute("SELECT * FROM batch WHERE number = ?", [number]).fetchone()
 
-    def sending(self, number: int, key: str) -> None:
-        self.database.execute(
-            "INSERT OR REPLACE INTO batch (number, key, outcome) VALUES (?, ?, 'sent')", [number, key]
-        )
-
-    def settled(self, result: BatchResult) -> None:
-        self.database.execute(
-            "UPDATE batch SET outcome = ?, inserted = ?, updated = ?, run = ? WHERE number = ?",
-            [result.outcome, result.inserted, result.updated, result.run, result.number],
-        )
+    def note(self, number: int, key: str, outcome: str, inserted: int = 0, updated: int = 0, run: Any = None) -> None:
+        row = number, key, outcome, inserted, updated, run
+        self.database.execute("REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
 def push(
@@ -316,77 +279,58 @@ def push(
 ) -> Iterator[BatchResult]:
     """Pushes the items, in order, batch by batch; yields what became of each batch as soon as it is known.
 
-    `stream` names the delivery (by default the journal's id, or a new one): the same items under the same name are
-    written once. Raises GaveUp, Rejected and StreamChanged.
+        with Client("https://ractory.example", key) as client, Journal(Path("pieces.journal")) as journal:
+            for result in push(client, "pieces", items, journal=journal, on_fault="skip"):
+                print(result.outcome, result.inserted, result.updated, result.faults)
+
+    `stream` names the delivery (by default the journal's id, or a new one): under the same name the same items are
+    written once. After a refused batch it stops ("stop"), goes on ("continue"), or sends the batch without the items
+    named ("skip"). Raises GaveUp, Rejected and StreamChanged.
     """
-    stream = stream or (journal.stream if journal else uuid.uuid4().hex)
-    if len(stream) > 200 or not (stream.isascii() and stream.isprintable()):
-        raise ValueError("a stream's id has at most 200 printable ASCII characters")
     path = f"/api/v1/sync/{entity}" + ("?match=piece_id" if match_piece_id else "")
-    for batch in batches(path, items, min(batch_size or LIMITS[entity], LIMITS[entity])):
-        result = _delivered(client, batch, stream, journal, skip=on_fault == "skip")
-        yield result
-        if result.outcome == "refused" and on_fault == "stop":
-            return
+    with nullcontext(journal) if journal else Journal(":memory:") as notes:
+        stream = stream or notes.stream
+        if len(stream) > 200 or not (stream.isascii() and stream.isprintable()):
+            raise ValueError("a stream's id has at most 200 printable ASCII characters")
+        for batch in batches(path, items, min(batch_size or LIMITS[entity], LIMITS[entity])):
+            known, key = notes.known(batch.number), batch.key(stream)
+            before = known["outcome"] if known else None
+            if before not in (None, "refused") and known["key"] != key:
+                msg = f"batch {batch.number} is not what it was when it was sent: a new delivery needs a new journal"
+                raise StreamChanged(msg)
+            if before in ("acknowledged", "already"):
+                yield batch.result("already", known, known["run"])
+                continue
+            notes.note(batch.number, key, "sent")
+            result = _sent(client, batch, stream, skip=on_fault == "skip", is_repeated=before == "sent")
+            notes.note(batch.number, key, result.outcome, result.inserted, result.updated, result.run)
+            yield result
+            if result.outcome == "refused" and on_fault == "stop":
+                return
 
 
-def _delivered(client: Client, batch: Batch, stream: str, journal: Journal | None, *, skip: bool) -> BatchResult:
-    """Sends a batch, unless the journal says that an earlier run got it acknowledged, and notes what becomes of it."""
-    if journal is None:
-        return _sent(client, batch, stream, skip=skip)
-    known, key = journal.known(batch.number), batch.key(stream)
-    if known and known["outcome"] != "refused":
-        if known["key"] != key:
-            msg = f"batch {batch.number} is not what it was when it was sent: a new delivery needs a new journal"
-            raise StreamChanged(msg)
-        if known["outcome"] != "sent":
-            return batch.result("already", known, run=known["run"])
-    journal.sending(batch.number, key)
-    # One that an earlier run sent without hearing what became of it is looked for.
-    result = _sent(client, batch, stream, skip=skip, look=bool(known) and known["outcome"] == "sent")
-    journal.settled(result)
-    return result
-
-
-def _sent(client: Client, batch: Batch, stream: str, *, skip: bool, look: bool = False) -> BatchResult:
-    """Sends a batch until it is written or refused; with `skip`, without the items that are at fault.
-
-    With `look`, what has its key among the server's receipts is not sent again.
-    """
+def _sent(client: Client, batch: Batch, stream: str, *, skip: bool, is_repeated: bool) -> BatchResult:
+    """Sends a batch, a repeated one only if it has no receipt yet; with `skip`, without the items that are at fault."""
     attempts, faults = 0, list[Fault]()
     while True:
         key = batch.key(stream)
-        if look and (receipt := _receipt(client, key)):
-            result = batch.result("already", receipt, run=receipt["guid"])
-            break
-        answer, number = client.insist(lambda: client.post(batch.path, batch.body, key))  # noqa: B023  # called before the loop goes on
-        attempts += number
-        run = answer.headers.get("x-sync-run")
+        if is_repeated:
+            written, _ = client.insist(lambda: client.attempt("GET", RECEIPT + quote(key, safe="")), 200)  # noqa: B023  # called at once
+            if receipts := json.loads(written.body):
+                return batch.result("already", receipts[0], receipts[0]["guid"], attempts=attempts, faults=faults)
+        answer, number = client.insist(lambda: client.post(batch.path, batch.body, key), 200, *BATCH_REFUSED)  # noqa: B023  # called at once
+        attempts, run = attempts + number, answer.headers.get("x-sync-run")
         if answer.status == 200:
-            replayed = answer.headers.get("idempotent-replayed") == "true"
-            result = batch.result("acknowledged", json.loads(answer.body), run=run, replayed=replayed)
-            break
-        if answer.status not in BATCH_REFUSED:
-            raise Rejected(f"{answer.status} {answer.detail}")
+            more = {"attempts": attempts, "replayed": answer.headers.get("idempotent-replayed") == "true"}
+            return batch.result("acknowledged", json.loads(answer.body), run, faults=faults, **more)
         found = batch.faults(answer)
         wrong = {fault.position for fault in found}
         rest = tuple(item for item in batch.items if item[0] not in wrong)
         if not skip or len(rest) in (0, len(batch.items)):
-            faults += found
-            result = batch.result("refused", {"inserted": 0, "updated": 0}, run=run)
-            break
+            nothing = {"inserted": 0, "updated": 0}
+            return batch.result("refused", nothing, run, attempts=attempts, faults=[*faults, *found])
         faults += [fault for fault in found if fault.position is not None]
-        batch = replace(batch, items=rest)
-    return replace(result, attempts=attempts, faults=tuple(faults))
-
-
-def _receipt(client: Client, key: str) -> Any:
-    """The receipt of the batch that was written under this key; None if there is none."""
-    path = f"/api/v1/sync/runs?status=succeeded&limit=1&idempotency_key={quote(key, safe='')}"
-    answer, _ = client.insist(lambda: client.attempt("GET", path))
-    if answer.status != 200:
-        raise Rejected(f"{answer.status} {answer.detail}")
-    return next(iter(json.loads(answer.body)), None)
+        batch = batch._replace(items=rest)
 
 
 def read_lines(file: IO[str]) -> Iterator[Item]:
@@ -404,9 +348,7 @@ def report(results: Iterable[BatchResult], out: IO[str]) -> bool:
     counts: Counter[str] = Counter()
     try:
         for result in results:
-            counts[f"batches {result.outcome}"] += 1
-            counts["inserted"] += result.inserted
-            counts["updated"] += result.updated
+            counts.update({f"batches {result.outcome}": 1, "inserted": result.inserted, "updated": result.updated})
             counts["faults"] += len(result.faults)
             for fault in result.faults:
                 item = f"batch {result.number}" if fault.position is None else f"item {fault.position + 1}"

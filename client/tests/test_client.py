@@ -202,7 +202,7 @@ def test_another_stream_under_a_journal_is_noticed(stub: Stub, tmp_path: Path) -
 
 def test_a_journal_serves_one_process_at_a_time(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal") as journal:
-        journal.sending(0, "key")
+        journal.note(0, "key", "sent")
         with pytest.raises(StreamChanged, match="another process"):
             Journal(tmp_path / "journal")
 
