@@ -2,10 +2,10 @@
 imported: how far it has got."""
 
 import uuid
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import orjson
-from django.db import models, transaction
+from django.db import models
 from django.db.models.functions import Length
 from django.db.models.lookups import LessThanOrEqual
 from django.utils import timezone
@@ -158,11 +158,3 @@ class FileImport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entity} from {self.source}"
-
-    @classmethod
-    def begin(cls, **values: Any) -> Self:
-        """A new one in place of an earlier one of the same file."""
-        with transaction.atomic():
-            cls.objects.filter(entity=values["entity"], source=values["source"]).delete()
-            begun: Self = cls.objects.create(**values)
-        return begun

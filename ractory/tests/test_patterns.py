@@ -33,7 +33,7 @@ OF_THEIR_OWN = {
     "ractory/settings.py::rate",
     "ractory/settings.py::read",
     "tenants/management/commands/rotate_api_key.py::duration",
-    "sync/files/rows.py::_head",
+    "sync/files/reading.py::_head",
 }
 Worst = Callable[[int], Any]
 
@@ -78,10 +78,10 @@ WORST: dict[str, tuple[str, list[Worst]]] = {
     "sync.files.tables.FORMULA": ("sub", of(",", ", ", "\\", " ", ",\\", ", \\", "\\ ,", "=", ",=", ", =")),
     "sync.files.tables.ESCAPED_FORMULA": ("sub", of(",", ", ", "\\", ",\\", ",\\ ", "\\ ,", ",\\=")),
     "sync.files.tables.WHOLE": ("fullmatch", of("1", "+")),
-    "sync.files.rows.MARK": ("search", of(" ", "\n\t")),
-    "sync.files.rows.END": ("match", of("]", " ")),
-    "sync.files.rows.SEPARATOR": ("match", of(",", " ")),
-    "sync.files.rows.CLOSING": ("match", of("}", " ")),
+    "sync.files.reading.MARK": ("search", of(" ", "\n\t")),
+    "sync.files.reading.END": ("match", of("]", " ")),
+    "sync.files.reading.SEPARATOR": ("match", of(",", " ")),
+    "sync.files.reading.CLOSING": ("match", of("}", " ")),
     # These see SQL, where what a client sends is a parameter.
     "tenants.postgresql.base.ROWLESS": ("match", of(" ", "CREATE ", "CREATE  ", "ROLLBACK")),
 }

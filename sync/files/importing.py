@@ -5,11 +5,14 @@ the file has got is written with the batch, so that a file is taken up exactly w
 """
 
 import hashlib
+import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import IO, Any
 
+import orjson
 from django.db import reset_queries
 from django.utils import timezone
 from uuid_utils.compat import uuid7
@@ -18,9 +21,8 @@ from pieces.changes import Origin
 from pieces.models import Entity, Operation
 from ractory.api.body import MAX_VALUES, is_crowded
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
-from sync.files.faults import FaultyRow, FaultyRows
-from sync.files.rows import Row
-from sync.files.source import BadFile
+from ractory.api.rendering import to_json
+from sync.files.reading import BadFile, FileRow
 from sync.models import FileImport
 from sync.planning import Action
 from sync.schemas import Line, max_items
@@ -29,6 +31,7 @@ from sync.submission import Options, Run, submit
 MAX_BATCH = 8 * 1024 * 1024  # bytes; a thousand pieces with every field but the picture have two
 PATIENCE = 5  # times that a batch is sent again when other writers were in its way
 MAX_ACTOR = 300  # characters
+SHOWN = 10  # faulty rows that are shown to a person
 COUNTS = ("inserted", "updated", "unchanged", "restored", "deleted", "faulty")
 
 
@@ -38,6 +41,72 @@ class Changed(Exception):
 
 class Overtaken(Exception):
     """Another process imports the same file, and has got on meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultyRow:
+    """A row that was left out, and every reason."""
+
+    row: FileRow
+    faults: Sequence[Fault]
+
+    def as_wire(self, model: type[Entity]) -> dict[str, Any]:
+        """With what could be read of it."""
+        item = {}
+        if not is_crowded(self.row.raw):
+            with suppress(orjson.JSONDecodeError):
+                item = orjson.loads(self.row.raw)
+        names = ("guid", *(name for name in ("piece_id", "code") if hasattr(model, name)))
+        known = {name: item.get(name) if isinstance(item, dict) else None for name in names}
+        faults = [{"field": _field(fault), "msg": fault.msg, "type": fault.type} for fault in self.faults]
+        return {"line": self.row.line, **known, "faults": faults}
+
+    def __str__(self) -> str:
+        reasons = (f"{_field(fault)}: {fault.msg}" if _field(fault) else fault.msg for fault in self.faults)
+        return f"line {self.row.line}: {'; '.join(reasons)}"
+
+
+def _field(fault: Fault) -> str | int | None:
+    return fault.loc[3] if len(fault.loc) > 3 else None
+
+
+class FaultyRows:
+    """Where the faulty rows go: to an unbuffered file, or the first ones to a person.
+
+    What is written belongs to a batch, and stays only once the batch is kept.
+    """
+
+    def __init__(self, model: type[Entity], file: IO[bytes] | None, show: Callable[[str], None]) -> None:
+        self.model, self.file, self.show = model, file, show
+        self._kept = self.size
+        self._shown = 0
+        self._batch: Sequence[FaultyRow] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, with the batch that is being written."""
+        return self.file.tell() if self.file else 0
+
+    def write(self, rows: Sequence[FaultyRow]) -> None:
+        """Puts them on the disk, in place of those of an attempt that was given up. Raises OSError."""
+        self._batch = rows
+        if self.file is None or (not rows and self.size == self._kept):
+            return
+        if self.size > self._kept:
+            self.file.seek(self._kept)
+            self.file.truncate()
+        lines = b"".join(to_json(row.as_wire(self.model)) + b"\n" for row in rows)
+        while lines:  # a disk that is getting full takes a part
+            lines = lines[self.file.write(lines) :]
+        os.fsync(self.file.fileno())
+
+    def keep(self) -> None:
+        """The batch has been committed."""
+        self._kept = self.size
+        if self.file is None:
+            for row in self._batch[: SHOWN - self._shown]:
+                self.show(str(row))
+            self._shown = min(SHOWN, self._shown + len(self._batch))
 
 
 @dataclass(slots=True)
@@ -51,15 +120,13 @@ class Importer:
     dry_run: bool = False
     ignored: set[str] = field(default_factory=set)
     _hash: Any = field(init=False)
-    _head: bytes = field(init=False)
-    _tail: bytes = field(init=False)
+    _head: bytes = field(init=False)  # of each row's JSON: the company
 
     def __post_init__(self) -> None:
         self._hash = hashlib.sha256(b"keep active" if self.keep_active else b"")
-        self._head = b'{"company_guid":"%s",' % str(self.progress.company_guid).encode()
-        self._tail = b',"is_active":true}' if self.keep_active else b"}"
+        self._head = b'{"company_guid":"%s"' % str(self.progress.company_guid).encode()
 
-    def skip(self, rows: Iterator[Row]) -> None:
+    def skip(self, rows: Iterator[FileRow]) -> None:
         """Goes to where the import stopped. Raises Changed if what comes before is not what has been imported."""
         for _ in range(self.progress.rows):
             row = next(rows, None)
@@ -69,21 +136,19 @@ class Importer:
         if self.progress.rows and self._hash.digest() != bytes(self.progress.digest):
             raise Changed
 
-    def run(self, batches: Iterable[Sequence[Row]]) -> Iterator[None]:
-        """Imports the batches; yields after each."""
-        for batch in batches:
-            self._import(batch)
-            reset_queries()  # with DEBUG Django would keep them
-            yield
+    def add(self, rows: Sequence[FileRow]) -> None:
+        """A batch, in one transaction with its receipt and the progress.
 
-    def _import(self, rows: Sequence[Row]) -> None:
-        """A batch, in one transaction with its receipt and the progress."""
+        Raises ConflictRetry and Overtaken; OSError if the faulty rows can't be written. Then nothing of it is in.
+        """
+        reset_queries()  # with DEBUG Django would keep them
         lines, unreadable = [], []
         for row in rows:
+            fault = row.fault
             if is_crowded(row.raw):  # what it would become might not fit into the memory
-                unreadable.append(self._fault(row, f"The row has more than {MAX_VALUES} values", "too_many_values"))
-            elif row.fault:
-                unreadable.append(self._fault(row, row.fault.msg, row.fault.type))
+                fault = Fault((), f"The row has more than {MAX_VALUES} values", "too_many_values")
+            if fault:
+                unreadable.append(replace(fault, loc=("body", self.model.plural, row.line - 1)))
             else:
                 lines.append(Line(row.line - 1, self._completed(row.raw)))
         digest = self._hash.copy()
@@ -103,16 +168,13 @@ class Importer:
             except Unprocessable:
                 # Each time others were found at fault, as when pieces hand their piece_ids on in a long chain.
                 for row in rows:
-                    self._import([row])
+                    self.add([row])
                 return
         self._hash = digest
         self.ignored.update(run.ignored)
         for name, value in claim.values.items():
             setattr(self.progress, name, value)
         self.faulty_rows.keep()
-
-    def _fault(self, row: Row, msg: str, code: str) -> Fault:
-        return Fault(("body", self.model.plural, row.line - 1), msg, code)
 
     def _completed(self, raw: bytes) -> bytes:
         """The row's JSON with the company in front, and behind it what the command line says.
@@ -121,9 +183,9 @@ class Importer:
         """
         if raw[:1] != b"{" or raw[-1:] != b"}":
             return raw
-        if raw[1:2] != b'"' and (len(raw) == 2 or raw[1:-1].isspace()):
-            return self._head[:-1] + self._tail
-        return self._head + raw[1:-1] + self._tail
+        tail = b',"is_active":true}' if self.keep_active else b"}"
+        is_empty = raw[1:2] != b'"' and not raw[1:-1].strip()
+        return self._head + tail if is_empty else self._head + b"," + raw[1:-1] + tail
 
 
 @dataclass(slots=True)
@@ -131,7 +193,7 @@ class _Advance:
     """The claim of a batch: its faulty rows, and how far the import has got with it."""
 
     importer: Importer
-    rows: Sequence[Row]
+    rows: Sequence[FileRow]
     digest: bytes
     values: dict[str, Any] = field(default_factory=dict)  # of the progress, once this is kept
 
@@ -146,8 +208,9 @@ class _Advance:
         faulty = [FaultyRow(row, faults[row.line - 1]) for row in self.rows if row.line - 1 in faults]
         self.importer.faulty_rows.write(faulty)
         progress = self.importer.progress
-        counts = {action.value: run.counts[action] for action in Action} | {"faulty": len(faulty)}
-        counts["updated"] = len(run.outcomes) - counts["inserted"]  # as in receipts
+        done = run.counts
+        counts = {action.value: done[action] for action in Action} | {"faulty": len(faulty)}
+        counts["updated"] = done.total() - done[Action.INSERTED]  # as in receipts
         self.values = {name: getattr(progress, name) + count for name, count in counts.items()}
         self.values["rows"] = progress.rows + len(self.rows)
         if not self.importer.dry_run:
@@ -157,9 +220,9 @@ class _Advance:
                 raise Overtaken
 
 
-def batches_of(model: type[Entity], rows: Iterator[Row]) -> Iterator[list[Row]]:
+def batches_of(model: type[Entity], rows: Iterator[FileRow]) -> Iterator[list[FileRow]]:
     """As many rows as a request may have, and not too many bytes. A file that breaks off first gives what it has."""
-    batch: list[Row] = []
+    batch: list[FileRow] = []
     size, broken = 0, None
     try:
         for row in rows:

@@ -21,8 +21,7 @@ from django.db import models
 from pieces.models import READ_ONLY, Entity
 from ractory.api.errors import Fault, shown
 from ractory.api.rendering import to_json
-from sync.files.rows import Row
-from sync.files.source import MAX_ROW, BadFile, Source
+from sync.files.reading import MAX_ROW, BadFile, FileRow, Source
 
 NULL, EMPTY = "\\N", "\\E"
 ESCAPED = re.compile(r"\\+[NE]")
@@ -43,8 +42,8 @@ Cell = str | int | bool | None
 Columns = list[tuple[str, Callable[[str], Cell] | None] | None]  # a field, and what reads its cells; None: left out
 
 
-def csv_rows(source: Source, model: type[Entity], mapping: Mapping[str, str], *, raw: bool = False) -> Iterator[Row]:
-    """A row per record, at the line where it begins; `mapping` is from a column's name in the header to a field's.
+def csv_rows(source: Source, model: type[Entity], names: Mapping[str, str], *, raw: bool = False) -> Iterator[FileRow]:
+    """A row per record, at the line where it begins; `names` are those of fields by those of columns in the header.
 
     Lines are counted as an editor counts them: quoted cells may span several.
     """
@@ -72,14 +71,14 @@ def csv_rows(source: Source, model: type[Entity], mapping: Mapping[str, str], *,
     try:
         for cells in reader:
             if not columns:
-                columns = _columns(model, cells, mapping)
+                columns = _columns(model, cells, names)
             elif len(cells) == len(columns):
                 pairs = zip(columns, cells, strict=True)
                 item = {column[0]: _value(cell, column[1], raw=raw) for column, cell in pairs if cell and column}
-                yield Row(begins, orjson.dumps(item))
+                yield FileRow(begins, orjson.dumps(item))
             elif cells:
                 msg = f"The header has {len(columns)} columns, this row {len(cells)}"
-                yield Row(begins, orjson.dumps(cells), Fault((), msg, "csv_width"))
+                yield FileRow(begins, orjson.dumps(cells), Fault((), msg, "csv_width"))
             begins, length = reader.line_num + 1, 0
     except csv.Error as error:
         raise BadFile(f"the row that begins here is no CSV: {error}", begins) from error

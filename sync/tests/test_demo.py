@@ -13,7 +13,7 @@ import pytest
 from bench.faults.server import ROOT, environment
 from client.tests.live import database_url
 from ractory.tests.live import PATIENCE, until
-from sync.files.stopping import Stop
+from sync.management.running import Stop
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -28,7 +28,7 @@ from pieces.models import LEVELS, MAX_PICTURE, Entity, Piece, Project
 from pieces.tests.copies import copies
 from pieces.tests.factories import ComponentFactory, PieceFactory, ProjectFactory
 from pieces.tests.families import Family, family_of
-from sync.files.source import Source
+from sync.files.reading import Source
 from sync.files.tables import cell_of, csv_rows
 from sync.tests.batches import Item, Sync, scalar_fields
 from sync.tests.files import empty_tables

@@ -271,6 +271,21 @@ def test_an_import_that_broke_off_goes_on_after_the_last_batch(
     assert [row["line"] for row in faulty_lines(errors)] == [1, 2002]
 
 
+def test_a_full_disk_is_one_clear_line_and_what_is_done_can_be_resumed(
+    manage: Manage, company: Company, component: Component, tmp_path: Path
+) -> None:
+    path, errors = pieces_file(tmp_path / "pieces.ndjson", component, 1000), tmp_path / "errors.ndjson"
+    path.write_bytes(path.read_bytes() + b"{}\n" + ndjson([small_piece(component, 1000)]))
+    arguments = ("import_pieces", path, "--company", company.guid, "--errors")
+    outcome = manage(*arguments, "/dev/full")
+    assert (outcome.code, len(piece_ids())) == (2, 1000)
+    done = "1000 rows are done, --resume goes on after them"
+    assert outcome.err.endswith(f"pieces.ndjson: /dev/full: No space left on device; {done}\n")
+    assert outcome.err.count("\n") == 1
+    assert manage(*arguments, errors, "--resume", "--json").json["inserted"] == 1001
+    assert [row["line"] for row in faulty_lines(errors)] == [1001]
+
+
 def test_a_finished_file_is_not_imported_again_and_what_was_added_is(
     manage: Manage, company: Company, component: Component, tmp_path: Path
 ) -> None:

@@ -13,10 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pieces.models import Component, Piece, Project
-from sync.files import rows as rows_module
-from sync.files import source as source_module
-from sync.files.rows import json_rows, ndjson_rows
-from sync.files.source import BadFile, Source, opened
+from sync.files import reading
+from sync.files.reading import BadFile, Source, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
 from sync.tests.files import ndjson, packed, piece_ids, small_piece
 from tenants.models import Company
@@ -249,7 +247,7 @@ def test_an_array_is_cut_into_its_elements_wherever_the_chunks_end(
     values: list[Any], chunk: int, indent: Any, wrapped: bool
 ) -> None:
     text = json.dumps({"projects": values} if wrapped else values, indent=indent, ensure_ascii=False)
-    with mock.patch.object(rows_module, "CHUNK", chunk):
+    with mock.patch.object(reading, "CHUNK", chunk):
         found = list(json_rows(source_of(text.encode()), Project))
     assert [json.loads(row.raw) for row in found] == values
     lines = text.encode().split(b"\n")
@@ -288,7 +286,7 @@ def test_the_row_that_is_too_long_is_not_read_to_its_end(tmp_path: Path) -> None
         with opened(str(path)) as source:
             with pytest.raises(BadFile, match="line 1: the line is longer than 4 MiB"):
                 list(reader(source))
-            assert source.position < 3 * source_module.MAX_ROW
+            assert source.position < 3 * reading.MAX_ROW
 
 
 def test_the_largest_piece_is_within_the_limit_of_a_row() -> None:
@@ -297,4 +295,4 @@ def test_the_largest_piece_is_within_the_limit_of_a_row() -> None:
         for field in Piece.settable_fields()
         if field.get_internal_type() == "CharField"
     }
-    assert len(str(longest)) + 256 * 1024 * 4 / 3 < source_module.MAX_ROW / 2
+    assert len(str(longest)) + 256 * 1024 * 4 / 3 < reading.MAX_ROW / 2

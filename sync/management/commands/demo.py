@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from sync.files.stopping import Stop
+from sync.management.running import Stop
 from sync.samples.orders import Order, guid
 from sync.samples.people import fresh_key, fresh_password, login
 from tenants.caller import Role

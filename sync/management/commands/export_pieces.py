@@ -4,13 +4,12 @@ from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db.models import QuerySet
 
-from pieces.models import Project
+from pieces.models import Kind, Project
+from pieces.querysets import EntityQuerySet
 from sync.files import ENTITIES
 from sync.files.exporting import export, written
-from sync.files.meter import meter
-from sync.files.stopping import Stop
+from sync.management.running import Stop, meter
 from tenants.management.printing import PrintingCommand, company_of, guid, moment, text
 from tenants.scope import company_scope
 
@@ -43,11 +42,11 @@ class Command(PrintingCommand):
             raise CommandError(f"{path} is there already; --force replaces it")
         model, stop, number = ENTITIES[options["entity"]], Stop(), 0
         with company_scope(company_of(options["company"]).guid), stop.handled():
-            rows: QuerySet[Any] = model.all_objects.all() if options["include_inactive"] else model.objects.all()
+            rows: EntityQuerySet = model.all_objects.all() if options["include_inactive"] else model.objects.all()
             if options["project"]:
                 if not Project.all_objects.filter(guid=options["project"]).exists():
                     raise CommandError(f"there is no project {options['project']} in this company")
-                rows = rows.filter(**{"guid" if model is Project else "project_guid": options["project"]})
+                rows = rows.in_any_of(Kind.PROJECT, [options["project"]])
             if options["updated_since"]:
                 rows = rows.filter(updated_at__gte=options["updated_since"])
             try:

@@ -6,19 +6,16 @@ from contextlib import ExitStack
 from typing import IO, Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
 
-from pieces.models import Entity
 from ractory.api.errors import ConflictRetry
 from ractory.garbage import settle
 from sync.files import ENTITIES
-from sync.files.faults import FaultyRows
-from sync.files.importing import COUNTS, Changed, Importer, Overtaken, batches_of
-from sync.files.meter import meter, say
-from sync.files.rows import Row, detect, json_rows, ndjson_rows
-from sync.files.source import STDIN, BadFile, Source, opened
-from sync.files.stopping import Stop
+from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, Overtaken, batches_of
+from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
+from sync.management.running import Stop, meter, say
 from sync.models import MAX_SOURCE, FileImport
 from tenants.management.printing import PrintingCommand, company_of, guid, text
 from tenants.scope import company_scope
@@ -64,8 +61,11 @@ class Command(PrintingCommand):
             settle()
             with company_scope(company.guid), ExitStack() as stack, stop.handled():
                 source = stack.enter_context(opened(options["file"]))
-                rows = _rows(source, options)
-                importer = _importer(options, stack)
+                rows, progress = _rows(source, options), _progress(options)
+                errors = None if options["errors"] is None else stack.enter_context(_errors_file(options, progress))
+                faulty_rows = FaultyRows(ENTITIES[options["entity"]], errors, say)
+                chosen = {name: options[name] for name in ("keep_active", "dry_run")}
+                importer = Importer(ENTITIES[options["entity"]], progress, faulty_rows, **chosen)
                 code, trouble = _run(importer, source, rows, stop, resume=options["resume"])
         except CommandError as error:
             error.returncode = UNREADABLE
@@ -74,12 +74,11 @@ class Command(PrintingCommand):
             raise CommandError(f"{options['file']}: {error}", returncode=UNREADABLE) from error
         except AWAY as error:  # before the first row
             raise CommandError(_first_line(error), returncode=NO_DATABASE) from error
-        progress = importer.progress
         if progress.rows or not trouble:
             result = {"rows": progress.rows, **{name: getattr(progress, name) for name in COUNTS}}
             ignored = sorted(importer.ignored)
-            result |= {"ignored_fields": ignored if options["json"] else ", ".join(ignored) or None}
-            result |= {"dry_run": options["dry_run"]}
+            result["ignored_fields"] = ignored if options["json"] else ", ".join(ignored) or None
+            result["dry_run"] = options["dry_run"]
             self.answer(options, result, *(["Nothing was written: --dry-run."] if options["dry_run"] else []))
         if trouble:
             if progress.rows and not options["dry_run"]:
@@ -89,7 +88,7 @@ class Command(PrintingCommand):
             sys.exit(code)
 
 
-def _run(importer: Importer, source: Source, rows: Iterator[Row], stop: Stop, *, resume: bool) -> tuple[int, str]:
+def _run(importer: Importer, source: Source, rows: Iterator[FileRow], stop: Stop, *, resume: bool) -> tuple[int, str]:
     """The exit code, and what has kept it from coming to the end."""
     progress = importer.progress
     try:
@@ -98,7 +97,8 @@ def _run(importer: Importer, source: Source, rows: Iterator[Row], stop: Stop, *,
                 with stop.interruptible():
                     importer.skip(rows)
             show(progress.rows, source.position)
-            for _ in importer.run(stop.between(batches_of(importer.model, rows))):
+            for batch in stop.between(batches_of(importer.model, rows)):
+                importer.add(batch)
                 show(progress.rows, source.position)
     except Changed as error:
         told = f"its first {progress.rows} rows are not those that were imported"
@@ -106,6 +106,8 @@ def _run(importer: Importer, source: Source, rows: Iterator[Row], stop: Stop, *,
         raise CommandError(f"{progress.source}: {told}") from error
     except BadFile as error:
         return UNREADABLE, str(error)
+    except OSError as error:  # of the faulty rows' file
+        return UNREADABLE, f"{progress.errors}: {error.strerror}"
     except (ConflictRetry, *AWAY) as error:
         return NO_DATABASE, _first_line(error)
     except Overtaken:
@@ -119,7 +121,7 @@ def _first_line(error: Exception) -> str:
     return f"the database: {str(error).splitlines()[0]}"
 
 
-def _rows(source: Source, options: dict[str, Any]) -> Iterator[Row]:
+def _rows(source: Source, options: dict[str, Any]) -> Iterator[FileRow]:
     model, mapping = ENTITIES[options["entity"]], dict(options["map"])
     chosen = detect(source, model) if options["format"] == "auto" else options["format"]
     if mapping and chosen != "csv":
@@ -133,42 +135,35 @@ def _rows(source: Source, options: dict[str, Any]) -> Iterator[Row]:
     return json_rows(source, model) if chosen == "json" else ndjson_rows(source)
 
 
-def _importer(options: dict[str, Any], stack: ExitStack) -> Importer:
-    model: type[Entity] = ENTITIES[options["entity"]]
+def _progress(options: dict[str, Any]) -> FileImport:
     source = STDIN if options["file"] == STDIN else os.path.abspath(options["file"])
     if len(source) > MAX_SOURCE:
         raise BadFile(f"its path has more than {MAX_SOURCE} characters")
-    values = {"company_guid": options["company"], "entity": model.plural, "source": source}
+    values = {"company_guid": options["company"], "entity": options["entity"], "source": source}
     if options["dry_run"]:
-        progress = FileImport(**values)
-    elif options["resume"]:
-        found = FileImport.objects.filter(**values).first()
-        if found is None:
-            raise BadFile("there is no import of this file to resume; start it without --resume")
-        progress = found
-    else:
-        progress = FileImport.begin(**values, digest=b"")
-    errors = (
-        _errors_file(os.path.abspath(options["errors"]), progress, stack) if options["errors"] is not None else None
-    )
-    faulty = FaultyRows(model, errors, say)
-    return Importer(model, progress, faulty, keep_active=options["keep_active"], dry_run=options["dry_run"])
+        return FileImport(**values)
+    known: QuerySet[FileImport] = FileImport.objects.filter(**values)
+    if not options["resume"]:
+        with transaction.atomic():
+            known.delete()
+            return known.create(**values, digest=b"")
+    if not known:
+        raise BadFile("there is no import of this file to resume; start it without --resume")
+    return known[0]
 
 
-def _errors_file(given: str | None, progress: FileImport, stack: ExitStack) -> IO[bytes] | None:
+def _errors_file(options: dict[str, Any], progress: FileImport) -> IO[bytes]:
     """A new file; or that of the import that is resumed, without what was written to it after the last commit."""
-    if given is None:
-        return None
-    path = os.path.abspath(given)
+    path = os.path.abspath(options["errors"])
     if os.path.exists(path) and progress.source != STDIN and os.path.samefile(path, progress.source):
         raise BadFile("--errors would overwrite it")
     goes_on = progress.rows > 0 and progress.errors == path and os.path.exists(path)
     if goes_on and os.path.getsize(path) < progress.errors_size:
         raise BadFile(f"{path} has been cut since its last rows were written to it")
     try:
-        file = stack.enter_context(open(path, "r+b" if goes_on else "wb"))  # noqa: SIM115  # it is in a context
+        file = open(path, "r+b" if goes_on else "wb", buffering=0)  # noqa: SIM115  # closed by the caller
     except OSError as error:
-        raise CommandError(f"{given}: {error.strerror}") from error
+        raise CommandError(f"{path}: {error.strerror}") from error
     if goes_on:
         file.seek(progress.errors_size)
         file.truncate()

@@ -1,14 +1,48 @@
-"""Ending a long command where that is safe, between two batches for example, when a signal asks for it."""
+"""How a long command runs: it shows how far it has got, and ends where that is safe when a signal asks for it."""
 
 import signal
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
+from tqdm import tqdm
+
 T = TypeVar("T")
 
+QUIET_SECONDS = 30  # between two lines in a pipe
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+tqdm.monitor_interval = 0  # no thread beside the work
+
+
+def say(line: str) -> None:
+    """A line on standard error, above the bar if there is one."""
+    tqdm.write(line, file=sys.stderr)
+
+
+@contextmanager
+def meter(size: int | None, done: int = 0) -> Iterator[Callable[[int, int], None]]:
+    """A function that is given the rows that are done, `done` ones of an earlier run with them, and how many bytes of
+    `size`. It shows the rate, and percent and the time left where there is a size: on standard error, by a bar on a
+    terminal, by a line now and then in a pipe."""
+    started = said = time.monotonic()
+
+    def show(rows: int, position: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        rate = (rows - done) / (now - started) if now > started else 0.0
+        if not bar.disable:
+            bar.set_postfix_str(f"{rows:,} rows, {rate:,.0f}/s", refresh=False)
+            bar.update((position if size else rows) - bar.n)
+        elif now - said >= QUIET_SECONDS:
+            said = now
+            part = f", {position / size:.0%}" if size else ""
+            say(f"{rows:,} rows{part}, {rate:,.0f} rows/s")
+
+    with tqdm(total=size, unit="B" if size else "rows", unit_scale=True, disable=None, leave=False) as bar:
+        yield show
 
 
 class Stop:
