@@ -1,6 +1,6 @@
 """What a sync takes and gives, derived from the models as its validator is, for the OpenAPI document."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.db import models
 from django.http import QueryDict
@@ -16,9 +16,6 @@ from sync.models import MAX_KEY, RunStatus, SyncRun
 from sync.planning import Action
 from sync.schemas import INT_MAX, INT_MIN, MAX_NAMES, max_items, read_only
 
-if TYPE_CHECKING:
-    from sync.views import SyncView
-
 # A whole number as a string. Ten digits are taken too, as far as they fit 32 bits.
 NUMERIC = r"^\s*[+-]?0{0,20}[0-9]{1,9}(\.0*)?\s*$"
 BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
@@ -27,36 +24,27 @@ PRINTABLE = r"^[!-~\u00a1-\u00ac\u00ae-\u00ff]([ -~\u00a1-\u00ac\u00ae-\u00ff]*[
 # `true`, `t`, `yes`, `no` and so on in upper and lower case: JSON Schema has no flag for it.
 TRUTHS = "^([Tt]([Rr][Uu][Ee])?|[Yy]([Ee][Ss])?|[Oo][Nn]|1|[Ff]([Aa][Ll][Ss][Ee])?|[Nn][Oo]?|[Oo][Ff][Ff]|0)$"
 
-ITEM = an_object(
-    {"index": COUNT, "guid": GUID, "action": {"type": "string", "enum": [action.value for action in Action]}}
-)
-RESULT = an_object(
-    {
-        "inserted": COUNT,
-        "updated": {**COUNT, "description": "Items whose entity was there already, whether or not they changed it."},
-        "dry_run": {"type": "boolean", "const": True, "description": "Only after a dry run."},
-        "items": array_of(
-            named("SyncItem", ITEM),
-            description="Only with `Prefer: return=representation`: what became of each item.",
-        ),
-    },
-    *("dry_run", "items"),
-)
-PREFER = header(
-    "Prefer",
+ITEM = {"index": COUNT, "guid": GUID, "action": {"type": "string", "enum": [action.value for action in Action]}}
+ITEMS = "Only with `Prefer: return=representation`: what became of each item."
+RESULT = {
+    "inserted": COUNT,
+    "updated": {**COUNT, "description": "Items whose entity was there already, whether or not they changed it."},
+    "dry_run": {"type": "boolean", "const": True, "description": "Only after a dry run."},
+    "items": array_of(named("SyncItem", an_object(ITEM)), description=ITEMS),
+}
+PREFER = (
     "`return=representation` adds `items` to the answer; `handling=strict` makes unknown fields and parameters a 422 "
-    "(RFC 7240). Others are ignored.",
-    {**TEXT, "examples": ["return=representation, handling=strict"]},
+    "(RFC 7240). Others are ignored."
 )
-KEY = header(
-    "Idempotency-Key",
+KEY = (
     "The same request again under the same key within 24 h gets the stored first answer, and nothing is written again. "
-    f"1 to {MAX_KEY} printable characters.",
-    {**TEXT, "maxLength": MAX_KEY, "pattern": PRINTABLE},
+    f"1 to {MAX_KEY} printable characters."
 )
-IGNORED = "Unknown fields, percent-encoded: the first 100 characters of each name, and whole names only."
 REPLAYED = "This is the first answer under this `Idempotency-Key`."
+IGNORED = "Unknown fields, percent-encoded: the first 100 characters of each name, and whole names only."
 HEADERS = (
+    header("Prefer", PREFER, {**TEXT, "examples": ["return=representation, handling=strict"]}),
+    header("Idempotency-Key", KEY, {**TEXT, "maxLength": MAX_KEY, "pattern": PRINTABLE}),
     header("X-Sync-Run", "The guid of the receipt.", GUID, 200, always=True),
     header("X-Ignored-Fields", IGNORED, TEXT, 200),
     header("Preference-Applied", "What of `Prefer` was heeded (RFC 7240).", TEXT, 200),
@@ -74,59 +62,45 @@ At most {limit} {plural}, all or nothing: with one fault nothing is written, and
 def as_sent(column: "models.Field[object, object]") -> Json:
     """The JSON Schema of what an item may send for the column: more than `as_read`, for clients that are not strict."""
     schema = plain(column)
+    choices = [schema]
     match column:
         case models.CharField():
-            choices = [{**schema, "pattern": NO_NUL}]
+            schema["pattern"] = NO_NUL
         case models.BooleanField():
-            choices = [schema, {"enum": [1, 0]}, {"type": "string", "pattern": TRUTHS}]
+            choices += [{"enum": [1, 0]}, {"type": "string", "pattern": TRUTHS}]
         case models.IntegerField():
-            bounds = {"minimum": INT_MIN, "maximum": INT_MAX}
-            choices = [{**schema, **bounds}, {"type": "string", "pattern": NUMERIC}]
+            schema |= {"minimum": INT_MIN, "maximum": INT_MAX}
+            choices.append({"type": "string", "pattern": NUMERIC})
         case models.DateTimeField():
-            choices = DAY_OR_MOMENT["anyOf"]
+            choices = [*DAY_OR_MOMENT["anyOf"]]
         case models.BinaryField(max_length=int(most)):
             # A limit to the last byte or two would take a pattern for them alone.
             limit = {"maxLength": most // 3 * 4, "description": f"At most {most} bytes once decoded."}
-            choices = [{**schema, "pattern": BASE64, **limit}]
-        case _:
-            choices = [schema]
-    if not is_required(column):
-        choices = [*choices, {"type": "null"}]
+            schema |= {"pattern": BASE64, **limit}
+    if column.null or column.has_default():
+        choices.append({"type": "null"})
     return choices[0] if len(choices) == 1 else {"anyOf": choices}
 
 
-def is_required(column: "models.Field[object, object]") -> bool:
-    return not (column.null or column.has_default())
-
-
-def described(view: "type[SyncView]") -> "type[SyncView]":
-    """A decorator that tells drf-spectacular what the sync of the view's entity takes and gives."""
+def described(view: Any) -> Any:
+    """A decorator of sync's views that tells drf-spectacular what the sync of their entity takes and gives."""
     model: type[Entity] = view.model
     columns = {column.attname: column for column in model.settable_fields()}
-    item = an_object(
-        {name: as_sent(column) for name, column in columns.items()},
-        *(name for name, column in columns.items() if not is_required(column)),
-        description=f"Unknown fields are ignored, as are {', '.join(sorted(read_only(model)))}.",
-    )
+    optional = (name for name, column in columns.items() if column.null or column.has_default())
+    ignored = f"Unknown fields are ignored, as are {', '.join(sorted(read_only(model)))}."
+    item = an_object({name: as_sent(column) for name, column in columns.items()}, *optional, description=ignored)
     items = array_of(named(f"{model.__name__}Create", item), maxItems=max_items(model))
-    known = query_parameters(view().new_query(QueryDict()))
-    options = [option for option in known if option.name != "match" or model is Piece]
+    options = query_parameters(view().new_query(QueryDict()))
+    whole = named(f"{model.__name__}BulkInsert", an_object({model.plural: items}))
+    result = named("SyncResult", an_object(RESULT, "dry_run", "items"))
     return extend_schema_view(
         post=extend_schema(
             operation_id=f"sync_{model.plural}",
             summary=f"Insert or update {model.plural}",
             description=ABOUT.format(limit=max_items(model), plural=model.plural),
-            parameters=[
-                *(option for option in options if option.name != "match" or model is Piece),
-                PREFER,
-                KEY,
-                *HEADERS,
-            ],
-            request=body(
-                named(f"{model.__name__}BulkInsert", an_object({model.plural: items})),
-                {"update and insert": EXAMPLES[model.plural]},
-            ),
-            responses={200: answer("All is written.", named("SyncResult", RESULT), ANSWERS)},
+            parameters=[*(option for option in options if option.name != "match" or model is Piece), *HEADERS],
+            request=body(whole, {"update and insert": EXAMPLES[model.plural]}),
+            responses={200: answer("All is written.", result, ANSWERS)},
         )
     )(view)
 
@@ -140,16 +114,15 @@ def receipt_schema() -> Json:
         "entity": {"type": "string", "enum": sorted(EXAMPLES)},
         "status": {"type": "string", "enum": RunStatus.values},
     }
-    return named(
-        "SyncRun", an_object({name: written.get(name) or as_read(columns[name]) for name in SyncRun().as_wire()})
-    )
+    wire = {name: written.get(name) or as_read(columns[name]) for name in SyncRun().as_wire()}
+    return named("SyncRun", an_object(wire))
 
 
 PROJECT, COMPONENT = "123e4567-e89b-12d3-a456-426614174000", "223e4567-e89b-12d3-a456-426614174002"
 ASSEMBLY, PIECE = "323e4567-e89b-12d3-a456-426614174003", "423e4567-e89b-12d3-a456-426614174004"
 OF_COMPANY = {"company_guid": EXAMPLE_COMPANY}
 OF_COMPONENT = {"project_guid": PROJECT, "component_guid": COMPONENT, **OF_COMPANY}
-CUT = {"profile_code": "XPS-01"}
+CUT = {"profile_code": "XPS-01", **OF_COMPONENT}
 UPDATES_AND_INSERTS: dict[str, list[Json]] = {
     "projects": [{"guid": PROJECT, "code": "PRJ-001", **OF_COMPANY}, {"code": "PRJ-002", **OF_COMPANY}],
     "components": [
@@ -159,17 +132,13 @@ UPDATES_AND_INSERTS: dict[str, list[Json]] = {
     "assemblies": [{"guid": ASSEMBLY, "trolley_cell": "A1", **OF_COMPONENT}, {"trolley_cell": "A2", **OF_COMPONENT}],
     "pieces": [
         {"guid": PIECE, "piece_id": "PCE-001-001", "assembly_guid": ASSEMBLY, "outer_length": 1200}
-        | {"barcode": "BARCODE001", **CUT, **OF_COMPONENT},
-        {"piece_id": "PCE-001-002", "barcode": "BARCODE002", "outer_length": 1250, **CUT, **OF_COMPONENT},
+        | {"barcode": "BARCODE001", **CUT},
+        {"piece_id": "PCE-001-002", "barcode": "BARCODE002", "outer_length": 1250, **CUT},
     ],
 }
 EXAMPLES: dict[str, Json] = {plural: {plural: items} for plural, items in UPDATES_AND_INSERTS.items()}
+UNCHANGED = {"index": 0, "guid": PIECE, "action": Action.UNCHANGED.value}
 ANSWERS: dict[str, Json] = {
     "update and insert": {"inserted": 1, "updated": 1},
-    "with a dry run and items": {
-        "inserted": 0,
-        "updated": 1,
-        "dry_run": True,
-        "items": [{"index": 0, "guid": PIECE, "action": Action.UNCHANGED.value}],
-    },
+    "with a dry run and items": {"inserted": 0, "updated": 1, "dry_run": True, "items": [UNCHANGED]},
 }
