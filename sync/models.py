@@ -2,6 +2,7 @@
 imported: how far it has got."""
 
 import uuid
+from datetime import datetime
 from typing import Any, ClassVar
 
 import orjson
@@ -105,6 +106,11 @@ class SyncRun(models.Model):
             "errors": orjson.loads(self.errors_json),
             "ignored_fields": orjson.loads(self.ignored_json),
         }
+
+
+def first_guid(at: datetime) -> uuid.UUID:
+    """The least guid (UUIDv7) that a run of this moment can have: a range of time is a range of the index."""
+    return uuid.UUID(int=(int(at.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62))
 
 
 class IdempotentAnswer(models.Model):

@@ -1,20 +1,28 @@
 """Rows and faults per day, for unfold's charts (Chart.js, which the theme ships)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import TruncDate
 
-from sync.admin.periods import since
-from sync.models import RunStatus, SyncRun
+from sync.models import RunStatus, SyncRun, first_guid
 
 DAYS = 14
-ROWS = {"inserted": "#16a34a", "changed": "var(--color-primary-600)", "unchanged": "#cbd5e1"}
-TROUBLE = {"faults": "#dc2626", "refused": "#f59e0b"}
+REJECTED = Q(status=RunStatus.REJECTED)
+# The series of each chart: what is summed up, and its colour.
+ROWS = {
+    "inserted": (Sum("inserted"), "#16a34a"),
+    "changed": (Sum(F("updated") - F("unchanged")), "var(--color-primary-600)"),
+    "unchanged": (Sum("unchanged"), "#cbd5e1"),
+}
+TROUBLE = {
+    "faults": (Sum("fault_count", filter=REJECTED), "#dc2626"),
+    "refused": (Count("guid", filter=REJECTED), "#f59e0b"),
+}
 GRID = {"color": "rgba(128, 128, 128, 0.2)"}
 AXES = {
     "x": {"grid": {"display": False}, "ticks": {"maxRotation": 0, "autoSkip": True}},
@@ -34,43 +42,21 @@ class Chart:
 def charts_of(now: datetime) -> list[Chart]:
     """Of the scope's runs in the last 14 days (UTC), in one query over the range of their guids."""
     first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    by_day = {row["day"]: row for row in _per_day(SyncRun.objects.filter(guid__gte=since(first), dry_run=False))}
-    days = [first.date() + timedelta(days=n) for n in range(DAYS)]
+    sums = {f"sum_{name}": summed for name, (summed, _) in (ROWS | TROUBLE).items()}
+    runs = SyncRun.objects.filter(guid__gte=first_guid(first), dry_run=False).order_by()
+    by_day = {row["day"]: row for row in runs.values(day=TruncDate("started_at")).annotate(**sums)}
+    days = {day: by_day.get(day, {}) for day in (first.date() + timedelta(days=n) for n in range(DAYS))}
     return [
-        _chart("Rows per day", ROWS, days, by_day, stacked=True),
-        _chart("Faults and refused syncs per day", TROUBLE, days, by_day, stacked=False),
+        _chart("Rows per day", ROWS, days, stacked=True),
+        _chart("Faults and refused syncs per day", TROUBLE, days, stacked=False),
     ]
 
 
-def _per_day(runs: "QuerySet[Any]") -> Iterable[dict[str, Any]]:
-    rejected = Q(status=RunStatus.REJECTED)
-    rows: Iterable[dict[str, Any]] = (
-        runs.order_by()
-        .annotate(day=TruncDate("started_at"))
-        .values("day")
-        .annotate(
-            sum_inserted=Sum("inserted"),
-            sum_changed=Sum(F("updated") - F("unchanged")),
-            sum_unchanged=Sum("unchanged"),
-            sum_refused=Count("guid", filter=rejected),
-            sum_faults=Sum("fault_count", filter=rejected),
-        )
-    )
-    return rows
-
-
-def _chart(
-    title: str,
-    series: Mapping[str, str],
-    days: Sequence[date],
-    by_day: Mapping[date, dict[str, Any]],
-    *,
-    stacked: bool,
-) -> Chart:
-    values = {name: [int(by_day.get(day, {}).get(f"sum_{name}") or 0) for day in days] for name in series}
+def _chart(title: str, series: Mapping[str, Any], days: Mapping[date, dict[str, Any]], *, stacked: bool) -> Chart:
+    values = {name: [int(row.get(f"sum_{name}") or 0) for row in days.values()] for name in series}
     datasets = [
         {"label": name, "data": values[name], "backgroundColor": colour, "borderRadius": 2}
-        for name, colour in series.items()
+        for name, (_, colour) in series.items()
     ]
     data = {"labels": [f"{day:%b} {day.day}" for day in days], "datasets": datasets}
     scales = {name: axis | {"stacked": stacked} for name, axis in AXES.items()}

@@ -77,24 +77,23 @@ class SyncedAdmin(plain.EntityAdmin):
         acts = _acts_of(entity, events)
         by_hand = list(_by_hand(entity))
         made, last = acts.get(entity.created_in), acts.get(entity.changed_in)
-        told = [Event(entity.created_at, "created", made.actor if made else None, _in_run(made))]
-        told += [event for _, event in by_hand]
+        shown = [Event(entity.created_at, "created", made.actor if made else None, _in_run(made))]
+        shown += [event for _, event in by_hand]
         # A deletion or a restore, whose event is there already, may be the last act; so may a change by hand.
-        known = {event.at for event in events}, {run for run, _ in by_hand}
-        if last and last is not made and last.at not in known[0] and str(last.run_guid) not in known[1]:
-            told.append(Event(last.at, "changed", last.actor, _in_run(last)))
+        moments, runs = {event.at for event in events}, {run for run, _ in by_hand}
+        if last and last is not made and last.at not in moments and str(last.run_guid) not in runs:
+            shown.append(Event(last.at, "changed", last.actor, _in_run(last)))
         for event in events:
             text = format_html("{} {}", event.text, _in_run(acts.get(event.act)))
-            told.append(Event(event.at, event.what, event.actor, text))
-        return told
+            shown.append(Event(event.at, event.what, event.actor, text))
+        return shown
 
 
 def _acts_of(entity: Any, events: Iterable[Event]) -> dict[Any, Act]:
     """The acts that an entity's history names, by guid, each with its `run` if there is a receipt."""
-    acts = {
-        act.guid: act
-        for act in Act.objects.filter(guid__in={entity.created_in, entity.changed_in, *(event.act for event in events)})
-    }
+    acts: dict[Any, Act] = Act.objects.in_bulk(
+        {entity.created_in, entity.changed_in, *(event.act for event in events)} - {None}
+    )
     lean = SyncRun.objects.defer("errors_json", "ignored_json")
     runs = lean.in_bulk([act.run_guid for act in acts.values() if act.run_guid])
     for act in acts.values():
@@ -123,21 +122,11 @@ def _by_hand(entity: Any) -> Iterable[tuple[str, Event]]:
         yield changed["run"], Event(entry.action_time, "changed", f"user:{emails[entry.user_id]}", text)
 
 
-@admin.register(Project)
-class ProjectAdmin(SyncedAdmin, plain.ProjectAdmin):
-    pass
-
-
-@admin.register(Component)
-class ComponentAdmin(SyncedAdmin, plain.ComponentAdmin):
-    pass
-
-
-@admin.register(Assembly)
-class AssemblyAdmin(SyncedAdmin, plain.AssemblyAdmin):
-    pass
-
-
-@admin.register(Piece)
-class PieceAdmin(SyncedAdmin, plain.PieceAdmin):
-    pass
+BASES = {
+    Project: plain.ProjectAdmin,
+    Component: plain.ComponentAdmin,
+    Assembly: plain.AssemblyAdmin,
+    Piece: plain.PieceAdmin,
+}
+for model, base in BASES.items():
+    admin.site.register(model, type(base.__name__, (SyncedAdmin, base), {}))

@@ -12,14 +12,13 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from unfold.contrib.filters.admin import DropdownFilter
 
 from pieces.admin.linking import with_links
-from pieces.models import LEVELS, Entity
+from pieces.admin.page import label_of
+from pieces.models import LEVELS
 from sync.admin.charts import charts_of
-from sync.admin.periods import since
-from sync.models import RunStatus, SyncRun
+from sync.models import RunStatus, SyncRun, first_guid
 from tenants.admin.actors import names_of
 from tenants.admin.staff import StaffAdmin
 from tenants.templatetags.staff import badge, moment
@@ -39,58 +38,62 @@ class PeriodFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no t
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         days, _ = PERIODS.get(self.value() or "", PERIODS[""])
-        return queryset.filter(guid__gte=since(timezone.now() - timedelta(days=days)))
+        return queryset.filter(guid__gte=first_guid(timezone.now() - timedelta(days=days)))
 
 
-class StatusFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
-    title = "status"
-    parameter_name = "status"
+def by_choice(field: str, choices: Sequence[tuple[str, str]]) -> type[DropdownFilter]:
+    """A filter by a field that has one of a few values, each with its label."""
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        return [(str(value), str(label)) for value, label in RunStatus.choices]
+    class ChoiceFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
+        title = parameter_name = field
 
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        return queryset.filter(status=self.value()) if self.value() else queryset
+        def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+            return choices
+
+        def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+            return queryset.filter(**{field: self.value()}) if self.value() else queryset
+
+    return ChoiceFilter
 
 
-class EntityFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
-    title = "entity"
-    parameter_name = "entity"
+@admin.display(description="When")
+def when(run: SyncRun) -> str:
+    return moment(run.started_at)
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        return [(level.plural, level.plural) for level in LEVELS]
 
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        return queryset.filter(entity=self.value()) if self.value() else queryset
+@admin.display(description="Result")
+def result(run: SyncRun) -> SafeString:
+    if run.status == RunStatus.REJECTED:
+        return badge(f"refused, {run.http_status}", "bad")
+    return badge("dry run", "note") if run.dry_run else badge("done", "good")
+
+
+@admin.display(description="Changed")
+def changed(run: SyncRun) -> int:
+    return run.updated - run.unchanged
+
+
+@admin.display(description="Duration")
+def duration(run: SyncRun) -> str:
+    return f"{run.duration_ms} ms" if run.duration_ms < 10_000 else f"{run.duration_ms / 1000:.1f} s"
+
+
+@admin.display(description="By")
+def caller(run: Any) -> str:
+    return str(run.actor_name)
 
 
 @admin.register(SyncRun)
 class SyncRunAdmin(StaffAdmin):
-    list_display = ("when", "entity", "result", "received", "inserted", "changed", "unchanged", "took", "caller")
-    list_display_links = ("when",)
-    list_filter = (PeriodFilter, StatusFilter, EntityFilter)
+    list_display = (when, "entity", result, "received", "inserted", changed, "unchanged", duration, caller)
+    list_display_links = (when,)
+    list_filter = (
+        PeriodFilter,
+        by_choice("status", RunStatus.choices),
+        by_choice("entity", [(level.plural, level.plural) for level in LEVELS]),
+    )
     list_before_template = "sync/charts.html"
     ordering = ("-guid",)
-
-    @admin.display(description="When")
-    def when(self, run: SyncRun) -> str:
-        return moment(run.started_at)
-
-    @admin.display(description="Result")
-    def result(self, run: SyncRun) -> SafeString:
-        return result_of(run)
-
-    @admin.display(description="Changed")
-    def changed(self, run: SyncRun) -> int:
-        return run.updated - run.unchanged
-
-    @admin.display(description="Duration")
-    def took(self, run: SyncRun) -> str:
-        return duration_of(run)
-
-    @admin.display(description="By")
-    def caller(self, run: Any) -> str:
-        return str(run.actor_name)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         runs: QuerySet[Any] = super().get_queryset(request).defer("errors_json", "ignored_json")
@@ -118,8 +121,10 @@ class SyncRunAdmin(StaffAdmin):
         if run is None:
             raise Http404
         note_callers([run])
-        context = {"run": run, "result": result_of(run), "duration": duration_of(run), "faults": faults_of(run)}
-        return self.page(request, "sync/run.html", title=f"Sync of {run.entity}", ignored=ignored_of(run), **context)
+        faults = faults_of(run)
+        context = {"run": run, "result": result(run), "duration": duration(run), "faults": faults}
+        context |= {"groups": grouped(faults), "ignored": orjson.loads(run.ignored_json)}
+        return self.page(request, "sync/run.html", title=f"Sync of {run.entity}", **context)
 
 
 def note_callers(runs: Sequence[Any]) -> None:
@@ -128,22 +133,8 @@ def note_callers(runs: Sequence[Any]) -> None:
         run.actor_name = names.get(run.actor, run.actor)
 
 
-def result_of(run: SyncRun) -> SafeString:
-    if run.status == RunStatus.REJECTED:
-        return badge(f"refused, {run.http_status}", "bad")
-    return badge("dry run", "note") if run.dry_run else badge("done", "good")
-
-
-def duration_of(run: SyncRun) -> str:
-    return f"{run.duration_ms} ms" if run.duration_ms < 10_000 else f"{run.duration_ms / 1000:.1f} s"
-
-
-def ignored_of(run: SyncRun) -> list[str]:
-    return list(orjson.loads(run.ignored_json))
-
-
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class ShownFault:
     """One fault: in which item, counted from 1, in which field, and what is wrong; `msg` is HTML."""
 
     item: int | None
@@ -152,47 +143,23 @@ class Wrong:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kindred:
-    """Faults of one type in one field: how many items have it, and the first one's message."""
-
-    field: str
-    type: str
-    count: int
-    example: SafeString
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    listed: Sequence[Wrong]
-    kindred: Sequence[Kindred]
+def faults_of(run: SyncRun) -> list[ShownFault]:
+    """What the receipt lists."""
+    level = next(level for level in LEVELS if level.plural == run.entity)
+    labels = {field.attname: label_of(field) for field in level.wire_fields()}
+    faults = []
+    for fault in orjson.loads(run.errors_json):
+        where = [part for part in fault["loc"] if part not in ("body", "query", run.entity)]
+        item = next((part + 1 for part in where if isinstance(part, int)), None)
+        name = next((part for part in where if isinstance(part, str)), None)
+        field = "the whole request" if name is None else labels.get(name, name)
+        faults.append(ShownFault(item, field, with_links(fault["msg"]), fault["type"]))
+    return faults
 
 
-def faults_of(run: SyncRun) -> Faults:
-    """What the receipt lists, one by one and summed up."""
-    listed = [_wrong(run.entity, fault) for fault in orjson.loads(run.errors_json)]
-    groups: dict[tuple[str, str], list[Wrong]] = {}
-    for wrong in listed:
-        groups.setdefault((wrong.field, wrong.type), []).append(wrong)
-    kindred = [Kindred(*key, len(wrongs), wrongs[0].msg) for key, wrongs in groups.items()]
-    return Faults(listed, sorted(kindred, key=lambda one: -one.count))
-
-
-def _wrong(plural: str, fault: dict[str, Any]) -> Wrong:
-    where = [part for part in fault["loc"] if part not in ("body", "query", plural)]
-    index = next((part for part in where if isinstance(part, int)), None)
-    names = [str(part) for part in where if not isinstance(part, int)]
-    return Wrong(
-        None if index is None else index + 1,
-        _label(plural, names[0]) if names else "the whole request",
-        with_links(fault["msg"]),
-        fault["type"],
-    )
-
-
-def _label(plural: str, name: str) -> str:
-    fields: dict[str, type[Entity]] = {level.plural: level for level in LEVELS}
-    known = (
-        {field.attname: str(field.verbose_name) for field in fields[plural].wire_fields()} if plural in fields else {}
-    )
-    return capfirst(known[name]) if name in known else name
+def grouped(faults: Sequence[ShownFault]) -> list[tuple[int, ShownFault]]:
+    """How many faults of one type are in one field, and the first of them; the most frequent ones come first."""
+    groups: dict[tuple[str, str], list[ShownFault]] = {}
+    for fault in faults:
+        groups.setdefault((fault.field, fault.type), []).append(fault)
+    return sorted(((len(group), group[0]) for group in groups.values()), key=lambda one: -one[0])

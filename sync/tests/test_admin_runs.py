@@ -16,8 +16,7 @@ from django.utils import timezone
 from pieces.models import Component
 from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
-from sync.admin.periods import since
-from sync.models import SyncRun
+from sync.models import SyncRun, first_guid
 from sync.tests.batches import Sync, full_piece, piece_item
 from tenants.models import ApiKey, Company
 from tenants.tests.factories import issue_key
@@ -40,7 +39,7 @@ def page_of(run: str) -> str:
 def made(company: Company, at: datetime, **fields: Any) -> SyncRun:
     """A run of that time."""
     values = {"entity": "pieces", "status": "succeeded", "http_status": 200, "actor": "user:x", "request_id": "r"}
-    guid = uuid.UUID(int=since(at).int + uuid.uuid4().int % 2**60)
+    guid = uuid.UUID(int=first_guid(at).int + uuid.uuid4().int % 2**60)
     run: SyncRun = SyncRun.across_companies.create(guid=guid, company=company, started_at=at, **values | fields)
     return run
 
@@ -139,10 +138,10 @@ def test_the_list_is_filtered_by_time_status_and_entity(staff: Client, company: 
 
 def test_a_moment_s_least_guid_parts_the_runs() -> None:
     at = datetime(2026, 5, 1, 12, tzinfo=UTC)
-    assert since(at).version == 7
-    assert since(at - timedelta(milliseconds=1)) < since(at) < since(at + timedelta(milliseconds=1))
-    assert SyncRun().guid > since(timezone.now() - timedelta(seconds=1))
-    assert SyncRun().guid < since(timezone.now() + timedelta(seconds=1))
+    assert first_guid(at).version == 7
+    assert first_guid(at - timedelta(milliseconds=1)) < first_guid(at) < first_guid(at + timedelta(milliseconds=1))
+    assert SyncRun().guid > first_guid(timezone.now() - timedelta(seconds=1))
+    assert SyncRun().guid < first_guid(timezone.now() + timedelta(seconds=1))
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete"])

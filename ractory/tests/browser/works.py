@@ -14,8 +14,7 @@ from django.utils import timezone
 
 from pieces.models import Component, Piece
 from ractory.api.tests.client import Api
-from sync.admin.periods import since
-from sync.models import SyncRun
+from sync.models import SyncRun, first_guid
 from sync.tests.batches import Sync
 from tenants.caller import KeyScope, Role
 from tenants.models import ApiKey, Company, User
@@ -76,7 +75,7 @@ def _earlier_runs(company: Company) -> None:
         shared = {"company": company, "entity": "pieces", "started_at": at, "request_id": f"r{days}", "duration_ms": 41}
         for fields in (good | {"status": "succeeded", "http_status": 200}, _refusal(wrong) if wrong else None):
             if fields:
-                guid = uuid.UUID(int=since(at).int + len(fields))
+                guid = uuid.UUID(int=first_guid(at).int + len(fields))
                 SyncRun.across_companies.create(guid=guid, actor=actor, **shared, **fields)
 
 
