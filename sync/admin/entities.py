@@ -91,9 +91,8 @@ class SyncedAdmin(plain.EntityAdmin):
 
 def _acts_of(entity: Any, events: Iterable[Event]) -> dict[Any, Act]:
     """The acts that an entity's history names, by guid, each with its `run` if there is a receipt."""
-    acts: dict[Any, Act] = Act.objects.in_bulk(
-        {entity.created_in, entity.changed_in, *(event.act for event in events)} - {None}
-    )
+    guids = {entity.created_in, entity.changed_in, *(event.act for event in events)} - {None}
+    acts: dict[Any, Any] = Act.objects.in_bulk(guids)
     lean = SyncRun.objects.defer("errors_json", "ignored_json")
     runs = lean.in_bulk([act.run_guid for act in acts.values() if act.run_guid])
     for act in acts.values():

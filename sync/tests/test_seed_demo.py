@@ -66,6 +66,7 @@ def test_run_again_it_adds_and_changes_nothing(manage: Manage, api: Api) -> None
     rows, users = all_rows(), User.objects.count()
     again = seed(manage, "--pieces", PIECES)
     assert all_rows() == rows
+    assert not SyncRun.across_companies.filter(received=0).exists()
     assert (User.objects.count(), Company.objects.count()) == (users, 1)
     assert again["deletions"] == 0
     assert {name: again[name] for name in COUNTS[:4]} == {name: first[name] for name in COUNTS[:4]}
