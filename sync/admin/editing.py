@@ -21,7 +21,7 @@ from pieces.admin.grouping import groups_of
 from pieces.admin.page import label_of
 from pieces.changes import Origin
 from pieces.models import MAX_PICTURE, SHORT, Entity, Operation, Pictured
-from ractory.api.errors import Conflict, Unprocessable
+from ractory.api.errors import Conflict
 from ractory.api.middleware import current_request_id
 from sync.planning import Action
 from sync.schemas import Line
@@ -138,10 +138,3 @@ def _change(row: Any, name: str, value: Any) -> str:
     if name == "picture":
         return "removed" if value is None else "replaced"
     return f"{_as_text(getattr(row, name)) or '–'} → {_as_text(value) or '–'}"
-
-
-def note_faults(form: forms.Form, refusal: Unprocessable) -> None:
-    """Puts each fault at its field."""
-    for fault in refusal.faults:
-        name = str(fault["loc"][-1])
-        form.add_error(name if name in form.fields else None, fault["msg"])

@@ -21,7 +21,7 @@ from pieces.admin.linking import page_of, said
 from pieces.admin.page import crumbs_of
 from pieces.models import Act, Assembly, Component, Deletion, Piece, Project
 from ractory.api.errors import Conflict, Unprocessable
-from sync.admin.editing import Edited, edit, form_of, initial_of, note_faults
+from sync.admin.editing import Edited, edit, form_of, initial_of
 from sync.models import SyncRun
 from tenants.admin.staff import caller_of
 from tenants.models import User
@@ -52,7 +52,9 @@ class SyncedAdmin(plain.EntityAdmin):
             try:
                 edited = edit(self.model, guid, form, caller=caller_of(request))
             except Unprocessable as refusal:
-                note_faults(form, refusal)
+                for fault in refusal.faults:
+                    name = str(fault["loc"][-1])
+                    form.add_error(name if name in form.fields else None, fault["msg"])
             except Conflict as conflict:
                 form.add_error(None, f"{conflict.detail} Nothing was written: open the page again.")
             else:

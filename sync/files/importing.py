@@ -223,7 +223,7 @@ class _Advance:
 def batches_of(model: type[Entity], rows: Iterator[FileRow]) -> Iterator[list[FileRow]]:
     """As many rows as a request may have, and not too many bytes. A file that breaks off first gives what it has."""
     batch: list[FileRow] = []
-    size, broken = 0, None
+    size = 0
     try:
         for row in rows:
             batch.append(row)
@@ -231,9 +231,9 @@ def batches_of(model: type[Entity], rows: Iterator[FileRow]) -> Iterator[list[Fi
             if len(batch) == max_items(model) or size > MAX_BATCH:
                 yield batch
                 batch, size = [], 0
-    except BadFile as error:
-        broken = error
+    except BadFile:
+        if batch:
+            yield batch
+        raise
     if batch:
         yield batch
-    if broken:
-        raise broken

@@ -47,26 +47,22 @@ class Server:
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 self.call("GET", "/api/v1/health")
+                return
             except URLError:
                 time.sleep(0.1)
-            else:
-                return
         raise CommandError(f"the server did not start within {START_SECONDS} s")
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The decoded answer; CommandError for any but a success."""
+    def call(self, method: str, path: str, body: Any = None) -> tuple[Any, str]:
+        """The decoded answer, and how long it took; CommandError for any but a success."""
         headers = {"X-API-Key": self.key, "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         request = Request(self.url + path, data=data, headers=headers, method=method)  # noqa: S310  # http, to ourselves
+        start = time.perf_counter()
         try:
             with urlopen(request, timeout=60) as response:  # noqa: S310  # an address of our own
-                return json.load(response)
+                return json.load(response), f"({(time.perf_counter() - start) * 1000:.0f} ms)"
         except HTTPError as error:
             raise CommandError(f"{method} {path} answered {error.code}: {error.read().decode()[:1000]}") from error
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=30)
 
 
 class Command(BaseCommand):
@@ -99,22 +95,18 @@ class Command(BaseCommand):
                     sys.exit(stop.exit_code)
                 self.stdout.write("")  # below the terminal's ^C
             finally:
-                server.stop()
+                server.process.terminate()
+                server.process.wait(timeout=30)
 
     def _push_and_read_back(self, server: Server, order: Order) -> None:
         for plural, items in order.items.items():
-            start = time.perf_counter()
-            result = server.call("POST", f"/api/v1/sync/{plural}", {plural: items})
-            ms = (time.perf_counter() - start) * 1000
+            result, ms = server.call("POST", f"/api/v1/sync/{plural}", {plural: items})
             done = f"{result['inserted']} inserted, {result['updated']} updated"
-            self.stdout.write(f"POST /api/v1/sync/{plural:10}  {done}  ({ms:.0f} ms)")
+            self.stdout.write(f"POST /api/v1/sync/{plural:10}  {done}  {ms}")
         sent = {item["guid"]: item for item in order.items["pieces"]}
         query = urlencode({"project_guid": guid("project"), "limit": 1000, "detail": "true"})
-        start = time.perf_counter()
-        read = server.call("GET", f"/api/v1/pieces?{query}")
-        ms = (time.perf_counter() - start) * 1000
+        read, ms = server.call("GET", f"/api/v1/pieces?{query}")
         equal = sum(row["guid"] in sent and sent[row["guid"]].items() <= row.items() for row in read)
-        told = f"{len(read)} read back, {equal} equal in every field  ({ms:.0f} ms)"
-        self.stdout.write(f"GET  /api/v1/pieces           {told}")
+        self.stdout.write(f"GET  /api/v1/pieces           {len(read)} read back, {equal} equal in every field  {ms}")
         if (len(read), equal) != (PIECES, PIECES):
             raise CommandError("what was read back is not what was sent")
