@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import orjson
 from django.db import reset_queries
@@ -43,12 +43,11 @@ class Overtaken(Exception):
     """Another process imports the same file, and has got on meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
-class FaultyRow:
-    """A row that was left out, and every reason."""
+class FaultyRow(NamedTuple):
+    """A row that was left out, and every reason: the field, if one is meant, with its fault."""
 
     row: FileRow
-    faults: Sequence[Fault]
+    faults: Sequence[tuple[str | int | None, Fault]]
 
     def as_wire(self, model: type[Entity]) -> dict[str, Any]:
         """With what could be read of it."""
@@ -58,16 +57,12 @@ class FaultyRow:
                 item = orjson.loads(self.row.raw)
         names = ("guid", *(name for name in ("piece_id", "code") if hasattr(model, name)))
         known = {name: item.get(name) if isinstance(item, dict) else None for name in names}
-        faults = [{"field": _field(fault), "msg": fault.msg, "type": fault.type} for fault in self.faults]
+        faults = [{"field": field, "msg": fault.msg, "type": fault.type} for field, fault in self.faults]
         return {"line": self.row.line, **known, "faults": faults}
 
     def __str__(self) -> str:
-        reasons = (f"{_field(fault)}: {fault.msg}" if _field(fault) else fault.msg for fault in self.faults)
+        reasons = (f"{field}: {fault.msg}" if field else fault.msg for field, fault in self.faults)
         return f"line {self.row.line}: {'; '.join(reasons)}"
-
-
-def _field(fault: Fault) -> str | int | None:
-    return fault.loc[3] if len(fault.loc) > 3 else None
 
 
 class FaultyRows:
@@ -202,9 +197,10 @@ class _Advance:
 
     def keep(self, run: Run) -> None:
         """Raises Overtaken."""
-        faults: dict[Any, list[Fault]] = {}
+        faults: dict[Any, list[tuple[Any, Fault]]] = {}
         for fault in run.left_out:
-            faults.setdefault(fault.loc[2], []).append(fault)
+            _, _, place, *rest = fault.loc
+            faults.setdefault(place, []).append((rest[0] if rest else None, fault))
         faulty = [FaultyRow(row, faults[row.line - 1]) for row in self.rows if row.line - 1 in faults]
         self.importer.faulty_rows.write(faulty)
         progress = self.importer.progress

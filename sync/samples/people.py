@@ -1,6 +1,5 @@
 """The made-up company, who works there, and a key: made once, with new secrets each time."""
 
-import secrets
 import uuid
 
 from django.utils import timezone
@@ -37,10 +36,6 @@ def login(role: Role, password: str, company: Company, email: str = "") -> User:
     user.set_password(password)
     user.save(update_fields=["password"])
     return user
-
-
-def fresh_password() -> str:
-    return secrets.token_urlsafe(9)
 
 
 def fresh_key(company: Company, description: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from django.db import transaction
 
 from sync.management.running import Stop
 from sync.samples.orders import Order, guid
-from sync.samples.people import fresh_key, fresh_password, login
+from sync.samples.people import fresh_key, login
 from tenants.caller import Role
 from tenants.models import Company
 from tenants.scope import every_company
@@ -70,7 +71,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
-        password = fresh_password()
+        password = secrets.token_urlsafe(9)
         with every_company(), transaction.atomic():
             own = uuid.UUID(guid("company"))
             company, _ = Company.objects.get_or_create(guid=own, defaults={"name": "Demo Windows"})

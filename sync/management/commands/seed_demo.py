@@ -1,3 +1,4 @@
+import secrets
 from collections import Counter
 from typing import Any
 
@@ -8,7 +9,7 @@ from tqdm import tqdm
 from pieces.models import LEVELS
 from ractory.api.errors import ConflictRetry, Unprocessable
 from sync.samples.filling import fill, orders
-from sync.samples.people import company_called, fresh_key, fresh_password, login
+from sync.samples.people import company_called, fresh_key, login
 from tenants.caller import Role
 from tenants.management.printing import STOPPED, PrintingCommand, text, whole
 from tenants.scope import company_scope
@@ -25,7 +26,7 @@ class Command(PrintingCommand):
         parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=1, metavar="S", help=seed)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        password = fresh_password()
+        password = secrets.token_urlsafe(9)
         with transaction.atomic():
             try:
                 company = company_called(options["company"].strip())
