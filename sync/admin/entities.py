@@ -65,13 +65,12 @@ class SyncedAdmin(plain.EntityAdmin):
         context = {"entity": entity, "form": form, "groups": groups, "pictures": pictures, "crumbs": crumbs_of(entity)}
         return self.page(request, "sync/edit.html", title=f"Edit {entity}", **context)
 
-    def _say(self, request: HttpRequest, entity: Any, edited: Edited) -> None:
-        if edited.run is None:
+    def _say(self, request: HttpRequest, entity: Any, edited: Edited | None) -> None:
+        if edited is None:
             self.message_user(request, "Nothing was changed.", messages.INFO)
             return
-        fields = [f"{label}: {change}" for label, change in edited.changes.items()]
-        self.log_change(request, entity, [{"changed": {"fields": fields, "run": str(edited.run)}}])
-        self.message_user(request, f"Saved: {'; '.join(fields)}.", messages.SUCCESS)
+        self.log_change(request, entity, [{"changed": {"fields": edited.fields, "run": str(edited.run)}}])
+        self.message_user(request, f"Saved: {'; '.join(edited.fields)}.", messages.SUCCESS)
 
     def history(self, entity: Any, deletions: Sequence[Deletion]) -> list[Event]:
         """Instead of a bare "created": the run that made the row, changes by hand, the run that changed it last."""

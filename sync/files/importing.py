@@ -1,6 +1,6 @@
 """A file's rows through the door of sync, a batch and a transaction at a time, with a receipt each.
 
-Where a request is all or nothing, a file is not: rows with faults are left out and told, the others go in. How far
+Where a request is all or nothing, a file is not: rows with faults are left out and reported, the others go in. How far
 the file has got is written with the batch, so that a file is taken up exactly where it stopped, whatever stopped it.
 """
 

@@ -101,9 +101,9 @@ def _run(importer: Importer, source: Source, rows: Iterator[FileRow], stop: Stop
                 importer.add(batch)
                 show(progress.rows, source.position)
     except Changed as error:
-        told = f"its first {progress.rows} rows are not those that were imported"
-        told += " (with the same --map, --raw and --keep-active?); without --resume it is a new file"
-        raise CommandError(f"{progress.source}: {told}") from error
+        reason = f"its first {progress.rows} rows are not those that were imported"
+        reason += " (with the same --map, --raw and --keep-active?); without --resume it is a new file"
+        raise CommandError(f"{progress.source}: {reason}") from error
     except BadFile as error:
         return UNREADABLE, str(error)
     except OSError as error:  # of the faulty rows' file
