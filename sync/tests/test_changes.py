@@ -34,6 +34,7 @@ OTHERS = {
         "User",
         "ApiKey",
         "LogEntry",
+        "LoginSession",
         "Counter",
     ),
 }
