@@ -24,7 +24,8 @@ from uuid_utils.compat import uuid7
 
 from pieces.bulk import database_clock, stamp_sql
 from pieces.content import content_of
-from pieces.models import LEVELS, LEVELS_BY_KIND, Act, CommitPosition, Deletion, Entity, Operation, Pictured, Piece
+from pieces.expressions import CommitPosition
+from pieces.models import LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Operation, Pictured, Piece
 from pieces.querysets import EntityQuerySet
 from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction

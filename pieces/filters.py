@@ -12,9 +12,9 @@ from django.db import models
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
+from pieces.expressions import SEPARATOR, JoinedTexts
 from pieces.models import SHORT, Entity
 from pieces.reading import fields_of
-from pieces.texts import SEPARATOR, JoinedTexts
 from ractory.api.paging import Fields, Ordering, Page, PageQuery
 from ractory.api.query import Flag, Guid, Moment, Query, Text
 from tenants.scope import current_scope

@@ -36,10 +36,6 @@ def number(default: int | None = None) -> Any:
     return models.IntegerField(null=True, blank=True, default=default)
 
 
-def picture() -> Any:
-    return models.BinaryField(null=True, blank=True, max_length=MAX_PICTURE, editable=True)
-
-
 def stored_digest() -> Any:
     return models.BinaryField(null=True, max_length=DIGEST_SIZE, editable=False)
 
@@ -49,18 +45,13 @@ def parent(model: str, children: str = "%(class)ss", **options: Any) -> Any:
     return GuidForeignKey(model, on_delete=models.PROTECT, related_name=children, db_index=False, **options)
 
 
-def list_index(*columns: str) -> models.Index:
-    """For lists filtered by equality on `columns`, in the order of their guids."""
-    return models.Index(fields=[*columns, "guid"], name=f"%(class)s_by_{columns[-1]}")
+def list_index(*columns: str, sparse: bool = False) -> models.Index:
+    """For lists filtered by equality on `columns`, in the order of their guids.
 
-
-def optional_index(column: str) -> models.Index:
-    """The same within a company for a column that is often null; those rows cost no index entry."""
-    return models.Index(
-        fields=["company", column, "guid"],
-        condition=Q(**{f"{column}__isnull": False}),
-        name=f"%(class)s_by_{column}",
-    )
+    `sparse`: the last column is often null, and those rows cost no index entry.
+    """
+    condition = Q(**{f"{columns[-1]}__isnull": False}) if sparse else None
+    return models.Index(fields=[*columns, "guid"], name=f"%(class)s_by_{columns[-1]}", condition=condition)
 
 
 class Kind(models.TextChoices):
@@ -85,21 +76,6 @@ class Operation(models.TextChoices):
     EDIT = "edit"
     DELETE = "delete"
     RESTORE = "restore"
-
-
-class CommitPosition(models.Func):
-    """Where an act stands in the order of commits (docs/decisions/0020).
-
-    On PostgreSQL the transaction's number: what is below `pg_snapshot_xmin(pg_current_snapshot())` has ended for good.
-    SQLite's only writer counts on.
-    """
-
-    output_field = models.BigIntegerField()
-    template = "pg_current_xact_id()::text::bigint"
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        counted = "(SELECT coalesce(max(position), 0) + 1 FROM pieces_act)"
-        return super().as_sql(compiler, connection, template=counted, **context)
 
 
 class Act(models.Model):
@@ -170,6 +146,7 @@ class Entity(models.Model):
     kind: ClassVar[Kind]
     plural: ClassVar[str]
     parents: ClassVar[tuple[Kind, ...]] = ()  # the levels above, from the top; each a foreign key
+    known_by: ClassVar[str] = "code"  # the field whose value is an entity's name to people
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -217,6 +194,9 @@ class Entity(models.Model):
             models.Index(fields=["changed_in"], name="%(class)s_by_act"),
         )
 
+    def __str__(self) -> str:
+        return str(getattr(self, self.known_by) or self.guid)
+
     @classmethod
     def wire_fields(cls) -> list["models.Field[Any, Any]"]:
         """The fields that clients see, in the order of their declaration."""
@@ -253,14 +233,11 @@ class Project(Entity):
     class Meta(Entity.Meta):
         indexes: ClassVar[Any] = (*Entity.Meta.indexes, list_index("company", "code"))
 
-    def __str__(self) -> str:
-        return self.code
-
 
 class Pictured(Entity):
     """Entities with a picture: bytes here, base64 on the wire."""
 
-    picture = picture()
+    picture = models.BinaryField(null=True, blank=True, max_length=MAX_PICTURE, editable=True)
     picture_digest = stored_digest()  # so that comparing two pictures needs neither of them
 
     class Meta(Entity.Meta):
@@ -283,15 +260,13 @@ class Component(Pictured):
     class Meta(Pictured.Meta):
         indexes: ClassVar[Any] = (*Pictured.Meta.indexes, list_index("project"), list_index("company", "code"))
 
-    def __str__(self) -> str:
-        return self.code
-
 
 class Assembly(Pictured):
     """A frame or sash."""
 
     kind = Kind.ASSEMBLY
     plural = "assemblies"
+    known_by = "trolley_cell"
     parents = (Kind.PROJECT, Kind.COMPONENT)
 
     project = parent("pieces.Project", "assemblies")
@@ -306,15 +281,13 @@ class Assembly(Pictured):
         verbose_name_plural = "assemblies"
         indexes: ClassVar[Any] = (*Pictured.Meta.indexes, list_index("project"), list_index("component"))
 
-    def __str__(self) -> str:
-        return self.trolley_cell or str(self.guid)
-
 
 class Piece(Pictured):
     """A cut profile."""
 
     kind = Kind.PIECE
     plural = "pieces"
+    known_by = "piece_id"
     parents = (Kind.PROJECT, Kind.COMPONENT, Kind.ASSEMBLY)
 
     piece_id = models.CharField(max_length=SHORT)
@@ -390,11 +363,11 @@ class Piece(Pictured):
             *Pictured.Meta.indexes,
             *(list_index(name) for name in ("project", "component", "assembly")),
             list_index("company", "piece_id"),
-            *(optional_index(name) for name in ("barcode", "profile_code", "trolley", "trolley_cell")),
+            *(
+                list_index("company", name, sparse=True)
+                for name in ("barcode", "profile_code", "trolley", "trolley_cell")
+            ),
         )
-
-    def __str__(self) -> str:
-        return self.piece_id
 
 
 LEVELS: tuple[type[Entity], ...] = (Project, Component, Assembly, Piece)

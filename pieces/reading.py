@@ -13,9 +13,9 @@ from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce, Length
 from rest_framework.exceptions import NotFound, ParseError
 
+from pieces.expressions import JoinedTexts, JsonBytes
 from pieces.models import LEVELS, Entity, Piece
 from pieces.querysets import fetched
-from pieces.texts import JoinedTexts, JsonBytes
 from ractory.api.paging import MAX_PAGE_BYTES, Page, fitting
 
 Shown = dict[str, Any]

@@ -1,4 +1,4 @@
-"""SQL over several text columns at once: for searching them, and for knowing how large they are in an answer."""
+"""SQL that Django has no expression for, on both databases."""
 
 from typing import Any
 
@@ -30,3 +30,18 @@ class JsonBytes(Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         return self.as_sql(compiler, connection, template="length(CAST(json_quote(%(expressions)s) AS BLOB))")
+
+
+class CommitPosition(Func):
+    """Where an act stands in the order of commits (docs/decisions/0020).
+
+    On PostgreSQL the transaction's number: what is below `pg_snapshot_xmin(pg_current_snapshot())` has ended for good.
+    SQLite's only writer counts on.
+    """
+
+    output_field = models.BigIntegerField()
+    template = "pg_current_xact_id()::text::bigint"
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        counted = "(SELECT coalesce(max(position), 0) + 1 FROM pieces_act)"
+        return super().as_sql(compiler, connection, template=counted, **context)
