@@ -4,30 +4,29 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import redirect
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, reverse
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
 
-from pieces.admin.deleting import delete_many, guids_of, origin_of, preview_deletion
-from pieces.admin.filters import DeletedFilter, by_parent, by_value, parent_in
+from pieces.admin.acts import ConfirmingAdmin, delete_many, guids_of, preview_deletion
+from pieces.admin.filters import DeletedFilter, by_parent, by_value
 from pieces.admin.finding import find
-from pieces.admin.history import Event, deletion_events, deletions_of, told
-from pieces.admin.linking import act_on, link_to, page_of, said, with_links
-from pieces.admin.page import children_of, counts_of, crumbs_of, facts_of, with_parents
-from pieces.admin.pictures import as_image
-from pieces.admin.restoring import explained
+from pieces.admin.history import Event, deletion_events, newest_first
+from pieces.admin.linking import act_on, link_to, page_of
+from pieces.admin.page import as_image, children_of, counts_of, crumbs_of, facts_of, with_parents
 from pieces.admin.trash import note_names
-from pieces.models import Deletion, Entity, Operation, Pictured
-from ractory.api.errors import Conflict
-from tenants.admin.staff import StaffAdmin
+from pieces.models import Entity, Kind, Pictured
 from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
 
 
-class EntityAdmin(StaffAdmin):
+class EntityAdmin(ConfirmingAdmin):
     """Rows come in by sync and go by soft deletion; the list shows the last changed ones first."""
 
     list_before_template = "pieces/list_of.html"
@@ -49,7 +48,7 @@ class EntityAdmin(StaffAdmin):
 
     @admin.display(description="State")
     def state(self, entity: Entity) -> SafeString:
-        return state_of(entity)
+        return badge("active", "good") if entity.is_active else badge("deleted", "bad")
 
     @admin.display(description="Changed")
     def changed(self, entity: Entity) -> str:
@@ -63,17 +62,9 @@ class EntityAdmin(StaffAdmin):
     def in_project(self, entity: Any) -> str:
         return link_to(entity.project)
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        parents = (parent_in(request, kind) for kind in self.model.parents)
-        below = next((parent for parent in parents if parent), None)
-        response: HttpResponse = super().changelist_view(request, {"below": below, **(extra_context or {})})
-        return response
-
     @admin.action(description="Delete …")
     def delete_chosen(self, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponse:
-        """To the preview; of the marked ones only, never of "all pages"."""
-        chosen = queryset.filter(pk__in=request.POST.getlist("_selected_action")).values_list("guid", flat=True)
-        return redirect(act_on(f"pieces_{self.model.kind}_remove", chosen.order_by("guid")))
+        return self.to_preview(request, queryset, f"pieces_{self.model.kind}_remove")
 
     # --- the page ---
 
@@ -84,28 +75,24 @@ class EntityAdmin(StaffAdmin):
             *super().get_urls(),
         ]
 
+    @method_decorator(require_safe)
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        if request.method not in ("GET", "HEAD"):
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         entity = self.entity_or_404(object_id)
         if entity.deletion:
             note_names([entity.deletion])
-        return self.page(request, "pieces/entity.html", title=str(entity), **self.about(entity))
-
-    def about(self, entity: Any) -> dict[str, Any]:
-        deletions = deletions_of(entity)
-        return {
+        about = {
             "entity": entity,
             "crumbs": crumbs_of(entity),
-            "state": state_of(entity),
+            "state": self.state(entity),
             "facts": facts_of(entity),
             "counts": counts_of(entity),
             "children": children_of(entity),
-            "history": told(self.history(entity, deletions)),
+            "history": newest_first(self.history(entity)),
             "urls": self.urls_of(entity),
         }
+        return self.page(request, "pieces/entity.html", title=str(entity), **about)
 
     def urls_of(self, entity: Any) -> dict[str, str]:
         picture = {"picture": reverse(f"admin:pieces_{entity.kind}_picture", args=[entity.guid])}
@@ -113,17 +100,14 @@ class EntityAdmin(StaffAdmin):
             return picture | {"restore": act_on("pieces_deletion_restore", [entity.deletion_guid])}
         return picture | {"remove": act_on(f"pieces_{entity.kind}_remove", [entity.guid])}
 
-    def history(self, entity: Any, deletions: Sequence[Deletion]) -> list[Event]:
-        return [Event(entity.created_at, "created", None), *deletion_events(entity, deletions)]
+    def history(self, entity: Any) -> list[Event]:
+        return list(deletion_events(entity))
 
     def entity_or_404(self, guid: str | UUID) -> Any:
         try:
-            entity = with_parents(self.model).filter(guid=UUID(str(guid))).first()
-        except ValueError:
-            entity = None
-        if entity is None:
-            raise Http404
-        return entity
+            return get_object_or_404(with_parents(self.model), guid=guid)
+        except ValidationError as error:  # no UUID
+            raise Http404 from error
 
     def picture(self, request: HttpRequest, guid: UUID) -> HttpResponse:
         rows = self.model.all_objects.filter(guid=guid)
@@ -132,40 +116,26 @@ class EntityAdmin(StaffAdmin):
             raise Http404
         return as_image(bytes(picture))
 
-    # --- deletion ---
-
     def remove(self, request: HttpRequest) -> HttpResponse:
-        """The preview; posted, the act. A conflict is explained on the same page, and nothing has been done."""
-        guids, conflict = guids_of(request), None
+        guids = guids_of(request)
         if not self.model.all_objects.filter(guid__any_of=guids).exists():
             raise Http404
-        if request.method == "POST":
-            try:
-                counts = delete_many(self.model, guids, origin=origin_of(request, Operation.DELETE))
-            except Conflict as error:
-                conflict = with_links(explained(str(error.detail)))
-            else:
-                self.message_user(request, f"In the trash: {said(counts)}.", messages.SUCCESS)
-                return redirect(self._back(guids))
-        preview = preview_deletion(self.model, guids)
-        context = {"preview": preview, "said": said(preview.counts), "conflict": conflict, "back": self._back(guids)}
-        return self.page(request, "pieces/remove.html", title="Delete?", **context)
-
-    def _back(self, guids: Sequence[UUID]) -> str:
-        """To the one entity's page, or to the list."""
-        if len(guids) == 1:
-            return page_of(self.model.kind, guids[0])
-        return reverse(f"admin:pieces_{self.model.kind}_changelist")
-
-
-def state_of(entity: Entity) -> SafeString:
-    return badge("active", "good") if entity.is_active else badge("deleted", "bad")
+        the_list = reverse(f"admin:pieces_{self.model.kind}_changelist")
+        return self.confirm(
+            request,
+            "pieces/remove.html",
+            title="Delete?",
+            preview=lambda: preview_deletion(self.model, guids),
+            act=lambda: delete_many(self.model, guids, request=request),
+            done="In the trash",
+            back=page_of(self.model.kind, guids[0]) if len(guids) == 1 else the_list,
+        )
 
 
 class ProjectAdmin(EntityAdmin):
     columns = ("code", "company_name", "due_date", "in_production")
     list_display = ("code", "company_name", "due", "in_production", "state", "changed")
-    list_filter = (DeletedFilter, by_value("code", "code"))
+    list_filter = (DeletedFilter, by_value("code"))
 
     @admin.display(description="Due")
     def due(self, project: Any) -> str:
@@ -176,14 +146,14 @@ class ComponentAdmin(EntityAdmin):
     columns = ("code", "designation", "quantity", "project__code")
     list_display = ("code", "in_project", "designation", "quantity", "state", "changed")
     list_select_related = ("project",)
-    list_filter = (DeletedFilter, by_value("code", "code"), by_parent("project"))
+    list_filter = (DeletedFilter, by_value("code"), by_parent(Kind.PROJECT))
 
 
 class AssemblyAdmin(EntityAdmin):
     columns = ("trolley_cell", "trolley", "cell_number", "component__code")
     list_display = ("__str__", "in_component", "trolley", "cell_number", "state", "changed")
     list_select_related = ("component",)
-    list_filter = (DeletedFilter, by_parent("project"), by_parent("component"))
+    list_filter = (DeletedFilter, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
 
 
 class PieceAdmin(EntityAdmin):
@@ -201,10 +171,8 @@ class PieceAdmin(EntityAdmin):
     list_select_related = ("component",)
     list_filter = (
         DeletedFilter,
-        by_value("profile_code", "profile code"),
-        by_value("trolley", "trolley"),
-        by_value("trolley_cell", "trolley cell"),
-        *(by_parent(kind) for kind in ("project", "component", "assembly")),
+        *(by_value(field) for field in ("profile_code", "trolley", "trolley_cell")),
+        *(by_parent(kind) for kind in (Kind.PROJECT, Kind.COMPONENT, Kind.ASSEMBLY)),
     )
 
     def get_urls(self) -> list[URLPattern]:

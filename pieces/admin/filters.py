@@ -1,8 +1,9 @@
 """The filters of entity lists: each by equality on an index that ends with the order of the list."""
 
-import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -11,8 +12,8 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from pieces.admin.finding import indexed
-from pieces.admin.linking import name_of
-from pieces.models import LEVELS_BY_KIND, Entity
+from pieces.models import LEVELS_BY_KIND, Entity, Kind
+from pieces.names import name_of
 
 
 class DeletedFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
@@ -29,11 +30,11 @@ class DeletedFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no 
         return queryset if self.value() == "shown" else queryset.filter(is_active=True)
 
 
-def by_value(field: str, label: str) -> type[TextFilter]:
+def by_value(field: str) -> type[TextFilter]:
     """A filter by the exact value of a field that has an index per company."""
 
     class ValueFilter(TextFilter):  # type: ignore[misc]  # unfold carries no types
-        title = label
+        title = field.replace("_", " ")
         parameter_name = field
 
         def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
@@ -43,16 +44,19 @@ def by_value(field: str, label: str) -> type[TextFilter]:
     return ValueFilter
 
 
-def by_parent(kind: str) -> type[admin.SimpleListFilter]:
+def by_parent(kind: Kind) -> type[admin.SimpleListFilter]:
     """The list below one parent, reached by a link from its page; shown only where it is in force."""
 
     class ParentFilter(admin.SimpleListFilter):
-        title = kind
-        parameter_name = f"{kind}_guid"
+        title = kind.value
+        parameter_name = kind.column
+        parent: Entity | None = None  # if there is one in the scope; the list's template links to it
 
         def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-            parent = parent_in(request, kind)
-            return [(str(parent.guid), name_of(parent))] if parent else []
+            with suppress(ValueError):
+                guid = UUID(self.value() or "")
+                self.parent = LEVELS_BY_KIND[kind].all_objects.without_picture().filter(guid=guid).first()
+            return [(str(self.parent.guid), name_of(self.parent))] if self.parent else []
 
         def has_output(self) -> bool:
             """Also for a parent that is not there: or the list would show everything."""
@@ -62,26 +66,8 @@ def by_parent(kind: str) -> type[admin.SimpleListFilter]:
             if self.value() is None:
                 return queryset
             try:
-                return queryset.filter(**{self.parameter_name: uuid.UUID(self.value())})
+                return queryset.filter(**{kind.column: UUID(self.value())})
             except ValueError as error:
                 raise IncorrectLookupParameters from error
 
     return ParentFilter
-
-
-def parent_in(request: HttpRequest, kind: str) -> Entity | None:
-    """The parent that the list's address names, if there is one in the scope; asked once per request."""
-    known: dict[str, Entity | None] = request.__dict__.setdefault("_list_parents", {})
-    if kind not in known:
-        known[kind] = _parent_in(request, kind)
-    return known[kind]
-
-
-def _parent_in(request: HttpRequest, kind: str) -> Entity | None:
-    try:
-        guid = uuid.UUID(request.GET.get(f"{kind}_guid", ""))
-    except ValueError:
-        return None
-    pictures = () if kind == "project" else ("picture",)
-    parent: Entity | None = LEVELS_BY_KIND[kind].all_objects.filter(guid=guid).defer(*pictures).first()
-    return parent

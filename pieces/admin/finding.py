@@ -1,19 +1,19 @@
 """The search box: a scanned or typed text, looked up as what it may be; each look is one indexed query."""
 
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
 
-from pieces.models import LEVELS, SHORT, Component, Entity, Pictured, Piece, Project
+from pieces.models import LEVELS, SHORT, Component, Entity, Piece, Project
 from ractory.api.query import guid_of
 from tenants.models import Company
 from tenants.scope import current_scope
 
 MAX_HITS = 50  # per field
-LOOKED_UP = (  # in this order; guids come after the piece_id
+LOOKED_UP = (  # in this order; guids come before all
     (Piece, "barcode"),
     (Piece, "piece_id"),
     (Piece, "trolley_cell"),
@@ -59,11 +59,24 @@ def find(text: str) -> Found:
     A guid is looked up on every level first. Letters as typed, else all in capitals or all small.
     """
     text = text.strip().replace("\0", "")[: SHORT + 1]  # which no value has
-    if not text:
-        return Found(text, ())
-    guid = _guid(text)
-    hits = list(_by_guid(guid)) if guid else []
-    return Found(text, hits or [found for model, field in LOOKED_UP if (found := _by_value(model, field, text))])
+    hits = []
+    with suppress(ValueError):
+        guid = guid_of(text)
+        found = (level.all_objects.without_picture().filter(guid=guid).first() for level in LEVELS)
+        hits = [Hits("guid", [entity]) for entity in found if entity is not None]
+    if text and not hits:
+        by_value = (Hits(field.replace("_", " "), _having(model, field, text)) for model, field in LOOKED_UP)
+        hits = [one for one in by_value if one.entities]
+    return Found(text, hits)
+
+
+def _having(model: type[Entity], field: str, text: str) -> list[Any]:
+    cases = list(dict.fromkeys((text, text.upper(), text.lower())))
+    rows = indexed(model.all_objects.filter(**{f"{field}__any_of": cases}))
+    parents = [name for name in ("project", "component") if name in model.parents]
+    shown = rows.select_related(*parents).only("is_active", "deleted_at", *SHOWN[model])
+    found = list(shown.order_by("-is_active", "guid")[:MAX_HITS])
+    return [entity for entity in found if getattr(entity, field) == text] or found
 
 
 def indexed(rows: "QuerySet[Any]") -> "QuerySet[Any]":
@@ -71,31 +84,3 @@ def indexed(rows: "QuerySet[Any]") -> "QuerySet[Any]":
     if current_scope().company is not None:
         return rows
     return rows.filter(company__any_of=list(Company.objects.values_list("guid", flat=True)))
-
-
-def _by_value(model: type[Entity], field: str, text: str) -> Hits | None:
-    cases = list(dict.fromkeys((text, text.upper(), text.lower())))
-    rows = indexed(model.all_objects.filter(**{f"{field}__any_of": cases}))
-    parents = [name for name in ("project", "component") if name in model.parents]
-    found = list(
-        rows.select_related(*parents)
-        .only("is_active", "deleted_at", *SHOWN[model])
-        .order_by("-is_active", "guid")[:MAX_HITS]
-    )
-    exact = [entity for entity in found if getattr(entity, field) == text] or found
-    return Hits(str(model._meta.get_field(field).verbose_name), exact) if exact else None  # type: ignore[union-attr]  # a column of its own
-
-
-def _by_guid(guid: uuid.UUID) -> Iterator[Hits]:
-    for model in LEVELS:
-        pictures = ("picture",) if issubclass(model, Pictured) else ()
-        entity = model.all_objects.filter(guid=guid).defer(*pictures).first()
-        if entity is not None:
-            yield Hits("guid", [entity])
-
-
-def _guid(text: str) -> uuid.UUID | None:
-    try:
-        return guid_of(text) if len(text) >= 32 else None
-    except ValueError:
-        return None

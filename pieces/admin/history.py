@@ -1,7 +1,7 @@
-"""What happened to an entity: its deletions and restores, told from the Deletion rows of itself and of its parents."""
+"""What happened to an entity, as far as its deletions and those of its parents tell."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,54 +26,35 @@ class Event:
     text: SafeString = NO_TEXT
     act: uuid.UUID | None = None
 
-    @property
-    def is_gone(self) -> bool:
-        return self.what == "deleted"
 
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An event with the actor's name."""
-
-    event: Event
-    who: str
-
-
-def told(events: Sequence[Event]) -> list[Told]:
-    """Newest first, with the names of who did it."""
+def newest_first(events: Sequence[Event]) -> list[tuple[Event, str]]:
+    """The events, each with the name of who did it."""
     names = names_of(event.actor for event in events)
     newest = sorted(events, key=lambda event: event.at, reverse=True)
-    return [Told(event, names.get(event.actor or "", event.actor or "someone unknown")) for event in newest]
+    return [(event, names.get(event.actor or "", event.actor or "someone unknown")) for event in newest]
 
 
-def deletions_of(entity: Entity) -> list[Deletion]:
-    """The deletions that took the entity, oldest first: its own, and those of its parents while it was active.
+def deletion_events(entity: Entity) -> Iterator[Event]:
+    """Deletions that took the entity, its own and those of its parents, and restores.
 
     Its parents are those of today: what happened below an earlier parent, before a move, is not told.
     """
     above = [getattr(entity, column) for column in entity.parent_columns()]
     roots = [entity.guid, *(guid for guid in above if guid)]
     rows = Deletion.objects.filter(root_guid__any_of=roots, created_at__gte=entity.created_at).order_by("-created_at")
-    taken: list[Deletion] = []
-    for deletion in reversed(rows[:MAX_DELETIONS]):
-        before = taken[-1] if taken else None
-        if before is None or (before.restored_at and before.restored_at <= deletion.created_at):
-            taken.append(deletion)
-    return taken
-
-
-def deletion_events(entity: Entity, deletions: Sequence[Deletion]) -> list[Event]:
-    events = []
-    for deletion in deletions:
-        through = _through(entity, deletion)
-        events.append(Event(deletion.created_at, "deleted", deletion.actor, through, deletion.act_guid))
+    for deletion in _in_force(reversed(rows[:MAX_DELETIONS])):
+        through = NO_TEXT
+        if deletion.root_guid != entity.guid:
+            through = format_html("together with {} {}", deletion.kind, link_to(getattr(entity, deletion.kind)))
+        yield Event(deletion.created_at, "deleted", deletion.actor, through, deletion.act_guid)
         if deletion.restored_at:
-            events.append(Event(deletion.restored_at, "restored", deletion.restored_by, through))
-    return events
+            yield Event(deletion.restored_at, "restored", deletion.restored_by, through)
 
 
-def _through(entity: Entity, deletion: Deletion) -> SafeString:
-    if deletion.root_guid == entity.guid:
-        return NO_TEXT
-    parent = getattr(entity, deletion.kind)
-    return format_html("together with {} {}", deletion.kind, link_to(parent))
+def _in_force(deletions: Iterable[Deletion]) -> Iterator[Deletion]:
+    """Without those that were made while an earlier one had the entity already; the oldest come first."""
+    last: Deletion | None = None
+    for deletion in deletions:
+        if last is None or (last.restored_at and last.restored_at <= deletion.created_at):
+            last = deletion
+            yield deletion

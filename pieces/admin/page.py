@@ -1,17 +1,19 @@
-"""The page of one entity: what it is, where it hangs, what is in it."""
+"""The page of one entity: what it is, where it hangs, what is in it, its picture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from django.db.models import BooleanField, Case, Value, When
+from django.db.models import Field, Q
+from django.http import HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from pieces.admin.grouping import groups_of
-from pieces.admin.linking import list_of, name_of, page_of
-from pieces.models import LEVELS, Assembly, Component, Entity, Pictured, Piece
-from pieces.reading import add_counts
+from pieces.admin.linking import list_of, page_of
+from pieces.models import LEVELS, Assembly, Component, Entity, Kind, Pictured, Piece, Project
+from pieces.names import name_of
+from pieces.reading import add_counts, counted
 from tenants.templatetags.staff import NOTHING, moment
 
 MAX_CHILDREN = 100
@@ -20,6 +22,32 @@ COLUMNS: dict[type[Entity], tuple[str, ...]] = {
     Component: ("code", "designation", "quantity"),
     Assembly: ("trolley_cell", "trolley", "cell_number"),
     Piece: ("piece_id", "barcode", "profile_code", "outer_length", "trolley_cell"),
+}
+# The fields of each level in the groups in which people think of them.
+GROUPS: dict[type[Entity], dict[str, str]] = {
+    Project: {"Order": "code company_name due_date in_production"},
+    Component: {"Unit": "code designation quantity"},
+    Assembly: {"Trolley": "trolley trolley_cell cell_number"},
+    Piece: {
+        "Identity": "piece_id barcode component_code component_number component_description project_number "
+        "project_code_parent project_phase project_description",
+        "Dimensions": "outer_length inner_length angle_left angle_right orientation assembly_width assembly_height "
+        "other_length welding_tolerance",
+        "Profile": "profile_code profile_name profile_color profile_code_with_color profile_type profile_type_ra "
+        "profile_width profile_height lamination gasket material_type",
+        "Bar": "bar_id bar_length bar_rest bar_cutting_tolerance cutting_pattern segment_order",
+        "Trolley": "trolley trolley_size trolley_cell cell parent_assembly_trolley_cell mullion_trolley_cell "
+        "glazing_bead_trolley_cell",
+        "Work and fittings": "operations reinforcement_code reinforcement_length fixing_mode water_handle "
+        "hardware_info glass_info",
+        "Info": "client dealer info2 info3",
+    },
+}
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
 }
 
 
@@ -53,9 +81,8 @@ def with_parents(model: type[Entity]) -> Any:
     rows = model.all_objects.select_related("company", "deletion", *model.parents)
     if not issubclass(model, Pictured):
         return rows
-    has = Case(When(picture__isnull=False, then=Value(True)), default=Value(False), output_field=BooleanField())
-    unseen = ["picture", *(f"{name}__picture" for name in model.parents if name != "project")]
-    return rows.defer(*unseen).annotate(has_picture=has)
+    unseen = ["picture", *(f"{name}__picture" for name in model.parents if name != Kind.PROJECT)]
+    return rows.defer(*unseen).annotate(has_picture=Q(picture__isnull=False))
 
 
 def crumbs_of(entity: Entity) -> list[tuple[str, str]]:
@@ -65,14 +92,22 @@ def crumbs_of(entity: Entity) -> list[tuple[str, str]]:
     return top + [(name_of(parent), page_of(parent.kind, parent.guid)) for parent in above] + [(name_of(entity), "")]
 
 
+@cache
+def groups_of(model: type[Entity]) -> "Mapping[str, Sequence[Field[Any, Any]]]":
+    """The fields that people read and change, by the title of their group: what a row says, apart from whose it is,
+    where it hangs and its picture. A field that nobody has put in a group yet comes last, under "Other"."""
+    apart = {"guid", "company_guid", "is_active", "picture", *model.parent_columns()}
+    fields = {field.attname: field for field in model.settable_fields() if field.attname not in apart}
+    groups = {title: [fields.pop(name) for name in names.split()] for title, names in GROUPS[model].items()}
+    return groups | ({"Other": list(fields.values())} if fields else {})
+
+
 def facts_of(entity: Entity) -> list[Facts]:
     facts = []
-    for group in groups_of(type(entity)):
-        values = [
-            (label_of(field), shown_value(getattr(entity, field.attname), unit_of(field))) for field in group.fields
-        ]
+    for title, fields in groups_of(type(entity)).items():
+        values = [(label_of(field), shown_value(getattr(entity, field.attname), unit_of(field))) for field in fields]
         unset = [label for label, value in values if value is None]
-        facts.append(Facts(group.title, [pair for pair in values if pair[1] is not None], unset))
+        facts.append(Facts(title, [pair for pair in values if pair[1] is not None], unset))
     return facts
 
 
@@ -113,8 +148,7 @@ def children_of(entity: Entity) -> list[Children]:
 
 
 def _children(entity: Entity, level: type[Entity]) -> Children:
-    link = f"{entity.kind.value}_guid"
-    rows = (level.objects if entity.is_active else level.all_objects).filter(**{link: entity.guid})
+    rows = (level.objects if entity.is_active else level.all_objects).in_any_of(entity.kind, [entity.guid])
     title = capfirst(level.plural)
     if isinstance(entity, Component) and level is Piece:
         rows, title = rows.filter(assembly=None), "Pieces in no assembly"
@@ -122,16 +156,27 @@ def _children(entity: Entity, level: type[Entity]) -> Children:
     found = list(rows.order_by(names[0], "guid").values("guid", "is_active", *names)[: MAX_CHILDREN + 1])
     page = found[:MAX_CHILDREN]
     add_counts(level, page)
-    labels = [label_of(level._meta.get_field(name)) for name in names]
-    counted = {f"{below.kind.value}_count": capfirst(below.plural) for below in level.below()}
-    counted = {name: label for name, label in counted.items() if page and name in page[0]}
-    labels += counted.values()
-    children = [_child(level, row, list(zip(labels, (*names, *counted), strict=True))) for row in page]
-    return Children(title, labels, children, list_of(level, **{link: entity.guid}), len(found) > MAX_CHILDREN)
+    columns = {name: label_of(level._meta.get_field(name)) for name in names}
+    columns |= {name: capfirst(below.plural) for name, below in counted(level).items()}
+    all_of_them = list_of(level, **{entity.kind.column: entity.guid})
+    children = [_child(level, row, columns) for row in page]
+    return Children(title, list(columns.values()), children, all_of_them, len(found) > MAX_CHILDREN)
 
 
-def _child(level: type[Entity], row: dict[str, Any], columns: Sequence[tuple[str, str]]) -> Child:
-    cells = [(label, NOTHING if row[name] in (None, "") else row[name]) for label, name in columns]
+def _child(level: type[Entity], row: Mapping[str, Any], columns: Mapping[str, str]) -> Child:
+    cells = [(label, NOTHING if row[name] in (None, "") else row[name]) for name, label in columns.items()]
     if cells[0][1] == NOTHING:
         cells[0] = (cells[0][0], f"{str(row['guid'])[:8]}…")
     return Child(page_of(level.kind, row["guid"]), cells, row["is_active"])
+
+
+def as_image(picture: bytes) -> HttpResponse:
+    """As a browser gets it: a raster image by its first bytes; all else, an SVG with a script say, is a download that
+    nothing runs."""
+    kind = next((kind for start, kind in SIGNATURES.items() if picture.startswith(start)), None)
+    if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP":
+        kind = "image/webp"
+    headers = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+    if kind is None:
+        headers["Content-Disposition"] = 'attachment; filename="picture.bin"'
+    return HttpResponse(picture, content_type=kind or "application/octet-stream", headers=headers)

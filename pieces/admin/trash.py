@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
 
-from pieces.admin.deleting import guids_of, origin_of, total
-from pieces.admin.linking import act_on, names_by_guid, page_of, said, with_links
-from pieces.admin.restoring import explained, preview_restore, restore_many
-from pieces.models import Deletion, Kind, Operation
-from ractory.api.errors import Conflict
+from pieces.admin.acts import ConfirmingAdmin, Preview, guids_of, preview_restore, restore_many
+from pieces.admin.linking import act_on, page_of
+from pieces.models import LEVELS, Deletion, Project
+from pieces.names import counts_in_words, names_by_guid
 from tenants.admin.actors import names_of
-from tenants.admin.staff import StaffAdmin
 from tenants.templatetags.staff import badge, moment
 
 
@@ -43,14 +41,14 @@ class KindFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no typ
     parameter_name = "what"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        return [(kind, f"{kind}s".replace("ys", "ies")) for kind in Kind.values]
+        return [(level.kind.value, level.plural) for level in LEVELS]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
 @admin.register(Deletion)
-class DeletionAdmin(StaffAdmin):
+class DeletionAdmin(ConfirmingAdmin):
     """Newest first by guid (UUIDv7)."""
 
     list_display = ("what", "took", "deleted", "who", "state")
@@ -66,9 +64,7 @@ class DeletionAdmin(StaffAdmin):
 
     @admin.display(description="With it went")
     def took(self, deletion: Deletion) -> str:
-        counts = total([deletion])
-        root = next(iter(counts))
-        return said({**counts, root: 0})
+        return counts_in_words({level.plural: getattr(deletion, level.plural) for level in Project.below()})
 
     @admin.display(description="When")
     def deleted(self, deletion: Deletion) -> str:
@@ -80,18 +76,18 @@ class DeletionAdmin(StaffAdmin):
 
     @admin.display(description="State")
     def state(self, deletion: Any) -> SafeString:
-        if deletion.restored_at is None and deletion.purged_at is not None:
+        if deletion.restored_at:
+            return format_html(
+                "{} {} by {}", badge("restored", "good"), moment(deletion.restored_at), deletion.restorer
+            )
+        if deletion.purged_at:
             return badge("being purged", "bad")
-        if deletion.restored_at is None:
-            url = act_on("pieces_deletion_restore", [deletion.guid])
-            return format_html('<a class="button" href="{}">Restore …</a>', url)
-        return format_html("{} {} by {}", badge("restored", "good"), moment(deletion.restored_at), deletion.restorer)
+        url = act_on("pieces_deletion_restore", [deletion.guid])
+        return format_html('<a class="button" href="{}">Restore …</a>', url)
 
     @admin.action(description="Restore …")
     def restore_selected(self, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponse:
-        """To the preview; of the marked ones only, never of "all pages"."""
-        chosen = queryset.filter(pk__in=request.POST.getlist("_selected_action")).values_list("guid", flat=True)
-        return redirect(act_on("pieces_deletion_restore", chosen))
+        return self.to_preview(request, queryset, "pieces_deletion_restore")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Gives the rows of the page the names that they show; one query per level, one for keys."""
@@ -103,39 +99,29 @@ class DeletionAdmin(StaffAdmin):
         return [self.route("restore/", self.restore, "restore"), *super().get_urls()]
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        return redirect(f"{act_on('pieces_deletion_restore', [])}guid={object_id}")
+        return redirect(act_on("pieces_deletion_restore", [object_id]))
 
     def restore(self, request: HttpRequest) -> HttpResponse:
-        """The preview; posted, the act. A conflict is explained on the same page, and nothing has been done."""
-        guids, conflict = guids_of(request), None
-        if not Deletion.objects.filter(guid__any_of=guids).exists():
+        guids = guids_of(request)
+        first = Deletion.objects.filter(guid__any_of=guids).first()
+        if first is None:
             raise Http404
-        if request.method == "POST":
-            try:
-                counts = restore_many(guids, origin=origin_of(request, Operation.RESTORE))
-            except Conflict as error:
-                conflict = with_links(explained(str(error.detail)))
-            else:
-                self.message_user(request, f"Restored: {said(counts)}.", messages.SUCCESS)
-                return redirect(self._after(guids))
-        preview = preview_restore(guids)
-        note_names(preview.roots)
-        return self.page(
+        trash = reverse("admin:pieces_deletion_changelist")
+
+        def preview() -> Preview:
+            found = preview_restore(guids)
+            note_names(found.roots)
+            return found
+
+        return self.confirm(
             request,
             "pieces/restore.html",
             title="Restore?",
             preview=preview,
-            said=said(preview.counts),
-            conflict=conflict,
+            act=lambda: restore_many(guids, request=request),
+            done="Restored",
+            back=page_of(first.kind, first.root_guid) if len(guids) == 1 else trash,
         )
-
-    @staticmethod
-    def _after(guids: Sequence[Any]) -> str:
-        """To the one that came back, or to the trash."""
-        if len(guids) == 1:
-            deletion = Deletion.objects.get(guid=guids[0])
-            return page_of(deletion.kind, deletion.root_guid)
-        return "admin:pieces_deletion_changelist"
 
 
 def note_names(deletions: Sequence[Any]) -> None:

@@ -17,8 +17,7 @@ from unfold.widgets import (
 )
 from uuid_utils.compat import uuid7
 
-from pieces.admin.grouping import groups_of
-from pieces.admin.page import label_of
+from pieces.admin.page import groups_of, label_of
 from pieces.changes import Origin
 from pieces.models import MAX_PICTURE, SHORT, Entity, Operation, Pictured
 from ractory.api.errors import Conflict
@@ -33,7 +32,7 @@ MOMENT = "%Y-%m-%dT%H:%M"  # of an <input type="datetime-local">
 
 def form_of(model: type[Entity]) -> type[forms.Form]:
     """A form of the fields that people change. It checks no rules of its own: the sync does."""
-    fields = {field.attname: _form_field(field) for group in groups_of(model) for field in group.fields}
+    fields = {field.attname: _form_field(field) for group in groups_of(model).values() for field in group}
     if issubclass(model, Pictured):
         fields["picture"] = forms.FileField(required=False, help_text=f"At most {MAX_PICTURE // 1024} KiB.")
         fields["no_picture"] = forms.BooleanField(
@@ -60,7 +59,7 @@ def _form_field(field: Any) -> forms.Field:
 
 
 def initial_of(entity: Entity) -> dict[str, Any]:
-    names = [field.attname for group in groups_of(type(entity)) for field in group.fields]
+    names = [field.attname for group in groups_of(type(entity)).values() for field in group]
     return {name: _as_text(getattr(entity, name)) for name in names} | {"seen": entity.updated_at.isoformat()}
 
 

@@ -1,6 +1,6 @@
 """The admins of the four levels with what sync knows: a history with its runs, and changes by hand."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +15,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from pieces.admin import entities as plain
-from pieces.admin.grouping import groups_of
 from pieces.admin.history import Event
-from pieces.admin.linking import page_of, said
-from pieces.admin.page import crumbs_of
-from pieces.models import Act, Assembly, Component, Deletion, Piece, Project
+from pieces.admin.linking import page_of
+from pieces.admin.page import crumbs_of, groups_of
+from pieces.models import Act, Assembly, Component, Piece, Project
+from pieces.names import counts_in_words
 from ractory.api.errors import Conflict, Unprocessable
 from sync.admin.editing import Edited, edit, form_of, initial_of
 from sync.models import SyncRun
@@ -60,7 +60,7 @@ class SyncedAdmin(plain.EntityAdmin):
             else:
                 self._say(request, entity, edited)
                 return redirect(page_of(entity.kind, guid))
-        groups = [(group.title, [form[field.attname] for field in group.fields]) for group in groups_of(self.model)]
+        groups = [(title, [form[field.attname] for field in fields]) for title, fields in groups_of(self.model).items()]
         pictures = [form[name] for name in ("picture", "no_picture") if name in form.fields]
         context = {"entity": entity, "form": form, "groups": groups, "pictures": pictures, "crumbs": crumbs_of(entity)}
         return self.page(request, "sync/edit.html", title=f"Edit {entity}", **context)
@@ -72,9 +72,9 @@ class SyncedAdmin(plain.EntityAdmin):
         self.log_change(request, entity, [{"changed": {"fields": edited.fields, "run": str(edited.run)}}])
         self.message_user(request, f"Saved: {'; '.join(edited.fields)}.", messages.SUCCESS)
 
-    def history(self, entity: Any, deletions: Sequence[Deletion]) -> list[Event]:
-        """Instead of a bare "created": the run that made the row, changes by hand, the run that changed it last."""
-        events = super().history(entity, deletions)[1:]
+    def history(self, entity: Any) -> list[Event]:
+        """With the run that made the row, changes by hand, the run that changed it last."""
+        events = super().history(entity)
         acts = _acts_of(entity, events)
         by_hand = list(_by_hand(entity))
         made, last = acts.get(entity.created_in), acts.get(entity.changed_in)
@@ -107,7 +107,7 @@ def _in_run(act: Any) -> SafeString:
     if act.run is None:
         return SafeString("in a sync run whose receipt is gone")
     url = reverse("admin:sync_syncrun_change", args=[act.run_guid])
-    return format_html('in <a href="{}">a sync of {}</a>', url, said({act.run.entity: act.run.received}))
+    return format_html('in <a href="{}">a sync of {}</a>', url, counts_in_words({act.run.entity: act.run.received}))
 
 
 def _by_hand(entity: Any) -> Iterable[tuple[str, Event]]:

@@ -6,9 +6,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
-from pieces.admin.linking import said
 from pieces.admin.trash import note_names
 from pieces.models import Deletion, Project
+from pieces.names import counts_in_words
 from sync.admin.runs import note_callers, result
 from sync.models import RunStatus, SyncRun, first_guid
 from tenants.scope import current_scope
@@ -30,7 +30,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     projects = Project.objects.order_by(*order).values("guid", "code", "company_name", "due_date")
     return context | {
         "refused": [(run, result(run)) for run in refused],
-        "runs": [(run, said({run.entity: run.received}), result(run)) for run in last],
+        "runs": [(run, counts_in_words({run.entity: run.received}), result(run)) for run in last],
         "deletions": deletions,
         "projects": list(projects[:ROWS]),
         "days": DAYS,

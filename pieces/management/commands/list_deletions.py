@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from pieces.admin.linking import names_by_guid, said
 from pieces.models import Deletion, Kind
+from pieces.names import counts_in_words, names_by_guid
 from tenants.management.printing import PrintingCommand, guid, moment, scope_of, whole
 
 TOOK = ("components", "assemblies", "pieces")
@@ -46,7 +46,7 @@ def _line(row: dict[str, Any]) -> str:
     parts = [
         f"{row['guid']}  {row['created_at']:%Y-%m-%d %H:%M} UTC  {row['kind']:9}",
         name if name.isprintable() else repr(name),
-        *([f"with {said(took)}"] if any(took.values()) else []),
+        *([f"with {counts_in_words(took)}"] if any(took.values()) else []),
         f"by {row['actor']}",
     ]
     if row["restored_at"]:

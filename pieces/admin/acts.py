@@ -1,0 +1,162 @@
+"""Deleting and restoring by hand, one or many: what an act takes along is counted first, then all of it is done or
+nothing."""
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from rest_framework.exceptions import NotFound
+
+from pieces.admin.linking import GUID, act_on, with_links
+from pieces.changes import Acts, Origin, restore_root, soft_delete
+from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Kind, Operation
+from pieces.names import counts_in_words, names_by_guid
+from ractory.api.errors import Conflict
+from ractory.api.middleware import current_request_id
+from ractory.api.retry import in_transaction
+from tenants.admin.staff import StaffAdmin, caller_of
+
+MAX_AT_ONCE = 100  # roots in one act
+
+Counts = Mapping[str, int]  # rows by the plural of their level
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an act would take along: its roots, and the rows by level."""
+
+    roots: Sequence[Any]
+    counts: Counts
+
+
+class ConfirmingAdmin(StaffAdmin):
+    """Rows are marked in a list, looked at in a preview, and then deleted or restored."""
+
+    def to_preview(self, request: HttpRequest, rows: "QuerySet[Any]", route: str) -> HttpResponse:
+        """To the preview of the marked rows, never of "all pages"."""
+        marked = rows.filter(pk__in=request.POST.getlist("_selected_action")).order_by("guid")
+        return redirect(act_on(route, marked.values_list("guid", flat=True)))
+
+    def confirm(
+        self,
+        request: HttpRequest,
+        template: str,
+        *,
+        title: str,
+        preview: Callable[[], Preview],
+        act: Callable[[], Counts],
+        done: str,
+        back: str,
+    ) -> HttpResponse:
+        """The preview; posted, the act. A conflict is explained on the same page, and nothing has been done."""
+        conflict = None
+        if request.method == "POST":
+            try:
+                counts = act()
+            except Conflict as error:
+                conflict = with_links(_with_names(str(error.detail)))
+            else:
+                self.message_user(request, f"{done}: {counts_in_words(counts)}.", messages.SUCCESS)
+                return redirect(back)
+        found = preview()
+        context = {"preview": found, "said": counts_in_words(found.counts), "conflict": conflict, "back": back}
+        return self.page(request, template, title=title, **context)
+
+
+def guids_of(request: HttpRequest) -> list[uuid.UUID]:
+    """The guids that a page was asked for, in its address or its form; those that are none are left out."""
+    found = []
+    for text in (request.POST if request.method == "POST" else request.GET).getlist("guid")[:MAX_AT_ONCE]:
+        try:
+            found.append(uuid.UUID(text))
+        except ValueError:
+            continue
+    return found
+
+
+def preview_deletion(model: type[Entity], guids: Sequence[uuid.UUID]) -> Preview:
+    """The active ones of `guids` and how many rows of each level would go; one query per level."""
+    roots = list(model.objects.without_picture().filter(guid__any_of=guids).order_by("guid"))
+    found = [root.guid for root in roots]
+    below = {level.plural: level.objects.in_any_of(model.kind, found).count() for level in model.below()}
+    return Preview(roots, {model.plural: len(roots), **below})
+
+
+def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
+    """Deletes all of `guids`, each a deletion of its own; returns how many rows went.
+
+    Raises Conflict, and deletes nothing, if one of them is not active any more.
+    """
+
+    def work() -> Counts:
+        rows = model.objects.select_for_update(no_key=True).filter(guid__any_of=guids).order_by("guid")
+        roots = list(rows.values_list("guid", "company_guid"))
+        if len(roots) < len(set(guids)):
+            raise Conflict("Some of these have been deleted meanwhile. Nothing was done; look again.")
+        deletions = [Deletion(company_guid=company, kind=model.kind.value, root_guid=guid) for guid, company in roots]
+        soft_delete(deletions, acts=_acts(request, Operation.DELETE))
+        below = {level.plural: sum(getattr(each, level.plural) for each in deletions) for level in model.below()}
+        return {model.plural: len(deletions), **below}
+
+    return in_transaction(work)
+
+
+def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
+    """Those of `guids` that are neither restored nor being purged, and how many rows of each level they still hold."""
+    rows = Deletion.objects.filter(guid__any_of=guids, restored_at=None, purged_at=None)
+    deletions = list(rows.order_by("guid"))
+    counts: Counter[str] = Counter()
+    for model in LEVELS:
+        of_level = [deletion for deletion in deletions if deletion.kind == model.kind]
+        for level in (model, *model.below()) if of_level else ():
+            held = level.all_objects.in_any_of(model.kind, [deletion.root_guid for deletion in of_level])
+            held = held.filter(deletion_guid__any_of=[deletion.guid for deletion in of_level])
+            counts[level.plural] += held.count()
+    return Preview(deletions, counts)
+
+
+def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
+    """Undoes all of these deletions, from the top level down; returns how many rows came back.
+
+    Raises Conflict, and restores nothing, if one of them can't be undone.
+    """
+
+    def work() -> Counts:
+        preview = preview_restore(guids)
+        if len(preview.roots) < len(set(guids)):
+            raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
+        acts = _acts(request, Operation.RESTORE)
+        for deletion in sorted(preview.roots, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
+            model, root = LEVELS_BY_KIND[deletion.kind], deletion.root_guid
+            if not model.all_objects.filter(guid=root, deletion=deletion).exists():
+                raise Conflict(f"The {model.kind} {root} is not deleted by this deletion any more.")
+            try:
+                restore_root(model, root, acts=acts)
+            except NotFound as error:
+                raise Conflict(str(error.detail)) from error
+        return preview.counts
+
+    return in_transaction(work)
+
+
+def _acts(request: HttpRequest, operation: Operation) -> Acts:
+    return Acts(Origin(operation, caller_of(request).actor, current_request_id.get()))
+
+
+def _with_names(detail: str) -> str:
+    """A conflict's text with names beside the guids that it mentions: `component “W01” <guid>`."""
+    mentioned = [
+        (kind, uuid.UUID(match.group()))
+        for match in GUID.finditer(detail)
+        for kind in Kind.values
+        if detail[: match.start()].endswith(f"{kind} ")
+    ]
+    for guid, name in names_by_guid(mentioned).items():
+        detail = detail.replace(f" {guid}", f" “{name}” {guid}")
+    return detail

@@ -1,0 +1,34 @@
+"""Entities and numbers of them as people name them: `W01` of a component, "1 assembly, 12 pieces"."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from pieces.models import LEVELS, Assembly, Entity
+
+
+def name_of(entity: Entity) -> str:
+    if isinstance(entity, Assembly) and not entity.trolley_cell:
+        return f"assembly {str(entity.guid)[:8]}…"
+    return str(entity)
+
+
+def names_by_guid(wanted: Iterable[tuple[str, uuid.UUID]]) -> dict[uuid.UUID, str]:
+    """The names of these (kind, guid), active or not; one query per kind."""
+    guids = defaultdict(list)
+    for kind, guid in wanted:
+        guids[kind].append(guid)
+    found = [
+        row
+        for level in LEVELS
+        if level.kind in guids
+        for row in level.all_objects.filter(guid__any_of=guids[level.kind]).only("guid", level.known_by)
+    ]
+    return {row.guid: name_of(row) for row in found}
+
+
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """Counts by the plural of a level, without the zeros: "1 component, 12 assemblies, 340 pieces"."""
+    singular = {level.plural: level.kind.value for level in LEVELS}
+    parts = [f"{n:,} {singular[plural] if n == 1 else plural}".replace(",", " ") for plural, n in counts.items() if n]
+    return ", ".join(parts) or "nothing"
