@@ -1,32 +1,18 @@
 """How entities look in answers, derived from their models, and what the OpenAPI document says of their endpoints."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.db import models
 from django.http import QueryDict
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 
-from pieces.filters import ReadQuery
+from pieces.filters import ListQuery, ReadQuery
 from pieces.models import Entity
 from pieces.reading import counted, fields_of
-from ractory.api.openapi.schemas import (
-    COUNT,
-    TEXT,
-    an_object,
-    answer,
-    array_of,
-    header,
-    named,
-    path_guid,
-    query_parameters,
-)
+from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, header, named, path_guid, query_parameters
 from ractory.api.paging import MAX_LIMIT, MAX_PAGE_BYTES
 from ractory.api.query import GUID, Json, Query
 
-if TYPE_CHECKING:
-    from pieces.views import EntityViewSet
-
-EXAMPLE_COMPANY = "abcdef12-3456-7890-abcd-ef1234567890"
 LINK = header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', TEXT, 200)
 TOTAL = header("X-Total-Count", "With `count=true`: the rows on all pages.", COUNT, 200)
 AFTER = header(
@@ -56,14 +42,13 @@ def plain(column: "models.Field[object, object]") -> Json:
 
 
 def as_read(column: "models.Field[object, object]") -> Json:
-    """The JSON Schema of the column's values in answers."""
+    """The same, or null if the column may be."""
     schema = plain(column)
     return {**schema, "type": [schema["type"], "null"]} if column.null else schema
 
 
-def described(view: "type[EntityViewSet]") -> "type[EntityViewSet]":
-    """A decorator that tells drf-spectacular what the endpoints of the view's entity do."""
-    model: type[Entity] = view.model
+def endpoints_of(model: type[Entity]) -> dict[str, Any]:
+    """What the endpoints of an entity do, for drf-spectacular's `extend_schema_view`."""
     name, kind, plural = model.__name__, model.kind.value, model.plural
     columns = {column.attname: as_read(column) for column in model.wire_fields()}
     detail = columns | dict.fromkeys(counted(model), COUNT)
@@ -71,10 +56,12 @@ def described(view: "type[EntityViewSet]") -> "type[EntityViewSet]":
     full = named(f"{name}Detail", an_object(detail))
     some = {"type": "object", "properties": detail, "minProperties": 1, "additionalProperties": False}
     chosen = named(f"{name}Fields", some)
-    guid = path_guid(f"The {kind}'s guid.")
-    data = QueryDict()
-    return extend_schema_view(
-        list=extend_schema(
+    shapes = "Short objects, full ones with `detail=true`, or with just the `fields` that were asked for."
+    listed = answer(shapes, {"anyOf": [{"type": "array", "items": shape} for shape in (full, short, chosen)]})
+    one = answer("The full object, or just the `fields` of it that were asked for.", {"anyOf": [full, chosen]})
+    data, guid = QueryDict(), path_guid(f"The {kind}'s guid.")
+    return {
+        "list": extend_schema(
             operation_id=f"list_{plural}",
             summary=f"List {plural}",
             description=(
@@ -82,32 +69,23 @@ def described(view: "type[EntityViewSet]") -> "type[EntityViewSet]":
                 "end before `limit`. Follow `Link` to page: whatever others change meanwhile, no row comes twice and "
                 "none is missed. A parent that is not there is a 404; parents that do not fit each other, a 400."
             ),
-            parameters=[*query_parameters(view.list_query_class(data, model)), AFTER, LINK, TOTAL],
-            responses={
-                200: answer(
-                    "Short objects, full ones with `detail=true`, or with just the `fields` that were asked for.",
-                    {"anyOf": [array_of(shape) for shape in (full, short, chosen)]},
-                )
-            },
+            parameters=[*query_parameters(ListQuery(data, model)), AFTER, LINK, TOTAL],
+            responses={200: listed},
         ),
-        retrieve=extend_schema(
+        "retrieve": extend_schema(
             operation_id=f"get_{kind}",
             summary=f"Get one {kind}",
             parameters=[guid, *query_parameters(ReadQuery(data, model)), AFTER],
-            responses={
-                200: answer(
-                    "The full object, or just the `fields` of it that were asked for.", {"anyOf": [full, chosen]}
-                )
-            },
+            responses={200: one},
         ),
-        destroy=extend_schema(
+        "destroy": extend_schema(
             operation_id=f"delete_{kind}",
             summary=f"Soft-delete one {kind}",
             description="Everything active below it goes along.",
             parameters=[guid, *query_parameters(Query(data))],
             responses={204: answer("It is deleted.")},
         ),
-        restore=extend_schema(
+        "restore": extend_schema(
             operation_id=f"restore_{kind}",
             summary=f"Restore one {kind}",
             description="It comes back with what that same deletion took; what had been deleted before stays deleted.",
@@ -115,4 +93,4 @@ def described(view: "type[EntityViewSet]") -> "type[EntityViewSet]":
             request=None,
             responses={204: answer("It is back.")},
         ),
-    )(view)
+    }

@@ -46,7 +46,7 @@ def counted(model: type[Entity]) -> dict[str, type[Entity]]:
 
 def visible(model: type[Entity], *, include_inactive: bool) -> "QuerySet[Any]":
     """The rows of the tenant scope; the soft-deleted ones only if asked for."""
-    rows: QuerySet[Any] = model.all_objects.all() if include_inactive else model.objects.all()
+    rows: QuerySet[Any] = (model.all_objects if include_inactive else model.objects).all()
     return rows
 
 
@@ -141,14 +141,13 @@ def check_parents(model: type[Entity], wanted: Mapping[str, Any], *, include_ina
     `include_inactive` only.
     """
     for level in LEVELS:
-        guid = wanted.get(f"{level.kind.value}_guid")
+        guid = wanted.get(level.kind.column)
         if guid is None:
             continue
-        links = level.parent_columns()
         rows = visible(level, include_inactive=include_inactive).filter(guid=guid)
-        parent = rows.values("guid", *links).first()
+        parent = rows.values("guid", *level.parent_columns()).first()
         if parent is None:
             raise NotFound(f"There is no {level.kind} {guid}.")
-        for link in links:
-            if wanted.get(link) not in (None, parent[link]):
-                raise ParseError(f"The {level.kind} {guid} is not in {link} {wanted[link]}.")
+        for column in level.parent_columns():
+            if wanted.get(column) not in (None, parent[column]):
+                raise ParseError(f"The {level.kind} {guid} is not in {column} {wanted[column]}.")

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from typing import ClassVar
 
 from django.http import QueryDict
+from drf_spectacular.utils import extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
@@ -17,9 +18,9 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
 from pieces.changes import Origin, delete_one, restore_one
-from pieces.filters import AssemblyQuery, ComponentQuery, EntityQuery, ListQuery, PieceQuery, ProjectQuery, ReadQuery
+from pieces.filters import EntityQuery, ListQuery, ReadQuery
 from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
-from pieces.openapi import described
+from pieces.openapi import endpoints_of
 from pieces.reading import check_parents, fields_of, read_one, read_page, visible
 from ractory.api.errors import shown
 from ractory.api.middleware import current_request_id
@@ -34,7 +35,6 @@ class EntityViewSet(ViewSetMixin, TenantView):
     """List, read, soft-delete and restore one entity; the subclasses name it (contract, "Reading and managing")."""
 
     model: ClassVar[type[Entity]]
-    list_query_class: ClassVar[type[ListQuery]]
     lookup_field = "guid"
     lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
 
@@ -43,7 +43,7 @@ class EntityViewSet(ViewSetMixin, TenantView):
 
     def new_query(self, data: QueryDict) -> Query:
         if self.action == "list":
-            return self.list_query_class(data, self.model)
+            return ListQuery(data, self.model)
         return ReadQuery(data, self.model) if self.action == "retrieve" else EntityQuery(data)
 
     @may_lag
@@ -88,25 +88,21 @@ class EntityViewSet(ViewSetMixin, TenantView):
         return Origin(operation, caller_of(request).actor, current_request_id.get())
 
 
-@described
+@extend_schema_view(**endpoints_of(Project))
 class ProjectViewSet(EntityViewSet):
     model = Project
-    list_query_class = ProjectQuery
 
 
-@described
+@extend_schema_view(**endpoints_of(Component))
 class ComponentViewSet(EntityViewSet):
     model = Component
-    list_query_class = ComponentQuery
 
 
-@described
+@extend_schema_view(**endpoints_of(Assembly))
 class AssemblyViewSet(EntityViewSet):
     model = Assembly
-    list_query_class = AssemblyQuery
 
 
-@described
+@extend_schema_view(**endpoints_of(Piece))
 class PieceViewSet(EntityViewSet):
     model = Piece
-    list_query_class = PieceQuery

@@ -7,7 +7,7 @@ from django.http import QueryDict
 from drf_spectacular.utils import extend_schema, extend_schema_view
 
 from pieces.models import Entity, Piece
-from pieces.openapi import EXAMPLE_COMPANY, as_read, plain
+from pieces.openapi import as_read, plain
 from ractory.api.errors import MAX_ECHO, MAX_LISTED
 from ractory.api.openapi.errors import FAULT
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, body, header, named, query_parameters
@@ -120,7 +120,7 @@ def receipt_schema() -> Json:
 
 PROJECT, COMPONENT = "123e4567-e89b-12d3-a456-426614174000", "223e4567-e89b-12d3-a456-426614174002"
 ASSEMBLY, PIECE = "323e4567-e89b-12d3-a456-426614174003", "423e4567-e89b-12d3-a456-426614174004"
-OF_COMPANY = {"company_guid": EXAMPLE_COMPANY}
+OF_COMPANY = {"company_guid": "abcdef12-3456-7890-abcd-ef1234567890"}
 OF_COMPONENT = {"project_guid": PROJECT, "component_guid": COMPONENT, **OF_COMPANY}
 CUT = {"profile_code": "XPS-01", **OF_COMPONENT}
 UPDATES_AND_INSERTS: dict[str, list[Json]] = {

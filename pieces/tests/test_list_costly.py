@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.http import QueryDict
 from pytest_django import Settings
 
-from pieces.filters import PieceQuery, ProjectQuery
+from pieces.filters import ListQuery
 from pieces.models import Piece, Project
 from pieces.tests.factories import PieceFactory
 from pieces.tests.families import Family
@@ -43,11 +43,11 @@ def test_what_looks_at_more_rows_than_it_shows_is_known(company: Company) -> Non
     ]
     with company_scope(company.guid):
         for parameter, queries in costly.items():
-            assert [PieceQuery(asked(**query), Piece).costly for query in queries] == [parameter] * len(queries)
-        assert ProjectQuery(asked(ordering="code"), Project).costly is None
+            assert [ListQuery(asked(**query), Piece).costly for query in queries] == [parameter] * len(queries)
+        assert ListQuery(asked(ordering="code"), Project).costly is None
     with every_company():  # whose indexes begin with a company
-        assert ProjectQuery(asked(ordering="code"), Project).costly == "ordering"
-        assert ProjectQuery(asked(ordering="-guid"), Project).costly is None
+        assert ListQuery(asked(ordering="code"), Project).costly == "ordering"
+        assert ListQuery(asked(ordering="-guid"), Project).costly is None
 
 
 @pytest.mark.django_db
