@@ -17,10 +17,10 @@ VERSION = RawSQL(VERSION_SQL, (), output_field=models.TextField())  # noqa: S611
 TIMESTAMPTZ = 1184  # PostgreSQL's oid of the type
 
 
-def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]") -> list[tuple[Any, ...]]:
-    """The tuples of a `values_list()`, all at once.
+def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]", lock: str = "") -> list[tuple[Any, ...]]:
+    """The tuples of a `values_list()`, all at once; on PostgreSQL with the rows locked in this way.
 
-    On PostgreSQL straight from the driver. Django would fetch them by the hundred, and load datetimes in Python,
+    There straight from the driver. Django would fetch them by the hundred, and load datetimes in Python,
     which takes longer than all the rest; psycopg's own loader gives the same, the connection's time zone being UTC.
     """
     connection = connections[rows.db]
@@ -32,7 +32,7 @@ def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]") -> list[tuple[Any, ..
     sql, params = rows.query.get_compiler(rows.db).as_sql()
     with connection.cursor() as cursor:
         cursor.adapters.register_loader("timestamptz", adapters.get_loader(TIMESTAMPTZ, Format.TEXT))
-        cursor.execute(sql, params)
+        cursor.execute(f"{sql} {lock}", params)
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
 
@@ -63,15 +63,7 @@ class EntityQuerySet(BulkQuerySet):
         `FOR SHARE`: others may lock them in the same way, but not change them. On SQLite, where a writing
         transaction is alone anyway, plain reading.
         """
-        rows = self.order_by("guid").values_list(*fields)
-        connection = connections[self.db]
-        if not connection.features.has_select_for_update:
-            return list(rows)
-        sql, params = rows.query.get_compiler(self.db).as_sql()
-        with connection.cursor() as cursor:
-            cursor.execute(f"{sql} FOR SHARE", params)
-            locked: list[tuple[Any, ...]] = cursor.fetchall()
-        return locked
+        return fetched(self.order_by("guid").values_list(*fields), lock="FOR SHARE")
 
     def locked_versions(self) -> str:
         """Locks the rows, in guid order, against change; their versions in this order, as one string (PostgreSQL)."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, reverse
@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from pieces.admin.acts import ConfirmingAdmin, delete_many, guids_of, preview_deletion
-from pieces.admin.filters import DeletedFilter, by_parent, by_value
-from pieces.admin.finding import find
+from pieces.admin.filters import by_choice, by_parent, by_value
+from pieces.admin.finding import MAX_HITS, find
 from pieces.admin.history import Event, deletion_events, newest_first
 from pieces.admin.linking import act_on, link_to, page_of
 from pieces.admin.page import as_image, children_of, counts_of, crumbs_of, facts_of, with_parents
@@ -24,6 +24,9 @@ from pieces.admin.trash import note_names
 from pieces.models import Entity, Kind, Pictured
 from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
+
+# Deleted ones only would be a search without an index: that list is the trash.
+DELETED = by_choice("deleted", "deleted ones", {"": ("hidden", Q(is_active=True)), "shown": ("shown", Q())})
 
 
 class EntityAdmin(ConfirmingAdmin):
@@ -135,7 +138,7 @@ class EntityAdmin(ConfirmingAdmin):
 class ProjectAdmin(EntityAdmin):
     columns = ("code", "company_name", "due_date", "in_production")
     list_display = ("code", "company_name", "due", "in_production", "state", "changed")
-    list_filter = (DeletedFilter, by_value("code"))
+    list_filter = (DELETED, by_value("code"))
 
     @admin.display(description="Due")
     def due(self, project: Any) -> str:
@@ -146,14 +149,14 @@ class ComponentAdmin(EntityAdmin):
     columns = ("code", "designation", "quantity", "project__code")
     list_display = ("code", "in_project", "designation", "quantity", "state", "changed")
     list_select_related = ("project",)
-    list_filter = (DeletedFilter, by_value("code"), by_parent(Kind.PROJECT))
+    list_filter = (DELETED, by_value("code"), by_parent(Kind.PROJECT))
 
 
 class AssemblyAdmin(EntityAdmin):
     columns = ("trolley_cell", "trolley", "cell_number", "component__code")
     list_display = ("__str__", "in_component", "trolley", "cell_number", "state", "changed")
     list_select_related = ("component",)
-    list_filter = (DeletedFilter, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
+    list_filter = (DELETED, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
 
 
 class PieceAdmin(EntityAdmin):
@@ -170,7 +173,7 @@ class PieceAdmin(EntityAdmin):
     )
     list_select_related = ("component",)
     list_filter = (
-        DeletedFilter,
+        DELETED,
         *(by_value(field) for field in ("profile_code", "trolley", "trolley_cell")),
         *(by_parent(kind) for kind in (Kind.PROJECT, Kind.COMPONENT, Kind.ASSEMBLY)),
     )
@@ -184,4 +187,4 @@ class PieceAdmin(EntityAdmin):
         if found.only:
             return redirect(page_of(found.only.kind, found.only.guid))
         title = f"“{found.text}”" if found.text else "Find"
-        return self.page(request, "pieces/find.html", title=title, found=found)
+        return self.page(request, "pieces/find.html", title=title, found=found, most=MAX_HITS)

@@ -1,13 +1,13 @@
 """The filters of entity lists: each by equality on an index that ends with the order of the list."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
@@ -16,18 +16,22 @@ from pieces.models import LEVELS_BY_KIND, Entity, Kind
 from pieces.names import name_of
 
 
-class DeletedFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
-    """Deleted ones only would be a search without an index: that list is the trash."""
+def by_choice(parameter: str, label: str, choices: Mapping[str, tuple[str, Q]]) -> type[DropdownFilter]:
+    """A filter by one of a few conditions, each with its name; the one under "" holds until another is chosen."""
 
-    title = "deleted ones"
-    parameter_name = "deleted"
-    all_option = None
+    class ChoiceFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
+        title = label
+        parameter_name = parameter
+        all_option = None
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        return (("", "hidden"), ("shown", "shown"))
+        def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+            return [(value, name) for value, (name, _) in choices.items()]
 
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        return queryset if self.value() == "shown" else queryset.filter(is_active=True)
+        def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+            _, condition = choices.get(self.value() or "", choices[""])
+            return queryset.filter(condition)
+
+    return ChoiceFilter
 
 
 def by_value(field: str) -> type[TextFilter]:

@@ -28,26 +28,14 @@ SHOWN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Hits:
-    """The entities, the active ones first, that have the text as their `label`."""
-
-    label: str
-    entities: Sequence[Any]
-
-    @property
-    def is_cut(self) -> bool:
-        return len(self.entities) == MAX_HITS
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
     text: str
-    hits: Sequence[Hits]
+    hits: Sequence[tuple[str, Sequence[Any]]]  # what has the text as its "piece id", say; the active ones come first
 
     @property
     def only(self) -> Entity | None:
         """The one that is meant, if there is no doubt: a single hit, or the only active one."""
-        everything = {entity.guid: entity for hits in self.hits for entity in hits.entities}
+        everything = {entity.guid: entity for _, entities in self.hits for entity in entities}
         active = [entity for entity in everything.values() if entity.is_active]
         sure = active if len(active) == 1 else list(everything.values())
         return sure[0] if len(sure) == 1 else None
@@ -62,12 +50,10 @@ def find(text: str) -> Found:
     hits = []
     with suppress(ValueError):
         guid = guid_of(text)
-        found = (level.all_objects.without_picture().filter(guid=guid).first() for level in LEVELS)
-        hits = [Hits("guid", [entity]) for entity in found if entity is not None]
-    if text and not hits:
-        by_value = (Hits(field.replace("_", " "), _having(model, field, text)) for model, field in LOOKED_UP)
-        hits = [one for one in by_value if one.entities]
-    return Found(text, hits)
+        hits = [("guid", list(level.all_objects.without_picture().filter(guid=guid))) for level in LEVELS]
+    if text and not any(entities for _, entities in hits):
+        hits = [(field.replace("_", " "), _having(model, field, text)) for model, field in LOOKED_UP]
+    return Found(text, [(label, entities) for label, entities in hits if entities])
 
 
 def _having(model: type[Entity], field: str, text: str) -> list[Any]:

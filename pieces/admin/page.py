@@ -1,18 +1,18 @@
 """The page of one entity: what it is, where it hangs, what is in it, its picture."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from django.db.models import Field, Q
 from django.http import HttpResponse
-from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from pieces.admin.linking import list_of, page_of
 from pieces.models import LEVELS, Assembly, Component, Entity, Kind, Pictured, Piece, Project
 from pieces.names import name_of
+from pieces.querysets import EntityQuerySet
 from pieces.reading import add_counts, counted
 from tenants.templatetags.staff import NOTHING, moment
 
@@ -51,31 +51,6 @@ SIGNATURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """A group's fields that have a value, and the names of those that have none."""
-
-    title: str
-    rows: Sequence[tuple[str, Any]]
-    unset: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    url: str
-    cells: Sequence[tuple[str, Any]]  # label, value; the first is the link
-    is_active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Children:
-    title: str
-    labels: Sequence[str]
-    rows: Sequence[Child]
-    list_url: str
-    is_cut: bool
-
-
 def with_parents(model: type[Entity]) -> Any:
     """Whole rows with their parents, but without pictures: `has_picture` says whether there is one."""
     rows = model.all_objects.select_related("company", "deletion", *model.parents)
@@ -102,12 +77,13 @@ def groups_of(model: type[Entity]) -> "Mapping[str, Sequence[Field[Any, Any]]]":
     return groups | ({"Other": list(fields.values())} if fields else {})
 
 
-def facts_of(entity: Entity) -> list[Facts]:
+def facts_of(entity: Entity) -> list[dict[str, Any]]:
+    """By group: what has a value, as (label, value), and the labels of what has none."""
     facts = []
     for title, fields in groups_of(type(entity)).items():
-        values = [(label_of(field), shown_value(getattr(entity, field.attname), unit_of(field))) for field in fields]
+        values = [(label_of(field), _fact(field, getattr(entity, field.attname))) for field in fields]
         unset = [label for label, value in values if value is None]
-        facts.append(Facts(title, [pair for pair in values if pair[1] is not None], unset))
+        facts.append({"title": title, "rows": [pair for pair in values if pair[1] is not None], "unset": unset})
     return facts
 
 
@@ -115,21 +91,16 @@ def label_of(field: Any) -> str:
     return capfirst(str(field.verbose_name))
 
 
-def unit_of(field: Any) -> str:
-    """Lengths are whole millimetres, angles whole degrees (contract, "Words")."""
-    if field.get_internal_type() != "IntegerField":
-        return ""
-    parts = set(field.attname.split("_"))
-    return "°" if "angle" in parts else " mm" if parts & MEASURES else ""
-
-
-def shown_value(value: Any, unit: str = "") -> SafeString | str | None:
-    """None for nothing; an empty text, which is not the same, as such."""
+def _fact(field: Any, value: Any) -> str | None:
+    """None for nothing; an empty text, which is not the same, as such. With units (contract, "Words")."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if hasattr(value, "isoformat"):
+    if isinstance(value, datetime):
         return moment(value)
-    return "(empty)" if value == "" else value if value is None else f"{value}{unit}"
+    if isinstance(value, int):
+        parts = set(field.attname.split("_"))
+        return f"{value}°" if "angle" in parts else f"{value} mm" if parts & MEASURES else str(value)
+    return "(empty)" if value == "" else value
 
 
 def counts_of(entity: Entity) -> dict[str, int]:
@@ -139,35 +110,36 @@ def counts_of(entity: Entity) -> dict[str, int]:
     return {name.removesuffix("_count"): n for name, n in shown.items() if name != "guid"}
 
 
-def children_of(entity: Entity) -> list[Children]:
+def children_of(entity: Entity) -> list[dict[str, Any]]:
     """What is directly in it; the pieces of a component that are in no assembly too. Of a deleted one, deleted ones."""
-    below = [level for level in type(entity).below() if level.parents[-1] == entity.kind]
-    if isinstance(entity, Component):
-        below.append(Piece)
-    return [_children(entity, level) for level in below]
+    tables = []
+    for level in type(entity).below():
+        rows = (level.objects if entity.is_active else level.all_objects).in_any_of(entity.kind, [entity.guid])
+        if level.parents[-1] == entity.kind:
+            tables.append(_table(capfirst(level.plural), entity, rows))
+        elif isinstance(entity, Component):
+            tables.append(_table("Pieces in no assembly", entity, rows.filter(assembly=None)))
+    return tables
 
 
-def _children(entity: Entity, level: type[Entity]) -> Children:
-    rows = (level.objects if entity.is_active else level.all_objects).in_any_of(entity.kind, [entity.guid])
-    title = capfirst(level.plural)
-    if isinstance(entity, Component) and level is Piece:
-        rows, title = rows.filter(assembly=None), "Pieces in no assembly"
+def _table(title: str, entity: Entity, rows: EntityQuerySet) -> dict[str, Any]:
+    """The first of the rows; each cell is (label, value), and the first one is the link."""
+    level: type[Entity] = rows.model
     names = COLUMNS[level]
     found = list(rows.order_by(names[0], "guid").values("guid", "is_active", *names)[: MAX_CHILDREN + 1])
-    page = found[:MAX_CHILDREN]
-    add_counts(level, page)
+    is_cut = len(found) > MAX_CHILDREN
+    del found[MAX_CHILDREN:]
+    add_counts(level, found)
     columns = {name: label_of(level._meta.get_field(name)) for name in names}
     columns |= {name: capfirst(below.plural) for name, below in counted(level).items()}
+    for row in found:
+        shown = {name: NOTHING if row[name] in (None, "") else row[name] for name in columns}
+        if shown[names[0]] == NOTHING:
+            shown[names[0]] = f"{str(row['guid'])[:8]}…"
+        row["url"] = page_of(level.kind, row["guid"])
+        row["cells"] = [(label, shown[name]) for name, label in columns.items()]
     all_of_them = list_of(level, **{entity.kind.column: entity.guid})
-    children = [_child(level, row, columns) for row in page]
-    return Children(title, list(columns.values()), children, all_of_them, len(found) > MAX_CHILDREN)
-
-
-def _child(level: type[Entity], row: Mapping[str, Any], columns: Mapping[str, str]) -> Child:
-    cells = [(label, NOTHING if row[name] in (None, "") else row[name]) for name, label in columns.items()]
-    if cells[0][1] == NOTHING:
-        cells[0] = (cells[0][0], f"{str(row['guid'])[:8]}…")
-    return Child(page_of(level.kind, row["guid"]), cells, row["is_active"])
+    return {"title": title, "labels": columns.values(), "rows": found, "list_url": all_of_them, "is_cut": is_cut}
 
 
 def as_image(picture: bytes) -> HttpResponse:

@@ -4,47 +4,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import DropdownFilter
 
 from pieces.admin.acts import ConfirmingAdmin, Preview, guids_of, preview_restore, restore_many
+from pieces.admin.filters import by_choice
 from pieces.admin.linking import act_on, page_of
 from pieces.models import LEVELS, Deletion, Project
 from pieces.names import counts_in_words, names_by_guid
 from tenants.admin.actors import names_of
 from tenants.templatetags.staff import badge, moment
 
-
-class StateFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
-    title = "state"
-    parameter_name = "state"
-    all_option = None
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        return (("", "in the trash"), ("restored", "restored"), ("all", "all"))
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        if self.value() == "all":
-            return queryset
-        if self.value() == "restored":
-            return queryset.filter(restored_at__isnull=False)
-        return queryset.filter(restored_at=None, purged_at=None)
-
-
-class KindFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
-    title = "what"
-    parameter_name = "what"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        return [(level.kind.value, level.plural) for level in LEVELS]
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        return queryset.filter(kind=self.value()) if self.value() else queryset
+STATES = {
+    "": ("in the trash", Q(restored_at=None, purged_at=None)),
+    "restored": ("restored", Q(restored_at__isnull=False)),
+    "all": ("all", Q()),
+}
+KINDS = {"": ("All", Q())} | {level.kind.value: (level.plural, Q(kind=level.kind.value)) for level in LEVELS}
 
 
 @admin.register(Deletion)
@@ -53,7 +33,7 @@ class DeletionAdmin(ConfirmingAdmin):
 
     list_display = ("what", "took", "deleted", "who", "state")
     list_display_links = None
-    list_filter = (StateFilter, KindFilter)
+    list_filter = (by_choice("state", "state", STATES), by_choice("what", "what", KINDS))
     ordering = ("-guid",)
     actions = ("restore_selected",)
 
