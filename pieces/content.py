@@ -62,7 +62,7 @@ def digest_of(content: Content, values: Sequence[Any]) -> bytes:
             said[name] = None
         elif said[name] == default:
             del said[name]
-    written = orjson.dumps(list(said.values()), default=_hex, option=orjson.OPT_UTC_Z)
+    written = orjson.dumps(list(said.values()), default=lambda picture: bytes(picture).hex(), option=orjson.OPT_UTC_Z)
     return hashed(orjson.dumps(list(said)) + written)
 
 
@@ -73,7 +73,3 @@ def sent_digest(content: Content, sent: bytes) -> bytes:
 
 def hashed(data: bytes) -> bytes:
     return blake2b(data, digest_size=DIGEST_SIZE).digest()
-
-
-def _hex(value: bytes | memoryview) -> str:
-    return bytes(value).hex()

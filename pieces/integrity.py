@@ -20,11 +20,9 @@ def broken_invariants() -> dict[str, int]:
     for model in LEVELS:
         counts |= {name: rows.count() for name, rows in _queries(model).items()}
         # What was made otherwise than by sync has no digest until then.
-        pictures = ["picture"] if issubclass(model, Pictured) else []
-        names = [*content_of(model).names, "digest", *pictures]
+        names = [*content_of(model).names, "digest", *(["picture"] if issubclass(model, Pictured) else [])]
         rows: Any = model.across_companies.filter(digest__isnull=False).order_by().values(*names)
-        broken = (row for row in rows.iterator(chunk_size=CHUNK) if not _digest_holds(model, row))
-        counts[f"{model.kind}_digest"] = sum(1 for _ in broken)
+        counts[f"{model.kind}_digest"] = sum(not _digest_holds(model, row) for row in rows.iterator(chunk_size=CHUNK))
     doubled = Piece.across_companies.filter(is_active=True).values("project", "piece_id").annotate(rows=Count("guid"))
     counts["piece_id_twice_in_project"] = doubled.filter(rows__gt=1).count()
     return counts

@@ -10,20 +10,20 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial, reduce
-from operator import or_
+from functools import partial
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from pieces.changes import remove
-from pieces.models import LEVELS, Deletion, Entity, Project
+from pieces.models import LEVELS, Deletion, Entity
 from ractory.api.retry import in_transaction
 
 SLICE = 5000  # rows removed in one transaction
 BATCH = 500  # deletions looked at together, at most
 
+PLURALS = [level.plural for level in LEVELS]
 Guids = Collection[uuid.UUID]
 
 # Each level with the parents right above it, of which a piece may lack one. What is further up follows from these: the
@@ -41,9 +41,7 @@ class Purge:
 
     before: datetime
     dry_run: bool = False
-    removed: Counter[str] = field(
-        default_factory=lambda: Counter(dict.fromkeys((*(level.plural for level in LEVELS), "deletions"), 0))
-    )
+    removed: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys((*PLURALS, "deletions"), 0)))
     kept: set[uuid.UUID] = field(default_factory=set)
 
     def slices(self) -> Iterator[int]:
@@ -71,12 +69,12 @@ class Purge:
 
     def _batches(self) -> Iterator[list[uuid.UUID]]:
         """The old deletions, in the order of their guids, which is that of time: children went before their parents."""
-        last, names = uuid.UUID(int=0), [level.plural for level in Project.below()]
+        last = uuid.UUID(int=0)
         while True:
             rows = Deletion.objects.filter(created_at__lt=self.before, guid__gt=last).order_by("guid")
             batch: list[uuid.UUID] = []
             size = 0
-            for guid, *taken in rows.values_list("guid", *names)[:BATCH]:
+            for guid, *taken in rows.values_list("guid", *PLURALS[1:])[:BATCH]:
                 size += 1 + sum(taken)
                 if batch and size > SLICE:
                     break
@@ -88,12 +86,8 @@ class Purge:
 
     def _staying(self) -> Q:
         """What this run leaves where it is."""
-        return (
-            Q(is_active=True)
-            | Q(deletion=None)
-            | Q(deleted_at__gte=self.before)
-            | Q(deletion_guid__any_of=list(self.kept))
-        )
+        kept = Q(deletion=None) | Q(deletion_guid__any_of=list(self.kept))
+        return kept | Q(is_active=True) | Q(deleted_at__gte=self.before)
 
     def _keep_back(self, batch: Guids) -> None:
         """Finds the deletions that took parents of rows which stay; what they took stays too, and so on upwards."""
@@ -111,8 +105,7 @@ class Purge:
         return rows.filter(is_active=False, deleted_at__lt=self.before)
 
     def _mark(self, going: Guids) -> None:
-        holding = reduce(or_, (Exists(level.all_objects.filter(deletion_guid=OuterRef("guid"))) for level in LEVELS))
-        Deletion.objects.filter(holding, guid__any_of=going, purged_at=None).update(purged_at=timezone.now())
+        Deletion.objects.filter(_has_rows(), guid__any_of=going, purged_at=None).update(purged_at=timezone.now())
 
     def _remove(self, level: type[Entity], going: Guids) -> tuple[int, int]:
         """Removes one slice of the rows; the number of rows, and of records of deletions, that went.
@@ -121,7 +114,7 @@ class Purge:
         """
         rows = self._rows(level, going)
         for below in level.below():
-            rows = rows.exclude(Exists(below.all_objects.filter(**{f"{level.kind.value}_guid": OuterRef("guid")})))
+            rows = rows.exclude(Exists(below.all_objects.filter(**{level.kind.column: OuterRef("guid")})))
         taken = list(rows.order_by("guid").select_for_update().values_list("guid", flat=True)[:SLICE])
         remove(level.all_objects.filter(guid__any_of=taken))
         # Earlier deletions of the same rows, restored since, are now the history of nothing.
@@ -130,10 +123,13 @@ class Purge:
 
 def _forget(**conditions: Any) -> int:
     """Removes the records of deletions of which nothing is left: neither a row that they took, nor their root."""
-    deletions = _without_root(Deletion.objects.filter(**conditions), Q())
-    for level in LEVELS:
-        deletions = deletions.exclude(Exists(level.all_objects.filter(deletion_guid=OuterRef("guid"))))
-    return remove(deletions)
+    return remove(_without_root(Deletion.objects.filter(**conditions), Q()).exclude(_has_rows()))
+
+
+def _has_rows() -> Q:
+    """Of a deletion: that some of the rows which it took are still there."""
+    taken = (level.all_objects.filter(deletion_guid=OuterRef("guid")) for level in LEVELS)
+    return Q(*map(Exists, taken), _connector=Q.OR)
 
 
 def _without_root(deletions: "QuerySet[Deletion]", there: Q) -> "QuerySet[Deletion]":

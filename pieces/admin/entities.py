@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_list_or_404, get_object_or_404, redirect
 from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -40,20 +40,17 @@ class EntityAdmin(ConfirmingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """Without pictures, and without the columns that the list does not show."""
-        parents = self.list_select_related or ()
-        rows: QuerySet[Any] = super().get_queryset(request).select_related(*parents)
-        return rows.only("is_active", "updated_at", "company", *self.columns)
+        rows: QuerySet[Any] = super().get_queryset(request).only("is_active", "updated_at", "company", *self.columns)
+        return rows
 
     def get_ordering(self, request: HttpRequest) -> Sequence[str]:
         """An order that an index has: by time within one company, else, and below a filter, by guid."""
         filtered = any(name not in ("p", "deleted", "e") and value for name, value in request.GET.items())
         return ("guid",) if filtered or current_scope().company is None else ("-updated_at", "-guid")
 
-    @admin.display(description="State")
     def state(self, entity: Entity) -> SafeString:
         return badge("active", "good") if entity.is_active else badge("deleted", "bad")
 
-    @admin.display(description="Changed")
     def changed(self, entity: Entity) -> str:
         return moment(entity.updated_at)
 
@@ -121,8 +118,7 @@ class EntityAdmin(ConfirmingAdmin):
 
     def remove(self, request: HttpRequest) -> HttpResponse:
         guids = guids_of(request)
-        if not self.model.all_objects.filter(guid__any_of=guids).exists():
-            raise Http404
+        get_list_or_404(self.model.all_objects.filter(guid__any_of=guids).values("guid"))
         the_list = reverse(f"admin:pieces_{self.model.kind}_changelist")
         return self.confirm(
             request,
@@ -140,7 +136,6 @@ class ProjectAdmin(EntityAdmin):
     list_display = ("code", "company_name", "due", "in_production", "state", "changed")
     list_filter = (DELETED, by_value("code"))
 
-    @admin.display(description="Due")
     def due(self, project: Any) -> str:
         return moment(project.due_date)
 

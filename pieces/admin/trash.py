@@ -5,8 +5,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_list_or_404, redirect
 from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -31,35 +31,29 @@ KINDS = {"": ("All", Q())} | {level.kind.value: (level.plural, Q(kind=level.kind
 class DeletionAdmin(ConfirmingAdmin):
     """Newest first by guid (UUIDv7)."""
 
-    list_display = ("what", "took", "deleted", "who", "state")
+    list_display = ("deleted", "with_it_went", "when", "by", "state")
     list_display_links = None
     list_filter = (by_choice("state", "state", STATES), by_choice("what", "what", KINDS))
     ordering = ("-guid",)
     actions = ("restore_selected",)
 
-    @admin.display(description="Deleted")
-    def what(self, deletion: Any) -> SafeString:
+    def deleted(self, deletion: Any) -> SafeString:
         url = page_of(deletion.kind, deletion.root_guid)
         return format_html('{} <a href="{}"><b>{}</b></a>', deletion.kind, url, deletion.root_name)
 
-    @admin.display(description="With it went")
-    def took(self, deletion: Deletion) -> str:
+    def with_it_went(self, deletion: Deletion) -> str:
         return counts_in_words({level.plural: getattr(deletion, level.plural) for level in Project.below()})
 
-    @admin.display(description="When")
-    def deleted(self, deletion: Deletion) -> str:
+    def when(self, deletion: Deletion) -> str:
         return moment(deletion.created_at)
 
-    @admin.display(description="By")
-    def who(self, deletion: Any) -> str:
+    def by(self, deletion: Any) -> str:
         return str(deletion.actor_name)
 
-    @admin.display(description="State")
     def state(self, deletion: Any) -> SafeString:
         if deletion.restored_at:
-            return format_html(
-                "{} {} by {}", badge("restored", "good"), moment(deletion.restored_at), deletion.restorer
-            )
+            restored = badge("restored", "good")
+            return format_html("{} {} by {}", restored, moment(deletion.restored_at), deletion.restorer)
         if deletion.purged_at:
             return badge("being purged", "bad")
         url = act_on("pieces_deletion_restore", [deletion.guid])
@@ -83,9 +77,7 @@ class DeletionAdmin(ConfirmingAdmin):
 
     def restore(self, request: HttpRequest) -> HttpResponse:
         guids = guids_of(request)
-        first = Deletion.objects.filter(guid__any_of=guids).first()
-        if first is None:
-            raise Http404
+        first = get_list_or_404(Deletion.objects.filter(guid__any_of=guids))[0]
         trash = reverse("admin:pieces_deletion_changelist")
 
         def preview() -> Preview:

@@ -34,21 +34,20 @@ class Command(PrintingCommand):
         if options["json"]:
             self.answer(options, {"deletions": rows, "more": more})
             return
-        for row in rows:
-            self.stdout.write(_line(row))
-        if more or not rows:
-            self.stdout.write("There are more: --limit." if more else "There are none.")
+        lines = [*map(_line, rows), *(["There are more: --limit."] if more else [])]
+        self.stdout.write("\n".join(lines or ["There are none."]))
 
 
 def _line(row: dict[str, Any]) -> str:
     name = row["name"] or str(row["root_guid"])
-    took = {plural: row[plural] for plural in TOOK}
     parts = [
         f"{row['guid']}  {row['created_at']:%Y-%m-%d %H:%M} UTC  {row['kind']:9}",
         name if name.isprintable() else repr(name),
-        *([f"with {counts_in_words(took)}"] if any(took.values()) else []),
-        f"by {row['actor']}",
     ]
+    took = {plural: row[plural] for plural in TOOK}
+    if any(took.values()):
+        parts.append(f"with {counts_in_words(took)}")
+    parts.append(f"by {row['actor']}")
     if row["restored_at"]:
         parts.append(f"restored {row['restored_at']:%Y-%m-%d %H:%M} UTC by {row['restored_by']}")
     elif row["purged_at"]:
