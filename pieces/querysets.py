@@ -40,9 +40,6 @@ def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]", lock: str = "") -> li
 class EntityQuerySet(BulkQuerySet):
     """Sets of rows that may be soft-deleted."""
 
-    def active(self) -> Self:
-        return self.filter(is_active=True)
-
     def without_picture(self) -> Self:
         """Loads no pictures, which are large."""
         return self.defer("picture") if hasattr(self.model, "picture") else self
@@ -89,5 +86,5 @@ class ActiveManager(AllManager):
     """`objects`: the active rows of the scope."""
 
     def get_queryset(self) -> EntityQuerySet:
-        rows: EntityQuerySet = super().get_queryset()
-        return rows.active()
+        rows: EntityQuerySet = super().get_queryset().filter(is_active=True)
+        return rows

@@ -74,7 +74,7 @@ def read_page(rows: "QuerySet[Any]", page: Page, fields: Sequence[str]) -> tuple
 
 def read_one(model: type[Entity], guid: uuid.UUID, fields: Sequence[str], *, include_inactive: bool) -> Shown:
     """The object with these fields. Raises 404 if there is none, or a deleted one that was not asked for."""
-    columns = _columns(model, fields)
+    columns = _columns(model, (*fields, "guid"))  # by which counts are found
     found = visible(model, include_inactive=include_inactive).filter(guid=guid).values_list(*columns).first()
     if found is None:
         raise NotFound(f"There is no {model.kind} {guid}.")
@@ -82,10 +82,8 @@ def read_one(model: type[Entity], guid: uuid.UUID, fields: Sequence[str], *, inc
 
 
 def _columns(model: type[Entity], fields: Sequence[str]) -> list[str]:
-    """Those of the fields that are columns, each once; with the guid if others are counts, which are found by it."""
-    counts = counted(model)
-    by = () if counts.keys().isdisjoint(fields) else ("guid",)
-    return list(dict.fromkeys(name for name in (*fields, *by) if name not in counts))
+    """Those of the fields that are columns, each once."""
+    return list(dict.fromkeys(name for name in fields if name not in counted(model)))
 
 
 def _objects(

@@ -4,6 +4,7 @@ nothing."""
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,10 +74,8 @@ def guids_of(request: HttpRequest) -> list[uuid.UUID]:
     """The guids that a page was asked for, in its address or its form; those that are none are left out."""
     found = []
     for text in (request.POST if request.method == "POST" else request.GET).getlist("guid")[:MAX_AT_ONCE]:
-        try:
+        with suppress(ValueError):
             found.append(uuid.UUID(text))
-        except ValueError:
-            continue
     return found
 
 

@@ -38,6 +38,9 @@ class EntityAdmin(ConfirmingAdmin):
 
     # --- the list ---
 
+    def get_list_display(self, request: HttpRequest) -> Sequence[str]:
+        return (*self.list_display, "state", "changed")
+
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """Without pictures, and without the columns that the list does not show."""
         rows: QuerySet[Any] = super().get_queryset(request).only("is_active", "updated_at", "company", *self.columns)
@@ -133,7 +136,7 @@ class EntityAdmin(ConfirmingAdmin):
 
 class ProjectAdmin(EntityAdmin):
     columns = ("code", "company_name", "due_date", "in_production")
-    list_display = ("code", "company_name", "due", "in_production", "state", "changed")
+    list_display = ("code", "company_name", "due", "in_production")
     list_filter = (DELETED, by_value("code"))
 
     def due(self, project: Any) -> str:
@@ -142,30 +145,21 @@ class ProjectAdmin(EntityAdmin):
 
 class ComponentAdmin(EntityAdmin):
     columns = ("code", "designation", "quantity", "project__code")
-    list_display = ("code", "in_project", "designation", "quantity", "state", "changed")
+    list_display = ("code", "in_project", "designation", "quantity")
     list_select_related = ("project",)
     list_filter = (DELETED, by_value("code"), by_parent(Kind.PROJECT))
 
 
 class AssemblyAdmin(EntityAdmin):
     columns = ("trolley_cell", "trolley", "cell_number", "component__code")
-    list_display = ("__str__", "in_component", "trolley", "cell_number", "state", "changed")
+    list_display = ("__str__", "in_component", "trolley", "cell_number")
     list_select_related = ("component",)
     list_filter = (DELETED, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
 
 
 class PieceAdmin(EntityAdmin):
     columns = ("piece_id", "barcode", "profile_code", "outer_length", "trolley_cell", "component__code")
-    list_display = (
-        "piece_id",
-        "barcode",
-        "in_component",
-        "profile_code",
-        "outer_length",
-        "trolley_cell",
-        "state",
-        "changed",
-    )
+    list_display = ("piece_id", "barcode", "in_component", "profile_code", "outer_length", "trolley_cell")
     list_select_related = ("component",)
     list_filter = (
         DELETED,

@@ -1,7 +1,6 @@
 """The filters of entity lists: each by equality on an index that ends with the order of the list."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -57,9 +56,12 @@ def by_parent(kind: Kind) -> type[admin.SimpleListFilter]:
         parent: Entity | None = None  # if there is one in the scope; the list's template links to it
 
         def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-            with suppress(ValueError):
-                guid = UUID(self.value() or "")
-                self.parent = LEVELS_BY_KIND[kind].all_objects.without_picture().filter(guid=guid).first()
+            if self.value() is not None:
+                try:
+                    rows = LEVELS_BY_KIND[kind].all_objects.filter(guid=UUID(self.value()))
+                except ValueError as error:
+                    raise IncorrectLookupParameters from error
+                self.parent = rows.without_picture().first()
             return [(str(self.parent.guid), name_of(self.parent))] if self.parent else []
 
         def has_output(self) -> bool:
@@ -69,9 +71,6 @@ def by_parent(kind: Kind) -> type[admin.SimpleListFilter]:
         def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
             if self.value() is None:
                 return queryset
-            try:
-                return queryset.filter(**{kind.column: UUID(self.value())})
-            except ValueError as error:
-                raise IncorrectLookupParameters from error
+            return queryset.filter(**{kind.value: self.parent}) if self.parent else queryset.none()
 
     return ParentFilter

@@ -3,8 +3,6 @@
 import re
 import uuid
 from collections.abc import Iterable
-from typing import Any
-from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils.html import conditional_escape, format_html
@@ -20,12 +18,8 @@ def page_of(kind: str, guid: uuid.UUID | str) -> str:
     return reverse(f"admin:pieces_{kind}_change", args=[guid])
 
 
-def list_of(model: type[Entity], **filters: Any) -> str:
-    return f"{reverse(f'admin:pieces_{model.kind}_changelist')}?{urlencode(filters)}"
-
-
 def act_on(route: str, guids: Iterable[uuid.UUID | str]) -> str:
-    return f"{reverse(f'admin:{route}')}?{urlencode([('guid', guid) for guid in guids])}"
+    return reverse(f"admin:{route}", query={"guid": list(guids)})
 
 
 def link_to(entity: Entity | None) -> SafeString | str:

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.db.models import Field, Q
 from django.http import HttpResponse
+from django.urls import reverse
 from django.utils.text import capfirst
 
-from pieces.admin.linking import list_of, page_of
-from pieces.models import LEVELS, Assembly, Component, Entity, Kind, Pictured, Piece, Project
+from pieces.admin.linking import page_of
+from pieces.models import Assembly, Component, Entity, Kind, Pictured, Piece, Project
 from pieces.names import name_of
 from pieces.querysets import EntityQuerySet
 from pieces.reading import add_counts, counted
@@ -63,7 +64,7 @@ def with_parents(model: type[Entity]) -> Any:
 def crumbs_of(entity: Entity) -> list[tuple[str, str]]:
     """The way down to the entity: names and addresses."""
     above = [parent for name in entity.parents if (parent := getattr(entity, name))]
-    top = [("Projects", list_of(LEVELS[0]))]
+    top = [("Projects", reverse("admin:pieces_project_changelist"))]
     return top + [(name_of(parent), page_of(parent.kind, parent.guid)) for parent in above] + [(name_of(entity), "")]
 
 
@@ -138,7 +139,7 @@ def _table(title: str, entity: Entity, rows: EntityQuerySet) -> dict[str, Any]:
             shown[names[0]] = f"{str(row['guid'])[:8]}…"
         row["url"] = page_of(level.kind, row["guid"])
         row["cells"] = [(label, shown[name]) for name, label in columns.items()]
-    all_of_them = list_of(level, **{entity.kind.column: entity.guid})
+    all_of_them = reverse(f"admin:pieces_{level.kind}_changelist", query={entity.kind.column: entity.guid})
     return {"title": title, "labels": columns.values(), "rows": found, "list_url": all_of_them, "is_cut": is_cut}
 
 

@@ -120,8 +120,12 @@ def test_lists_filter_by_indexed_values_and_parents_only(staff: Client, family: 
         text = text_of(staff.get(f"/admin/pieces/piece/?{kind}_guid={family[kind].guid}"))
         assert family.piece.piece_id in text
         assert "elsewhere" not in text
-    unknown = text_of(staff.get(f"/admin/pieces/piece/?component_guid={uuid.uuid4()}"))
-    assert family.piece.piece_id not in unknown
+    PieceFactory.create(component=family.component, assembly=None, piece_id="loose")
+    for query in (f"component_guid={UNKNOWN}", f"assembly_guid={UNKNOWN}"):
+        text = text_of(staff.get(f"/admin/pieces/piece/?{query}"))
+        assert family.piece.piece_id not in text
+        assert "loose" not in text
+    assert staff.get("/admin/pieces/piece/?assembly_guid=nonsense")["Location"].endswith("?e=1")
     for query in ("info2__contains=x", "outer_length__gt=1", "company__name=x", "o=1&client=x"):
         assert staff.get(f"/admin/pieces/piece/?{query}").status_code == 400
 
