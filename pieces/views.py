@@ -51,7 +51,7 @@ class EntityViewSet(ViewSetMixin, TenantView):
         """A page of the rows that the filters leave, `Link` to the next page, `X-Total-Count` if asked for."""
         query: ListQuery = self.query
         given, page, costly = query.checked(), query.page(), query.costly
-        check_parents(self.model, given, include_inactive=given["include_inactive"])
+        check_parents(given, include_inactive=given["include_inactive"])
         rows = query.filtered(visible(self.model, include_inactive=given["include_inactive"]))
         headers = {}
         with costly_read(rows.db, caller_of(request).guid, costly) if costly else nullcontext():

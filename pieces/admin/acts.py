@@ -5,14 +5,12 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from rest_framework.exceptions import NotFound
 
 from pieces.admin.linking import GUID, act_on, with_links
 from pieces.changes import Acts, Origin, restore_root, soft_delete
@@ -21,19 +19,13 @@ from pieces.names import counts_in_words, names_by_guid
 from ractory.api.errors import Conflict
 from ractory.api.middleware import current_request_id
 from ractory.api.retry import in_transaction
+from tenants.admin.actors import names_of
 from tenants.admin.staff import StaffAdmin, caller_of
 
 MAX_AT_ONCE = 100  # roots in one act
 
 Counts = Mapping[str, int]  # rows by the plural of their level
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What an act would take along: its roots, and the rows by level."""
-
-    roots: Sequence[Any]
-    counts: Counts
+Preview = tuple[Sequence[Any], Counts]  # what an act would take along: its roots, and all rows
 
 
 class ConfirmingAdmin(StaffAdmin):
@@ -65,8 +57,8 @@ class ConfirmingAdmin(StaffAdmin):
             else:
                 self.message_user(request, f"{done}: {counts_in_words(counts)}.", messages.SUCCESS)
                 return redirect(back)
-        found = preview()
-        context = {"preview": found, "said": counts_in_words(found.counts), "conflict": conflict, "back": back}
+        roots, counts = preview()
+        context = {"roots": roots, "said": counts_in_words(counts), "conflict": conflict, "back": back}
         return self.page(request, template, title=title, **context)
 
 
@@ -84,7 +76,7 @@ def preview_deletion(model: type[Entity], guids: Sequence[uuid.UUID]) -> Preview
     roots = list(model.objects.without_picture().filter(guid__any_of=guids).order_by("guid"))
     found = [root.guid for root in roots]
     below = {level.plural: level.objects.in_any_of(model.kind, found).count() for level in model.below()}
-    return Preview(roots, {model.plural: len(roots), **below})
+    return roots, {model.plural: len(roots), **below}
 
 
 def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
@@ -117,7 +109,8 @@ def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
             held = level.all_objects.in_any_of(model.kind, [deletion.root_guid for deletion in of_level])
             held = held.filter(deletion_guid__any_of=[deletion.guid for deletion in of_level])
             counts[level.plural] += held.count()
-    return Preview(deletions, counts)
+    note_names(deletions)
+    return deletions, counts
 
 
 def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
@@ -127,19 +120,17 @@ def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
     """
 
     def work() -> Counts:
-        preview = preview_restore(guids)
-        if len(preview.roots) < len(set(guids)):
+        deletions, counts = preview_restore(guids)
+        if len(deletions) < len(set(guids)):
             raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
         acts = _acts(request, Operation.RESTORE)
-        for deletion in sorted(preview.roots, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
+        for deletion in sorted(deletions, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
             model, root = LEVELS_BY_KIND[deletion.kind], deletion.root_guid
-            if not model.all_objects.filter(guid=root, deletion=deletion).exists():
+            taken = model.all_objects.select_for_update(no_key=True).filter(guid=root, deletion=deletion)
+            if not taken.values("guid"):
                 raise Conflict(f"The {model.kind} {root} is not deleted by this deletion any more.")
-            try:
-                restore_root(model, root, acts=acts)
-            except NotFound as error:
-                raise Conflict(str(error.detail)) from error
-        return preview.counts
+            restore_root(model, root, acts=acts)
+        return counts
 
     return in_transaction(work)
 
@@ -159,3 +150,13 @@ def _with_names(detail: str) -> str:
     for guid, name in names_by_guid(mentioned).items():
         detail = detail.replace(f" {guid}", f" “{name}” {guid}")
     return detail
+
+
+def note_names(deletions: Sequence[Any]) -> None:
+    """Gives each deletion the names of its root and of who deleted and restored it."""
+    roots = names_by_guid((deletion.kind, deletion.root_guid) for deletion in deletions)
+    actors = names_of(actor for deletion in deletions for actor in (deletion.actor, deletion.restored_by))
+    for deletion in deletions:
+        deletion.root_name = roots.get(deletion.root_guid, deletion.root_guid)
+        deletion.actor_name = actors.get(deletion.actor, deletion.actor)
+        deletion.restorer = actors.get(deletion.restored_by or "", deletion.restored_by)

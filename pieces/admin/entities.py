@@ -1,7 +1,7 @@
 """The four levels: their lists and pages, deletion with a preview, the search box. sync.admin registers them."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
@@ -14,13 +14,12 @@ from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from pieces.admin.acts import ConfirmingAdmin, delete_many, guids_of, preview_deletion
+from pieces.admin.acts import ConfirmingAdmin, delete_many, guids_of, note_names, preview_deletion
 from pieces.admin.filters import by_choice, by_parent, by_value
 from pieces.admin.finding import MAX_HITS, find
 from pieces.admin.history import Event, deletion_events, newest_first
 from pieces.admin.linking import act_on, link_to, page_of
-from pieces.admin.page import as_image, children_of, counts_of, crumbs_of, facts_of, with_parents
-from pieces.admin.trash import note_names
+from pieces.admin.page import COLUMNS, as_image, children_of, counts_of, crumbs_of, facts_of, with_parents
 from pieces.models import Entity, Kind, Pictured
 from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
@@ -34,7 +33,6 @@ class EntityAdmin(ConfirmingAdmin):
 
     list_before_template = "pieces/list_of.html"
     actions = ("delete_chosen",)
-    columns: ClassVar[tuple[str, ...]]  # the fields that the list reads
 
     # --- the list ---
 
@@ -43,8 +41,9 @@ class EntityAdmin(ConfirmingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """Without pictures, and without the columns that the list does not show."""
-        rows: QuerySet[Any] = super().get_queryset(request).only("is_active", "updated_at", "company", *self.columns)
-        return rows
+        rows: QuerySet[Any] = super().get_queryset(request)
+        codes = (f"{parent}__code" for parent in self.list_select_related or ())
+        return rows.only("is_active", "updated_at", "company", *COLUMNS[self.model], *codes)
 
     def get_ordering(self, request: HttpRequest) -> Sequence[str]:
         """An order that an index has: by time within one company, else, and below a filter, by guid."""
@@ -79,9 +78,7 @@ class EntityAdmin(ConfirmingAdmin):
         ]
 
     @method_decorator(require_safe)
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         entity = self.entity_or_404(object_id)
         if entity.deletion:
             note_names([entity.deletion])
@@ -135,7 +132,6 @@ class EntityAdmin(ConfirmingAdmin):
 
 
 class ProjectAdmin(EntityAdmin):
-    columns = ("code", "company_name", "due_date", "in_production")
     list_display = ("code", "company_name", "due", "in_production")
     list_filter = (DELETED, by_value("code"))
 
@@ -144,21 +140,18 @@ class ProjectAdmin(EntityAdmin):
 
 
 class ComponentAdmin(EntityAdmin):
-    columns = ("code", "designation", "quantity", "project__code")
     list_display = ("code", "in_project", "designation", "quantity")
     list_select_related = ("project",)
     list_filter = (DELETED, by_value("code"), by_parent(Kind.PROJECT))
 
 
 class AssemblyAdmin(EntityAdmin):
-    columns = ("trolley_cell", "trolley", "cell_number", "component__code")
     list_display = ("__str__", "in_component", "trolley", "cell_number")
     list_select_related = ("component",)
     list_filter = (DELETED, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
 
 
 class PieceAdmin(EntityAdmin):
-    columns = ("piece_id", "barcode", "profile_code", "outer_length", "trolley_cell", "component__code")
     list_display = ("piece_id", "barcode", "in_component", "profile_code", "outer_length", "trolley_cell")
     list_select_related = ("component",)
     list_filter = (

@@ -7,24 +7,15 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from pieces.admin.page import COLUMNS
 from pieces.models import LEVELS, SHORT, Component, Entity, Piece, Project
 from ractory.api.query import guid_of
 from tenants.models import Company
 from tenants.scope import current_scope
 
 MAX_HITS = 50  # per field
-LOOKED_UP = (  # in this order; guids come before all
-    (Piece, "barcode"),
-    (Piece, "piece_id"),
-    (Piece, "trolley_cell"),
-    (Component, "code"),
-    (Project, "code"),
-)
-SHOWN = {
-    Piece: ("piece_id", "barcode", "trolley_cell", "profile_code", "outer_length", "project__code", "component__code"),
-    Component: ("code", "designation", "project__code"),
-    Project: ("code", "company_name"),
-}
+# In this order; guids come before all.
+LOOKED_UP = ((Piece, "barcode"), (Piece, "piece_id"), (Piece, "trolley_cell"), (Component, "code"), (Project, "code"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +51,7 @@ def _having(model: type[Entity], field: str, text: str) -> list[Any]:
     cases = list(dict.fromkeys((text, text.upper(), text.lower())))
     rows = indexed(model.all_objects.filter(**{f"{field}__any_of": cases}))
     parents = [name for name in ("project", "component") if name in model.parents]
-    shown = rows.select_related(*parents).only("is_active", "deleted_at", *SHOWN[model])
+    shown = rows.select_related(*parents).only("is_active", *COLUMNS[model], *(f"{parent}__code" for parent in parents))
     found = list(shown.order_by("-is_active", "guid")[:MAX_HITS])
     return [entity for entity in found if getattr(entity, field) == text] or found
 

@@ -1,7 +1,7 @@
 """What happened to an entity, as far as its deletions and those of its parents tell."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,19 +42,13 @@ def deletion_events(entity: Entity) -> Iterator[Event]:
     above = [getattr(entity, column) for column in entity.parent_columns()]
     roots = [entity.guid, *(guid for guid in above if guid)]
     rows = Deletion.objects.filter(root_guid__any_of=roots, created_at__gte=entity.created_at).order_by("-created_at")
-    for deletion in _in_force(reversed(rows[:MAX_DELETIONS])):
-        through = NO_TEXT
+    last: Deletion | None = None
+    for deletion in reversed(rows[:MAX_DELETIONS]):
+        if last and not (last.restored_at and last.restored_at <= deletion.created_at):
+            continue  # an earlier one had the entity already
+        last, through = deletion, NO_TEXT
         if deletion.root_guid != entity.guid:
             through = format_html("together with {} {}", deletion.kind, link_to(getattr(entity, deletion.kind)))
         yield Event(deletion.created_at, "deleted", deletion.actor, through, deletion.act_guid)
         if deletion.restored_at:
             yield Event(deletion.restored_at, "restored", deletion.restored_by, through)
-
-
-def _in_force(deletions: Iterable[Deletion]) -> Iterator[Deletion]:
-    """Without those that were made while an earlier one had the entity already; the oldest come first."""
-    last: Deletion | None = None
-    for deletion in deletions:
-        if last is None or (last.restored_at and last.restored_at <= deletion.created_at):
-            last = deletion
-            yield deletion

@@ -19,7 +19,9 @@ from tenants.templatetags.staff import NOTHING, moment
 
 MAX_CHILDREN = 100
 MEASURES = {"length", "width", "height", "tolerance", "rest"}
+# What tables show of an entity.
 COLUMNS: dict[type[Entity], tuple[str, ...]] = {
+    Project: ("code", "company_name", "due_date", "in_production"),
     Component: ("code", "designation", "quantity"),
     Assembly: ("trolley_cell", "trolley", "cell_number"),
     Piece: ("piece_id", "barcode", "profile_code", "outer_length", "trolley_cell"),
@@ -44,7 +46,7 @@ GROUPS: dict[type[Entity], dict[str, str]] = {
         "Info": "client dealer info2 info3",
     },
 }
-SIGNATURES = {
+IMAGES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
     b"GIF8": "image/gif",
@@ -106,9 +108,8 @@ def _fact(field: Any, value: Any) -> str | None:
 
 def counts_of(entity: Entity) -> dict[str, int]:
     """The numbers of its active descendants by kind: "component", "piece"."""
-    shown: dict[str, Any] = {"guid": entity.guid}
-    add_counts(type(entity), [shown])
-    return {name.removesuffix("_count"): n for name, n in shown.items() if name != "guid"}
+    below = counted(type(entity)).values()
+    return {level.kind.value: level.objects.in_any_of(entity.kind, [entity.guid]).count() for level in below}
 
 
 def children_of(entity: Entity) -> list[dict[str, Any]]:
@@ -146,7 +147,7 @@ def _table(title: str, entity: Entity, rows: EntityQuerySet) -> dict[str, Any]:
 def as_image(picture: bytes) -> HttpResponse:
     """As a browser gets it: a raster image by its first bytes; all else, an SVG with a script say, is a download that
     nothing runs."""
-    kind = next((kind for start, kind in SIGNATURES.items() if picture.startswith(start)), None)
+    kind = next((kind for start, kind in IMAGES.items() if picture.startswith(start)), None)
     if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP":
         kind = "image/webp"
     headers = {"Content-Security-Policy": "default-src 'none'; sandbox"}

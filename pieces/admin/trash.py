@@ -1,6 +1,5 @@
 """The trash: deletions that can be undone, what each would bring back, and bringing it back."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -11,12 +10,11 @@ from django.urls import URLPattern, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from pieces.admin.acts import ConfirmingAdmin, Preview, guids_of, preview_restore, restore_many
+from pieces.admin.acts import ConfirmingAdmin, guids_of, note_names, preview_restore, restore_many
 from pieces.admin.filters import by_choice
 from pieces.admin.linking import act_on, page_of
 from pieces.models import LEVELS, Deletion, Project
-from pieces.names import counts_in_words, names_by_guid
-from tenants.admin.actors import names_of
+from pieces.names import counts_in_words
 from tenants.templatetags.staff import badge, moment
 
 STATES = {
@@ -79,28 +77,12 @@ class DeletionAdmin(ConfirmingAdmin):
         guids = guids_of(request)
         first = get_list_or_404(Deletion.objects.filter(guid__any_of=guids))[0]
         trash = reverse("admin:pieces_deletion_changelist")
-
-        def preview() -> Preview:
-            found = preview_restore(guids)
-            note_names(found.roots)
-            return found
-
         return self.confirm(
             request,
             "pieces/restore.html",
             title="Restore?",
-            preview=preview,
+            preview=lambda: preview_restore(guids),
             act=lambda: restore_many(guids, request=request),
             done="Restored",
             back=page_of(first.kind, first.root_guid) if len(guids) == 1 else trash,
         )
-
-
-def note_names(deletions: Sequence[Any]) -> None:
-    """Gives each deletion the names of its root and of who deleted and restored it."""
-    roots = names_by_guid((deletion.kind, deletion.root_guid) for deletion in deletions)
-    actors = names_of(actor for deletion in deletions for actor in (deletion.actor, deletion.restored_by))
-    for deletion in deletions:
-        deletion.root_name = roots.get(deletion.root_guid, deletion.root_guid)
-        deletion.actor_name = actors.get(deletion.actor, deletion.actor)
-        deletion.restorer = actors.get(deletion.restored_by or "", deletion.restored_by)
