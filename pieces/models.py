@@ -363,10 +363,8 @@ class Piece(Pictured):
             *Pictured.Meta.indexes,
             *(list_index(name) for name in ("project", "component", "assembly")),
             list_index("company", "piece_id"),
-            *(
-                list_index("company", name, sparse=True)
-                for name in ("barcode", "profile_code", "trolley", "trolley_cell")
-            ),
+            *(list_index("company", name, sparse=True) for name in ("barcode", "profile_code")),
+            *(list_index("company", name, sparse=True) for name in ("trolley", "trolley_cell")),
         )
 
 

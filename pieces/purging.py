@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from pieces.changes import remove
 from pieces.models import LEVELS, Deletion, Entity
+from ractory.api.paging import fitting
 from ractory.api.retry import in_transaction
 
 SLICE = 5000  # rows removed in one transaction
@@ -71,18 +72,13 @@ class Purge:
         """The old deletions, in the order of their guids, which is that of time: children went before their parents."""
         last = uuid.UUID(int=0)
         while True:
-            rows = Deletion.objects.filter(created_at__lt=self.before, guid__gt=last).order_by("guid")
-            batch: list[uuid.UUID] = []
-            size = 0
-            for guid, *taken in rows.values_list("guid", *PLURALS[1:])[:BATCH]:
-                size += 1 + sum(taken)
-                if batch and size > SLICE:
-                    break
-                batch.append(guid)
-            if not batch:
+            old = Deletion.objects.filter(created_at__lt=self.before, guid__gt=last).order_by("guid")
+            rows = list(old.values_list("guid", *PLURALS[1:])[:BATCH])
+            if not rows:
                 return
-            yield batch
-            last = batch[-1]
+            fits = fitting((1 + sum(taken) for _, *taken in rows), most=SLICE)
+            yield [guid for guid, *_ in rows[:fits]]
+            last = rows[fits - 1][0]
 
     def _staying(self) -> Q:
         """What this run leaves where it is."""

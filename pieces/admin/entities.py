@@ -17,9 +17,8 @@ from django.views.decorators.http import require_safe
 from pieces.admin.acts import ConfirmingAdmin, delete_many, guids_of, note_names, preview_deletion
 from pieces.admin.filters import by_choice, by_parent, by_value
 from pieces.admin.finding import MAX_HITS, find
-from pieces.admin.history import Event, deletion_events, newest_first
 from pieces.admin.linking import act_on, link_to, page_of
-from pieces.admin.page import COLUMNS, as_image, children_of, counts_of, crumbs_of, facts_of, with_parents
+from pieces.admin.page import COLUMNS, Event, about, as_image, deletion_events, newest_first, with_parents
 from pieces.models import Entity, Kind, Pictured
 from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
@@ -82,17 +81,12 @@ class EntityAdmin(ConfirmingAdmin):
         entity = self.entity_or_404(object_id)
         if entity.deletion:
             note_names([entity.deletion])
-        about = {
-            "entity": entity,
-            "crumbs": crumbs_of(entity),
+        context = about(entity) | {
             "state": self.state(entity),
-            "facts": facts_of(entity),
-            "counts": counts_of(entity),
-            "children": children_of(entity),
             "history": newest_first(self.history(entity)),
             "urls": self.urls_of(entity),
         }
-        return self.page(request, "pieces/entity.html", title=str(entity), **about)
+        return self.page(request, "pieces/entity.html", title=str(entity), **context)
 
     def urls_of(self, entity: Any) -> dict[str, str]:
         picture = {"picture": reverse(f"admin:pieces_{entity.kind}_picture", args=[entity.guid])}

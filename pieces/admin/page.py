@@ -1,6 +1,8 @@
-"""The page of one entity: what it is, where it hangs, what is in it, its picture."""
+"""The page of one entity: what it is, where it hangs, what is in it, what happened to it, its picture."""
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -8,16 +10,20 @@ from typing import Any
 from django.db.models import Field, Q
 from django.http import HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from pieces.admin.linking import page_of
-from pieces.models import Assembly, Component, Entity, Kind, Pictured, Piece, Project
+from pieces.admin.linking import link_to, page_of
+from pieces.models import Assembly, Component, Deletion, Entity, Kind, Pictured, Piece, Project
 from pieces.names import name_of
 from pieces.querysets import EntityQuerySet
 from pieces.reading import add_counts, counted
+from tenants.admin.actors import names_of
 from tenants.templatetags.staff import NOTHING, moment
 
-MAX_CHILDREN = 100
+MAX_CHILDREN, MAX_DELETIONS = 100, 100
+NO_TEXT = SafeString("")
 MEASURES = {"length", "width", "height", "tolerance", "rest"}
 # What tables show of an entity.
 COLUMNS: dict[type[Entity], tuple[str, ...]] = {
@@ -54,6 +60,17 @@ IMAGES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a history; `text` is HTML."""
+
+    at: datetime
+    what: str  # created, changed, deleted, restored
+    actor: str | None
+    text: SafeString = NO_TEXT
+    act: uuid.UUID | None = None
+
+
 def with_parents(model: type[Entity]) -> Any:
     """Whole rows with their parents, but without pictures: `has_picture` says whether there is one."""
     rows = model.all_objects.select_related("company", "deletion", *model.parents)
@@ -61,6 +78,14 @@ def with_parents(model: type[Entity]) -> Any:
         return rows
     unseen = ["picture", *(f"{name}__picture" for name in model.parents if name != Kind.PROJECT)]
     return rows.defer(*unseen).annotate(has_picture=Q(picture__isnull=False))
+
+
+def about(entity: Entity) -> dict[str, Any]:
+    """For the page's template; the counts are of active descendants, by kind."""
+    below = counted(type(entity)).values()
+    counts = {level.kind.value: level.objects.in_any_of(entity.kind, [entity.guid]).count() for level in below}
+    parts = {"crumbs": crumbs_of(entity), "facts": facts_of(entity), "children": children_of(entity)}
+    return {"entity": entity, "counts": counts, **parts}
 
 
 def crumbs_of(entity: Entity) -> list[tuple[str, str]]:
@@ -106,12 +131,6 @@ def _fact(field: Any, value: Any) -> str | None:
     return "(empty)" if value == "" else value
 
 
-def counts_of(entity: Entity) -> dict[str, int]:
-    """The numbers of its active descendants by kind: "component", "piece"."""
-    below = counted(type(entity)).values()
-    return {level.kind.value: level.objects.in_any_of(entity.kind, [entity.guid]).count() for level in below}
-
-
 def children_of(entity: Entity) -> list[dict[str, Any]]:
     """What is directly in it; the pieces of a component that are in no assembly too. Of a deleted one, deleted ones."""
     tables = []
@@ -142,6 +161,33 @@ def _table(title: str, entity: Entity, rows: EntityQuerySet) -> dict[str, Any]:
         row["cells"] = [(label, shown[name]) for name, label in columns.items()]
     all_of_them = reverse(f"admin:pieces_{level.kind}_changelist", query={entity.kind.column: entity.guid})
     return {"title": title, "labels": columns.values(), "rows": found, "list_url": all_of_them, "is_cut": is_cut}
+
+
+def newest_first(events: Sequence[Event]) -> list[tuple[Event, str]]:
+    """The events, each with the name of who did it."""
+    names = names_of(event.actor for event in events)
+    newest = sorted(events, key=lambda event: event.at, reverse=True)
+    return [(event, names.get(event.actor or "", event.actor or "someone unknown")) for event in newest]
+
+
+def deletion_events(entity: Entity) -> Iterator[Event]:
+    """Deletions that took the entity, its own and those of its parents, and restores.
+
+    Its parents are those of today: what happened below an earlier parent, before a move, is not told.
+    """
+    above = [getattr(entity, column) for column in entity.parent_columns()]
+    roots = [entity.guid, *(guid for guid in above if guid)]
+    rows = Deletion.objects.filter(root_guid__any_of=roots, created_at__gte=entity.created_at).order_by("-created_at")
+    last: Deletion | None = None
+    for deletion in reversed(rows[:MAX_DELETIONS]):
+        if last and not (last.restored_at and last.restored_at <= deletion.created_at):
+            continue  # an earlier one had the entity already
+        last, through = deletion, NO_TEXT
+        if deletion.root_guid != entity.guid:
+            through = format_html("together with {} {}", deletion.kind, link_to(getattr(entity, deletion.kind)))
+        yield Event(deletion.created_at, "deleted", deletion.actor, through, deletion.act_guid)
+        if deletion.restored_at:
+            yield Event(deletion.restored_at, "restored", deletion.restored_by, through)
 
 
 def as_image(picture: bytes) -> HttpResponse:

@@ -15,9 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from pieces.admin import entities as plain
-from pieces.admin.history import Event
 from pieces.admin.linking import page_of
-from pieces.admin.page import crumbs_of, groups_of
+from pieces.admin.page import Event, crumbs_of, groups_of
 from pieces.models import Act, Assembly, Component, Piece, Project
 from pieces.names import counts_in_words
 from ractory.api.errors import Conflict, Unprocessable

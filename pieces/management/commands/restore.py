@@ -28,13 +28,13 @@ def _restore(given: uuid.UUID) -> dict[str, Any]:
     """Restores it; what came back, counted by level."""
     row = _locked_root(given)
     model, deletion = type(row), row.deletion_guid
-    counts = {level.plural: 0 for level in LEVELS}
+    counts = dict.fromkeys((level.plural for level in LEVELS), 0)
     for level in (model, *model.below()):
         taken = level.all_objects.in_any_of(model.kind, [row.guid]).filter(deletion_guid=deletion)
         counts[level.plural] = taken.count()
     restore_root(model, row.guid, acts=Acts(Origin(Operation.RESTORE, "command:restore")))
-    common = {"guid": row.guid, "kind": model.kind.value, "company_guid": row.company_guid}
-    return {**common, "deletion_guid": deletion, **counts}
+    about = {"guid": row.guid, "kind": model.kind.value, "company_guid": row.company_guid, "deletion_guid": deletion}
+    return about | counts
 
 
 def _locked_root(given: uuid.UUID) -> Entity:
