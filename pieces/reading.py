@@ -74,7 +74,8 @@ def read_page(rows: "QuerySet[Any]", page: Page, fields: Sequence[str]) -> tuple
 
 def read_one(model: type[Entity], guid: uuid.UUID, fields: Sequence[str], *, include_inactive: bool) -> Shown:
     """The object with these fields. Raises 404 if there is none, or a deleted one that was not asked for."""
-    columns = _columns(model, (*fields, "guid"))  # by which counts are found
+    keys = () if counted(model).keys().isdisjoint(fields) else ("guid",)  # by which counts are found
+    columns = _columns(model, (*fields, *keys))
     found = visible(model, include_inactive=include_inactive).filter(guid=guid).values_list(*columns).first()
     if found is None:
         raise NotFound(f"There is no {model.kind} {guid}.")
