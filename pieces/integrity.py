@@ -31,9 +31,7 @@ def broken_invariants() -> dict[str, int]:
 def _queries(model: type[Entity]) -> dict[str, "QuerySet[Any]"]:
     kind, rows = model.kind.value, model.across_companies
     queries = {
-        f"{kind}_active_or_deleted": rows.filter(
-            Q(is_active=True, deleted_at__isnull=False) | Q(is_active=False, deleted_at=None)
-        ),
+        f"{kind}_active_or_deleted": rows.exclude(is_active=Q(deleted_at__isnull=True)),
         f"{kind}_active_with_deletion": rows.filter(is_active=True, deletion__isnull=False),
         f"{kind}_deleted_without_deletion": rows.filter(is_active=False, deletion=None),
         f"{kind}_deletion_of_other_company": _differing(model, "deletion", "company"),

@@ -91,7 +91,8 @@ def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: Htt
         if len(roots) < len(set(guids)):
             raise Conflict("Some of these have been deleted meanwhile. Nothing was done; look again.")
         deletions = [Deletion(company_guid=company, kind=model.kind.value, root_guid=guid) for guid, company in roots]
-        soft_delete(deletions, acts=_acts(request, Operation.DELETE))
+        origin = Origin(Operation.DELETE, caller_of(request).actor, current_request_id.get())
+        soft_delete(deletions, acts=Acts(origin))
         below = {level.plural: sum(getattr(each, level.plural) for each in deletions) for level in model.below()}
         return {model.plural: len(deletions), **below}
 
@@ -123,7 +124,7 @@ def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
         deletions, counts = preview_restore(guids)
         if len(deletions) < len(set(guids)):
             raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
-        acts = _acts(request, Operation.RESTORE)
+        acts = Acts(Origin(Operation.RESTORE, caller_of(request).actor, current_request_id.get()))
         for deletion in sorted(deletions, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
             model, root = LEVELS_BY_KIND[deletion.kind], deletion.root_guid
             taken = model.all_objects.select_for_update(no_key=True).filter(guid=root, deletion=deletion)
@@ -133,10 +134,6 @@ def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
         return counts
 
     return in_transaction(work)
-
-
-def _acts(request: HttpRequest, operation: Operation) -> Acts:
-    return Acts(Origin(operation, caller_of(request).actor, current_request_id.get()))
 
 
 def _with_names(detail: str) -> str:

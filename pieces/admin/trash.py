@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_list_or_404, redirect
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -76,7 +76,6 @@ class DeletionAdmin(ConfirmingAdmin):
     def restore(self, request: HttpRequest) -> HttpResponse:
         guids = guids_of(request)
         first = get_list_or_404(Deletion.objects.filter(guid__any_of=guids))[0]
-        trash = reverse("admin:pieces_deletion_changelist")
         return self.confirm(
             request,
             "pieces/restore.html",
@@ -84,5 +83,5 @@ class DeletionAdmin(ConfirmingAdmin):
             preview=lambda: preview_restore(guids),
             act=lambda: restore_many(guids, request=request),
             done="Restored",
-            back=page_of(first.kind, first.root_guid) if len(guids) == 1 else trash,
+            back=page_of(first.kind, first.root_guid) if len(guids) == 1 else "admin:pieces_deletion_changelist",
         )
