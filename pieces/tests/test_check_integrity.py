@@ -51,7 +51,8 @@ def without_checks() -> None:
             cursor.execute("PRAGMA ignore_check_constraints = ON")
         else:
             connection.check_constraints()  # a table with checks that are still to come can't be altered
-            cursor.execute("ALTER TABLE pieces_piece DROP CONSTRAINT piece_active_or_in_deletion")
+            for rule in ("piece_active_or_in_deletion", "piece_active_or_deleted"):
+                cursor.execute(f"ALTER TABLE pieces_piece DROP CONSTRAINT {rule}")
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +97,14 @@ def test_the_database_refuses_a_row_that_is_inactive_without_a_deletion_or_activ
         Piece.across_companies.filter(guid=piece.guid).update(**damage(piece))
 
 
+def active_and_deleted(piece: Piece) -> dict[str, Any]:
+    return {"deleted_at": timezone.now()}
+
+
+def deleted_at_no_time(piece: Piece) -> dict[str, Any]:
+    return {"is_active": False, **a_deletion(piece)}
+
+
 def new_content(piece: Piece) -> dict[str, Any]:
     return {"barcode": "changed behind our back"}
 
@@ -109,6 +118,8 @@ def new_content(piece: Piece) -> dict[str, Any]:
         (other_assembly, ["piece_in_assembly_of_other_component", "piece_in_assembly_of_other_project"]),
         (no_deletion, ["piece_deleted_without_deletion"]),
         (a_deletion, ["piece_active_with_deletion"]),
+        (active_and_deleted, ["piece_active_or_deleted"]),
+        (deleted_at_no_time, ["piece_active_or_deleted"]),
         (new_content, ["piece_digest"]),
     ],
 )
