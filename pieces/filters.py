@@ -4,8 +4,10 @@ Named columns match exactly, an empty value finds the empty string. `search` fin
 upper and lower case are the same to it (beyond ASCII only as far as the database's collation knows better).
 """
 
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
 
+import django_filters
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
@@ -18,22 +20,6 @@ from ractory.api.query import Flag, Guid, Moment, Query, Text
 from tenants.scope import current_scope
 
 DEEP = 10_000  # rows that are skipped in an index before it is worth a limit
-# What the rows of a list can be found by: columns with an index, besides the parents, and texts to search in.
-EXACT: dict[type[Entity], tuple[str, ...]] = {
-    Project: ("code",),
-    Component: ("code",),
-    Assembly: (),
-    Piece: ("piece_id", "barcode", "profile_code", "trolley", "trolley_cell"),
-}
-SEARCHED: dict[type[Entity], tuple[str, ...]] = {
-    Project: ("code", "company_name"),
-    Component: ("code", "designation"),
-    Assembly: (),
-    Piece: (
-        *("piece_id", "barcode", "profile_code", "profile_name", "component_code", "component_description"),
-        *("component_number", "project_number", "client", "trolley", "trolley_cell"),
-    ),
-}
 
 
 class EntityQuery(Query):
@@ -51,38 +37,15 @@ class ReadQuery(EntityQuery):
 
 
 class ListQuery(PageQuery, EntityQuery):
-    """The parameters of a list."""
+    """The parameters of a list; those that choose rows come from its filter set."""
 
     detail = Flag(help_text="Full objects instead of short ones.")
-    updated_since = Moment(help_text="Only rows changed at or after this moment; UTC unless it says otherwise.")
 
     def __init__(self, data: QueryDict, model: type[Entity]) -> None:
         super().__init__(data)
         self.model = model
-        self.fields |= {name: Guid() for name in model.parent_columns()} | {name: Text() for name in EXACT[model]}
-        if SEARCHED[model]:
-            meaning = "Only rows with this text in one of their main fields, in upper or lower case."
-            self.fields["search"] = Text(max_length=SHORT, help_text=meaning)
         self.fields["ordering"] = Ordering(sortable_fields(model))
         self.fields["fields"] = Fields(fields_of(model, full=True))
-
-    def filtered(self, rows: "QuerySet[Entity]") -> "QuerySet[Entity]":
-        """Those of the rows that are asked for. Raises 422."""
-        given = self.checked()
-        wanted = {name: given[name] for name in (*self.model.parent_columns(), *EXACT[self.model])}
-        wanted["updated_at__gte"] = given["updated_since"]
-        rows = rows.filter(**{lookup: value for lookup, value in wanted.items() if value is not None})
-        text = given.get("search")
-        if not text:
-            return rows
-        # No index can help on PostgreSQL: below row-level security a condition may be looked up in an index only if
-        # its function is marked as leakproof, and no operator that looks for parts of texts is (test_indexes.py shows
-        # it). So the list is walked in its order until the page is full; one comparison of all texts at once takes two
-        # thirds of the time of one for each.
-        columns = SEARCHED[self.model]
-        if SEPARATOR in text:  # it might begin in one column and end in the next
-            return rows.filter(Q(*((f"{column}__icontains", text) for column in columns), _connector=Q.OR))
-        return rows.alias(searched=JoinedTexts(*columns)).filter(searched__icontains=text)
 
     @property
     def costly(self) -> str | None:
@@ -95,6 +58,116 @@ class ListQuery(PageQuery, EntityQuery):
             "ordering": not has_index(self.model, page),
         }
         return next((name for name, is_so in reasons.items() if is_so), None)
+
+
+class ExactFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
+    """Rows with just this value. An empty text is one, where django-filter's own filters would pass it over."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, label="", **options)  # no page shows a label
+
+    def filter(self, qs: "QuerySet[Any]", value: Any) -> "QuerySet[Any]":
+        return qs if value is None else qs.filter(**{f"{self.field_name}__{self.lookup_expr}": value})
+
+
+class TextFilter(ExactFilter):
+    field_class = Text
+
+
+class GuidFilter(ExactFilter):
+    field_class = Guid
+
+
+class MomentFilter(ExactFilter):
+    field_class = Moment
+
+
+class SearchFilter(TextFilter):
+    """Rows with this text in one of the columns.
+
+    No index can help on PostgreSQL: below row-level security a condition may be looked up in an index only if its
+    function is marked as leakproof, and no operator that looks for parts of texts is (test_indexes.py shows it). So
+    the list is walked in its order until the page is full; one comparison of all texts at once takes two thirds of the
+    time of one for each.
+    """
+
+    def __init__(self, *columns: str) -> None:
+        meaning = "Only rows with this text in one of their main fields, in upper or lower case."
+        super().__init__(max_length=SHORT, help_text=meaning)
+        self.columns = columns
+
+    def filter(self, qs: "QuerySet[Any]", value: str | None) -> "QuerySet[Any]":
+        if not value:
+            return qs
+        if SEPARATOR in value:  # it might begin in one column and end in the next
+            return qs.filter(Q(*((f"{column}__icontains", value) for column in self.columns), _connector=Q.OR))
+        found: QuerySet[Any] = qs.alias(searched=JoinedTexts(*self.columns)).filter(searched__icontains=value)
+        return found
+
+
+class EntityFilterSet(django_filters.FilterSet):  # type: ignore[misc]  # untyped
+    """Which rows a list shows. Its form has the list's other parameters too, so that a 422 names every fault."""
+
+    updated_since = MomentFilter(
+        "updated_at", "gte", help_text="Only rows changed at or after this moment; UTC unless it says otherwise."
+    )
+
+    class Meta:
+        form = ListQuery
+        fields = ()  # those that are declared
+
+    def __init__(self, data: QueryDict) -> None:
+        """The query is checked before it is known whose rows there are: `filter_queryset` gets these."""
+        super().__init__(data, queryset=self._meta.model.across_companies.none())
+
+    @cached_property
+    def form(self) -> ListQuery:
+        form: ListQuery = self.get_form_class()(self.data, self._meta.model)
+        return form
+
+    def filter_queryset(self, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Those of the rows that are asked for. Raises 422."""
+        given = self.form.checked()
+        for name, each in self.filters.items():
+            queryset = each.filter(queryset, given[name])
+        return queryset
+
+
+class ProjectFilterSet(EntityFilterSet):
+    code = TextFilter()
+    search = SearchFilter("code", "company_name")
+
+    class Meta(EntityFilterSet.Meta):
+        model = Project
+
+
+class ComponentFilterSet(EntityFilterSet):
+    project_guid = GuidFilter()
+    code = TextFilter()
+    search = SearchFilter("code", "designation")
+
+    class Meta(EntityFilterSet.Meta):
+        model = Component
+
+
+class AssemblyFilterSet(EntityFilterSet):
+    project_guid, component_guid = GuidFilter(), GuidFilter()
+
+    class Meta(EntityFilterSet.Meta):
+        model = Assembly
+
+
+class PieceFilterSet(EntityFilterSet):
+    project_guid, component_guid, assembly_guid = GuidFilter(), GuidFilter(), GuidFilter()
+    piece_id, barcode, profile_code = TextFilter(), TextFilter(), TextFilter()
+    trolley, trolley_cell = TextFilter(), TextFilter()
+    search = SearchFilter(
+        *("piece_id", "barcode", "profile_code", "profile_name", "component_code", "component_description"),
+        *("component_number", "project_number", "client", "trolley", "trolley_cell"),
+    )
+
+    class Meta(EntityFilterSet.Meta):
+        model = Piece
 
 
 def has_index(model: type[Entity], page: Page) -> bool:

@@ -6,7 +6,7 @@ from django.db import models
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema
 
-from pieces.filters import ListQuery, ReadQuery
+from pieces.filters import EntityFilterSet, ReadQuery
 from pieces.models import Entity
 from pieces.reading import counted, fields_of
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, header, named, path_guid, query_parameters
@@ -47,8 +47,9 @@ def as_read(column: "models.Field[object, object]") -> Json:
     return {**schema, "type": [schema["type"], "null"]} if column.null else schema
 
 
-def endpoints_of(model: type[Entity]) -> dict[str, Any]:
+def endpoints_of(filters: type[EntityFilterSet]) -> dict[str, Any]:
     """What the endpoints of an entity do, for drf-spectacular's `extend_schema_view`."""
+    model: type[Entity] = filters._meta.model
     name, kind, plural = model.__name__, model.kind.value, model.plural
     columns = {column.attname: as_read(column) for column in model.wire_fields()}
     detail = columns | dict.fromkeys(counted(model), COUNT)
@@ -69,7 +70,7 @@ def endpoints_of(model: type[Entity]) -> dict[str, Any]:
                 "end before `limit`. Follow `Link` to page: whatever others change meanwhile, no row comes twice and "
                 "none is missed. A parent that is not there is a 404; parents that do not fit each other, a 400."
             ),
-            parameters=[*query_parameters(ListQuery(data, model)), AFTER, LINK, TOTAL],
+            parameters=[*query_parameters(filters(data).form), AFTER, LINK, TOTAL],
             responses={200: listed},
         ),
         "retrieve": extend_schema(

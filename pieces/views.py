@@ -17,8 +17,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
 
+from pieces import filters
 from pieces.changes import Origin, delete_one, restore_one
-from pieces.filters import EntityQuery, ListQuery, ReadQuery
+from pieces.filters import EntityFilterSet, EntityQuery, ListQuery, ReadQuery
 from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
 from pieces.openapi import endpoints_of
 from pieces.reading import check_parents, fields_of, read_one, read_page, visible
@@ -35,6 +36,7 @@ class EntityViewSet(ViewSetMixin, TenantView):
     """List, read, soft-delete and restore one entity; the subclasses name it (contract, "Reading and managing")."""
 
     model: ClassVar[type[Entity]]
+    filterset_class: ClassVar[type[EntityFilterSet]]
     lookup_field = "guid"
     lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
 
@@ -43,7 +45,8 @@ class EntityViewSet(ViewSetMixin, TenantView):
 
     def new_query(self, data: QueryDict) -> Query:
         if self.action == "list":
-            return ListQuery(data, self.model)
+            self.filterset = self.filterset_class(data)
+            return self.filterset.form
         return ReadQuery(data, self.model) if self.action == "retrieve" else EntityQuery(data)
 
     @may_lag
@@ -52,7 +55,7 @@ class EntityViewSet(ViewSetMixin, TenantView):
         query: ListQuery = self.query
         given, page, costly = query.checked(), query.page(), query.costly
         check_parents(given, include_inactive=given["include_inactive"])
-        rows = query.filtered(visible(self.model, include_inactive=given["include_inactive"]))
+        rows = self.filterset.filter_queryset(visible(self.model, include_inactive=given["include_inactive"]))
         headers = {}
         with costly_read(rows.db, caller_of(request).guid, costly) if costly else nullcontext():
             items, last = read_page(rows, page, given["fields"] or fields_of(self.model, full=given["detail"]))
@@ -88,21 +91,25 @@ class EntityViewSet(ViewSetMixin, TenantView):
         return Origin(operation, caller_of(request).actor, current_request_id.get())
 
 
-@extend_schema_view(**endpoints_of(Project))
+@extend_schema_view(**endpoints_of(filters.ProjectFilterSet))
 class ProjectViewSet(EntityViewSet):
     model = Project
+    filterset_class = filters.ProjectFilterSet
 
 
-@extend_schema_view(**endpoints_of(Component))
+@extend_schema_view(**endpoints_of(filters.ComponentFilterSet))
 class ComponentViewSet(EntityViewSet):
     model = Component
+    filterset_class = filters.ComponentFilterSet
 
 
-@extend_schema_view(**endpoints_of(Assembly))
+@extend_schema_view(**endpoints_of(filters.AssemblyFilterSet))
 class AssemblyViewSet(EntityViewSet):
     model = Assembly
+    filterset_class = filters.AssemblyFilterSet
 
 
-@extend_schema_view(**endpoints_of(Piece))
+@extend_schema_view(**endpoints_of(filters.PieceFilterSet))
 class PieceViewSet(EntityViewSet):
     model = Piece
+    filterset_class = filters.PieceFilterSet
