@@ -25,9 +25,9 @@ from uuid_utils.compat import uuid7
 from pieces.bulk import database_clock, stamp_sql
 from pieces.content import content_of
 from pieces.expressions import CommitPosition
-from pieces.models import LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Operation, Pictured, Piece
+from pieces.models import LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Kind, Operation, Pictured, Piece
 from pieces.querysets import EntityQuerySet
-from ractory.api.errors import Conflict
+from ractory.api.errors import Conflict, Mentions
 from ractory.api.retry import in_transaction
 from ractory.api.timeouts import allow_cascade
 
@@ -262,6 +262,10 @@ class Clash:
     def __str__(self) -> str:
         return f"piece_id {self.piece_id!r} of piece {self.guid} is taken by piece {self.holder}"
 
+    @property
+    def mentions(self) -> Mentions:
+        return {self.guid: Kind.PIECE, self.holder: Kind.PIECE}
+
 
 def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[Clash]:
     """Brings back the rows `roots`, of companies that have their acts, and what the same deletion took below each.
@@ -363,14 +367,16 @@ def restore_root(model: type[Entity], guid: Guid, *, acts: Acts) -> None:
     for above in LEVELS:
         above_guid = getattr(row, above.kind.column) if above.kind in model.parents else None
         if above_guid and not above.objects.filter(guid=above_guid).shared("guid"):
-            raise Conflict(f"The {above.kind} {above_guid} is deleted; restore it first.")
+            raise Conflict(f"The {above.kind} {above_guid} is deleted; restore it first.", {above_guid: above.kind})
     # Locked, so that a purge waits, or has marked it already.
     deletion = Deletion.objects.select_for_update(no_key=True).get(guid=row.deletion_guid)
     if deletion.purged_at:
-        raise Conflict(f"The {model.kind} {guid} is being purged: not all of it could be restored.")
+        refusal = f"The {model.kind} {guid} is being purged: not all of it could be restored."
+        raise Conflict(refusal, {guid: model.kind})
     acts.of(row.company_guid)
     if clashes := restore(model, [Root(guid, deletion.guid)], acts=acts):
-        raise Conflict("; ".join(map(str, clashes[:3])) + ".")
+        mentions = {guid: kind for clash in clashes[:3] for guid, kind in clash.mentions.items()}
+        raise Conflict("; ".join(map(str, clashes[:3])) + ".", mentions)
 
 
 def remove(rows: "QuerySet[Any]") -> int:

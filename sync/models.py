@@ -103,7 +103,9 @@ class SyncRun(models.Model):
         )
         receipt = {name: getattr(self, name) for name in names}
         return receipt | {
-            "errors": orjson.loads(self.errors_json),
+            "errors": [
+                {name: fault[name] for name in ("loc", "msg", "type")} for fault in orjson.loads(self.errors_json)
+            ],
             "ignored_fields": orjson.loads(self.ignored_json),
         }
 

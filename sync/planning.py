@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from django.db import connection
 from django.db.models import BinaryField, CharField, Value
@@ -23,7 +23,7 @@ from pieces.content import content_of, digest_of, hashed, sent_digest
 from pieces.lookups import PieceKey, holders
 from pieces.models import LEVELS, Deletion, Entity, Kind, Pictured, Piece
 from pieces.querysets import VERSION, fetched
-from ractory.api.errors import Fault, shown
+from ractory.api.errors import Fault, Mentions, shown
 from sync.schemas import Item, uuid_of
 from tenants.models import Company
 from tenants.scope import current_scope, every_company
@@ -261,8 +261,8 @@ class _Planner:
         self.fitting: tuple[Guid, Parents] | None = None
         self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: place, guid and what they want to be
 
-    def fault(self, index: int, column: str, msg: str, code: str) -> None:
-        self.plan.faults.append(Fault(("body", self.model.plural, index, column), msg, code))
+    def fault(self, index: int, column: str, msg: str, code: str, mentions: Mentions | None = None) -> None:
+        self.plan.faults.append(Fault(("body", self.model.plural, index, column), msg, code, mentions or {}))
 
     def add(self, placed: Placed) -> None:
         index, item, guid, stored = placed.place, placed.item, placed.guid, placed.stored
@@ -308,7 +308,8 @@ class _Planner:
             other = self.context.recognised.get(key, index)
         if other != index:
             first, second = sorted((other, index))
-            self.fault(second, "guid", f"The guid {guid} stands at index {first} already", "guid_duplicate")
+            msg = f"The guid {guid} stands at index {first} already"
+            self.fault(second, "guid", msg, "guid_duplicate", {guid: self.model.kind})
         elif (stored is None and key in self.context.taken) or (stored is not None and stored.company != company):
             self.fault(index, "guid", f"The guid {guid} is taken by another company", "guid_taken")
         else:
@@ -325,17 +326,17 @@ class _Planner:
             if guid is None:
                 continue
             parent = self.context.parents[kind].get(guid.bytes)
-            fault = None
+            fault, mentions = None, {guid: kind}
             if parent is None or parent.company != company:
                 fault = f"There is no {kind} {guid} in company {company}", "parent_not_found"
             elif active and not parent.is_active:
                 fault = f"The {kind} {guid} is deleted", "parent_deleted"
             elif not wrong and parent.parents != parents[: len(parent.parents)]:
-                above, other = self.model.parents[len(parent.parents) - 1], parent.parents[-1]
-                fault = f"The {kind} {guid} belongs to {above} {other}", "parent_mismatch"
+                above, other = self.model.parents[len(parent.parents) - 1], cast(Guid, parent.parents[-1])
+                fault, mentions[other] = (f"The {kind} {guid} belongs to {above} {other}", "parent_mismatch"), above
             if fault:
                 wrong.add(kind)
-                self.fault(index, kind.column, *fault)
+                self.fault(index, kind.column, *fault, mentions)
             self.plan.rests_on.setdefault(kind, {})[guid.bytes] = guid
         if active and not wrong:
             self.fitting = (company, parents)
@@ -393,7 +394,8 @@ class _Planner:
         for index, guid, key in self.wanted:
             owner, holder = owners.setdefault(key, guid), holders.get(key)
             if owner != guid:
-                msg = f"piece_id {shown(key[1])} is taken in project {Guid(bytes=key[0])} by piece {owner}"
-                self.fault(index, "piece_id", msg, "piece_id_taken")
+                project = Guid(bytes=key[0])
+                msg = f"piece_id {shown(key[1])} is taken in project {project} by piece {owner}"
+                self.fault(index, "piece_id", msg, "piece_id_taken", {project: Kind.PROJECT, owner: Kind.PIECE})
             elif holder is not None and holder != guid and holder.bytes in final:
                 self.plan.out_of_the_way.append(holder)

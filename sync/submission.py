@@ -89,7 +89,7 @@ class Run:
         faults = (
             [{"loc": [], "msg": self.refusal, "type": "refused"}] if isinstance(self.refusal, str) else self.refusal
         )
-        faults = faults or [_of_line(fault, self.origin.operation).as_wire() for fault in self.left_out[:MAX_LISTED]]
+        faults = faults or [_of_line(fault, self.origin.operation).as_record() for fault in self.left_out[:MAX_LISTED]]
         row = SyncRun(
             guid=self.origin.run,
             company_guid=self.company,
@@ -372,6 +372,7 @@ def _refuse(model: type[Entity], context: Context, column: str, clashes: Sequenc
                 ("body", model.plural, place_of[clash.parents[model.kind].bytes], column),
                 f"The {clash}",
                 "piece_id_taken",
+                clash.mentions,
             )
             for clash in clashes
         ]

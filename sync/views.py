@@ -80,10 +80,10 @@ class SyncView(TenantView):
         """A refusal has a receipt too, but one that anyone could get as often as they like."""
         response = super().handle_exception(exc)
         if self.run and response.status_code not in WITHOUT_RECEIPT:
-            run, count = self.run, 1
+            run, detail, count = self.run, response.data["detail"], 1
             if isinstance(exc, Unprocessable):
-                run, count = replace(run, ignored=exc.ignored), exc.total
-            if refuse(run, response.status_code, response.data["detail"], count):
+                run, detail, count = replace(run, ignored=exc.ignored), exc.records(), exc.total
+            if refuse(run, response.status_code, detail, count):
                 response.headers["X-Sync-Run"] = str(run.origin.run)
         return response
 

@@ -12,11 +12,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from pieces.admin.linking import GUID, act_on, with_links
+from pieces.admin.linking import act_on, with_links
 from pieces.changes import Acts, Origin, restore_root, soft_delete
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Kind, Operation
 from pieces.names import counts_in_words, names_by_guid
-from ractory.api.errors import Conflict
+from ractory.api.errors import Conflict, Mentions
 from ractory.api.middleware import current_request_id
 from ractory.api.retry import in_transaction
 from tenants.admin.actors import names_of
@@ -53,7 +53,7 @@ class ConfirmingAdmin(StaffAdmin):
             try:
                 counts = act()
             except Conflict as error:
-                conflict = with_links(_with_names(str(error.detail)))
+                conflict = with_links(_with_names(str(error.detail), error.mentions), error.mentions)
             else:
                 self.message_user(request, f"{done}: {counts_in_words(counts)}.", messages.SUCCESS)
                 return redirect(back)
@@ -129,22 +129,16 @@ def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
             model, root = LEVELS_BY_KIND[deletion.kind], deletion.root_guid
             taken = model.all_objects.select_for_update(no_key=True).filter(guid=root, deletion=deletion)
             if not taken.values("guid"):
-                raise Conflict(f"The {model.kind} {root} is not deleted by this deletion any more.")
+                raise Conflict(f"The {model.kind} {root} is not deleted by this deletion any more.", {root: model.kind})
             restore_root(model, root, acts=acts)
         return counts
 
     return in_transaction(work)
 
 
-def _with_names(detail: str) -> str:
+def _with_names(detail: str, mentions: Mentions) -> str:
     """A conflict's text with names beside the guids that it mentions: `component “W01” <guid>`."""
-    mentioned = [
-        (kind, uuid.UUID(match.group()))
-        for match in GUID.finditer(detail)
-        for kind in Kind.values
-        if detail[: match.start()].endswith(f"{kind} ")
-    ]
-    for guid, name in names_by_guid(mentioned).items():
+    for guid, name in names_by_guid((kind, guid) for guid, kind in mentions.items()).items():
         detail = detail.replace(f" {guid}", f" “{name}” {guid}")
     return detail
 

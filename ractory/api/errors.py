@@ -1,8 +1,9 @@
 """The errors that this API raises, and the faults that a 422 lists. ractory.api.envelope shapes them."""
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rest_framework import status
@@ -14,6 +15,8 @@ MAX_LISTED = 100
 MAX_ECHO = 100  # characters of what a client sent that come back, and are kept (contract, "Conventions")
 MAX_MESSAGE = 500  # characters; the values in it are cut before, so this is for what nobody has thought of
 
+Mentions = Mapping[uuid.UUID, str]  # the entities that a message names: their guids, each with its kind
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -22,10 +25,16 @@ class Fault:
     loc: tuple[str | int, ...]
     msg: str
     type: str
+    mentions: Mentions = field(default_factory=dict)
 
     def as_wire(self) -> dict[str, Any]:
         loc = [echoed(part) if isinstance(part, str) else part for part in self.loc]
         return {"loc": loc, "msg": redacted(self.msg[:MAX_MESSAGE]), "type": self.type}
+
+    def as_record(self) -> dict[str, Any]:
+        """As a receipt keeps it: with what its message mentions, which is not on the wire."""
+        mentions = {str(guid): kind for guid, kind in self.mentions.items()}
+        return self.as_wire() | ({"mentions": mentions} if mentions else {})
 
 
 class Unprocessable(APIException):
@@ -42,6 +51,10 @@ class Unprocessable(APIException):
         self.ignored = ignored
         self.found, self.total = tuple(faults), total or len(faults)
         self.faults = listed(faults, self.total)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The first of the faults for a receipt."""
+        return [fault.as_record() for fault in self.found[:MAX_LISTED]]
 
 
 class TooLarge(APIException):
@@ -71,6 +84,10 @@ class TimedOut(Unavailable):
 class Conflict(APIException):
     status_code = status.HTTP_409_CONFLICT
     default_detail = "The request conflicts with the present state."
+
+    def __init__(self, detail: str | None = None, mentions: Mentions | None = None) -> None:
+        super().__init__(detail)
+        self.mentions = mentions or {}
 
 
 class ConflictRetry(Conflict):

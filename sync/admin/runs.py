@@ -153,7 +153,7 @@ def faults_of(run: SyncRun) -> list[ShownFault]:
         item = next((part + 1 for part in where if isinstance(part, int)), None)
         name = next((part for part in where if isinstance(part, str)), None)
         field = "the whole request" if name is None else labels.get(name, name)
-        faults.append(ShownFault(item, field, with_links(fault["msg"]), fault["type"]))
+        faults.append(ShownFault(item, field, with_links(fault["msg"], fault.get("mentions", ())), fault["type"]))
     return faults
 
 
