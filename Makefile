@@ -55,13 +55,13 @@ test-sqlite: $(INSTALLED)
 
 # DATABASE_URL names another PostgreSQL than the one of the wheel.
 test-postgresql: $(INSTALLED)
-	@set -o pipefail; $(BIN)/python -m bench.postgres --no-fsync $(BIN)/python -m pytest --quiet $(ARGS) $(OUTPUT)
+	@set -o pipefail; $(BIN)/python -m ractory.tests.postgresql --no-fsync $(BIN)/python -m pytest --quiet $(ARGS) $(OUTPUT)
 
 # The same in two halves of about the same length, each on a server of its own.
 test-postgresql-site: HALF = ractory --ignore=ractory/api
 test-postgresql-apps: HALF = ractory/api tenants pieces sync bench client
 test-postgresql-site test-postgresql-apps: $(INSTALLED)
-	@set -o pipefail; $(BIN)/python -m bench.postgres --no-fsync \
+	@set -o pipefail; $(BIN)/python -m ractory.tests.postgresql --no-fsync \
 		$(BIN)/python -m pytest --quiet $(HALF) $(ARGS) $(OUTPUT)
 
 # Chromium is Debian's, so that installing it needs root: these are no part of `make test`.

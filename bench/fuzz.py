@@ -23,8 +23,8 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from bench.postgres import embedded_postgres_url
 from bench.server import UNLIMITED
+from ractory.tests.postgresql import embedded_postgres_url
 
 if TYPE_CHECKING:  # needs the settings, which need the database
     from bench.fuzzing.campaign import Campaign, Finding

@@ -89,7 +89,7 @@ def main() -> int:
     parser.add_argument("--pieces", type=int, default=PIECES, help="of the company that is searched and deleted")
     options = parser.parse_args()
     if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
-        again = [sys.executable, "-m", "bench.postgres", sys.executable, "-m", "bench.hostile", *sys.argv[1:]]
+        again = [sys.executable, "-m", "ractory.tests.postgresql", sys.executable, "-m", "bench.hostile", *sys.argv[1:]]
         os.execv(sys.executable, again)
     import django
 

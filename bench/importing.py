@@ -168,7 +168,8 @@ def main() -> int:
     parser.add_argument("--gzip", action="store_true", help="a packed file: less room on the disk")
     options = parser.parse_args()
     if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
-        again = [sys.executable, "-m", "bench.postgres", sys.executable, "-m", "bench.importing", *sys.argv[1:]]
+        beside_postgresql = [sys.executable, "-m", "ractory.tests.postgresql"]
+        again = [*beside_postgresql, sys.executable, "-m", "bench.importing", *sys.argv[1:]]
         return subprocess.run(again, check=False).returncode
     import django
 

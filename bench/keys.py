@@ -1,8 +1,8 @@
 """What it costs to know an API key by, with one key in the table and with 100 000.
 
-`python -m bench.keys` measures on a PostgreSQL of its own (see bench.postgres): `ApiKeyAuthentication.authenticate`,
-from the header to the caller, in a schema with one key and in one with many, in turn, in one run, both under row-level
-security. Of the many another one is used each time. The figures are medians.
+`python -m bench.keys` measures on a PostgreSQL of its own (see ractory.tests.postgresql):
+`ApiKeyAuthentication.authenticate`, from the header to the caller, in a schema with one key and in one with many, in
+turn, in one run, both under row-level security. Of the many another one is used each time. The figures are medians.
 """
 
 import os
@@ -23,7 +23,7 @@ SCHEMAS = ("few", "many")
 
 def main() -> int:
     if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
-        os.execv(sys.executable, [sys.executable, "-m", "bench.postgres", sys.executable, "-m", "bench.keys"])
+        os.execv(sys.executable, [sys.executable, "-m", "ractory.tests.postgresql", sys.executable, "-m", "bench.keys"])
     import django
 
     django.setup()

@@ -1,6 +1,6 @@
 """What reading, deleting and restoring cost beside what PostgreSQL alone needs for the same rows.
 
-`python -m bench.reading` measures on a PostgreSQL of its own, with fsync (see bench.postgres):
+`python -m bench.reading` measures on a PostgreSQL of its own, with fsync (see ractory.tests.postgresql):
 
 - `GET /api/v1/pieces?limit=1000`, short objects, through gunicorn, to PostgreSQL's own `json_agg` of the same rows;
 - deleting and restoring a project with 100 000 full pieces, to one bare UPDATE of those rows;
@@ -37,7 +37,8 @@ TARGET_LIST, TARGET_DELETION, TARGET_BYSTANDER = 2.5, 2.0, 3.0
 
 def main() -> int:
     if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
-        os.execv(sys.executable, [sys.executable, "-m", "bench.postgres", sys.executable, "-m", "bench.reading"])
+        beside_postgresql = [sys.executable, "-m", "ractory.tests.postgresql"]
+        os.execv(sys.executable, [*beside_postgresql, sys.executable, "-m", "bench.reading"])
     import django
 
     django.setup()

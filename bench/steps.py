@@ -33,7 +33,7 @@ STEPS = {
 
 def main() -> int:
     if not os.environ.get("DATABASE_URL", "").startswith("postgres"):
-        again = [sys.executable, "-m", "bench.postgres", sys.executable, "-m", "bench.steps"]
+        again = [sys.executable, "-m", "ractory.tests.postgresql", sys.executable, "-m", "bench.steps"]
         return subprocess.run(again, check=False).returncode
     import django
 

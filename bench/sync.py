@@ -254,7 +254,8 @@ def main() -> int:
 
             environment = os.environ | {"DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3"}
             sqlite = subprocess.run(again, env=environment, check=False).returncode
-        return sqlite or subprocess.run([sys.executable, "-m", "bench.postgres", *again], check=False).returncode
+        beside_postgresql = [sys.executable, "-m", "ractory.tests.postgresql", *again]
+        return sqlite or subprocess.run(beside_postgresql, check=False).returncode
     import django
 
     django.setup()

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import psycopg
 
 from bench.faults.server import kill_one
-from bench.postgres import embedded_postgres_url
+from ractory.tests.postgresql import embedded_postgres_url
 
 RECOVERY_SECONDS = 60
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE usename = 'ractory' AND backend_type = 'client backend'"

@@ -12,7 +12,7 @@ import pytest
 
 from bench.faults.database import Database
 from bench.faults.server import ROOT
-from bench.postgres import embedded_postgres_url
+from ractory.tests.postgresql import embedded_postgres_url
 from ractory.tests.served import free_port, served
 
 pytestmark = pytest.mark.postgresql

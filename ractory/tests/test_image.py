@@ -19,9 +19,9 @@ import yaml
 from psycopg.sql import SQL, Identifier
 
 from bench.faults.server import ROOT
-from bench.postgres import embedded_superuser_url
 from ractory.tests.dockerfile import Builder
 from ractory.tests.live import Tenant
+from ractory.tests.postgresql import embedded_superuser_url
 from ractory.tests.served import Served, free_port
 
 pytestmark = pytest.mark.postgresql

@@ -1,6 +1,6 @@
 """A PostgreSQL of one's own, from a wheel, for tests and benchmarks: nothing is installed or running beforehand.
 
-`python -m bench.postgres COMMAND ARG…` runs COMMAND with DATABASE_URL naming it (or, if DATABASE_URL names a
+`python -m ractory.tests.postgresql COMMAND ARG…` runs COMMAND with DATABASE_URL naming it (or, if DATABASE_URL names a
 PostgreSQL already, naming that one), exits with COMMAND's code and always stops the server.
 """
 
@@ -89,21 +89,21 @@ def run(command: Sequence[str], *, durable: bool) -> int:
         signal.signal(number, hand_on)
     with embedded_postgres_url(durable=durable) as url:
         if not received:
-            child = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})
+            child = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})  # noqa: S603  # the caller's own
             code = child.wait()
             return code if code >= 0 else 128 - code
     return 128 + received[0]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.postgres", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ractory.tests.postgresql", description=__doc__)
     parser.add_argument("--no-fsync", action="store_true", help="faster, and lost in a crash: for tests")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND ARG…")
     options = parser.parse_args()
     if not options.command:
         parser.error("which command?")
     if os.environ.get("DATABASE_URL", "").startswith(("postgres://", "postgresql://")):
-        os.execvp(options.command[0], options.command)
+        os.execvp(options.command[0], options.command)  # noqa: S606  # the caller's own
     try:
         return run(options.command, durable=not options.no_fsync)
     except FileNotFoundError as error:
