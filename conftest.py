@@ -27,8 +27,8 @@ from django.test import override_settings
 from django.test.client import ClientHandler
 
 from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
+from ractory import garbage_collection
 from ractory.api.tests.client import Api
-from ractory.garbage import settle
 from tenants.models import Company
 from tenants.scope import every_company, within
 from tenants.tests.commands import Manage
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """The collector has no look at what has been imported, as in a server's workers."""
-    settle()
+    garbage_collection.tune()
 
 
 @pytest.fixture(scope="session")

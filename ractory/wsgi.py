@@ -8,9 +8,9 @@ import django  # isort: split
 
 from django.urls import resolve
 
+from ractory import garbage_collection
 from ractory.api.handler import Handler
 from ractory.api.timeouts import limit_statements
-from ractory.garbage import settle
 from tenants.postgresql.guard import guard_server
 
 django.setup(set_prefix=False)
@@ -18,4 +18,4 @@ application = Handler()
 guard_server()
 limit_statements()
 resolve("/health")  # imports every view now, in the process that workers are forked from, not at their first request
-settle()
+garbage_collection.tune()

@@ -9,8 +9,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 
+from ractory import garbage_collection
 from ractory.api.errors import ConflictRetry
-from ractory.garbage import settle
 from sync.files import ENTITIES
 from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, Overtaken, batches_of
 from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
@@ -58,7 +58,7 @@ class Command(PrintingCommand):
             if options["dry_run"] and options["resume"]:
                 raise CommandError("--dry-run writes nothing that could be resumed")
             company = company_of(options["company"])
-            settle()
+            garbage_collection.tune()
             with company_scope(company.guid), ExitStack() as stack, stop.handled():
                 source = stack.enter_context(opened(options["file"]))
                 rows, progress = _rows(source, options), _progress(options)

@@ -2,13 +2,13 @@
 
 import gc
 
-from ractory.garbage import settle
+from ractory import garbage_collection
 
 
 def test_what_is_there_is_not_walked_through_again() -> None:
     there = [object()]
     assert any(each is there for each in gc.get_objects())
-    settle()
+    garbage_collection.tune()
     new = [object()]
     tracked = gc.get_objects()
     assert not any(each is there for each in tracked)
