@@ -14,9 +14,10 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
+from prometheus_client.multiprocess import mark_process_dead
 from uuid_utils.compat import uuid7
 
-from ractory.api.workers import enter_slot, free_slot, leave_slot, share_metrics
+from ractory.api import worker_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 
@@ -45,7 +46,7 @@ forwarder_headers = ""  # SCRIPT_NAME, say: gunicorn would take it from any clie
 
 # A worker's sign of life and the metrics are files that need no disk.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # memory; gunicorn makes the file safely
-share_metrics(worker_tmp_dir)
+worker_metrics.share_metrics(worker_tmp_dir)
 
 control_socket_disable = True  # nobody asks there, and several servers of one user would share it
 
@@ -84,12 +85,13 @@ def pre_fork(server: Arbiter, worker: Worker) -> None:
     from django.db import connections
 
     connections.close_all()  # two processes on one connection would read each other's answers
-    worker.slot = free_slot(other.slot for other in server.WORKERS.values())
+    taken = {other.slot for other in server.WORKERS.values()}
+    worker.slot = min(set(range(len(taken) + 1)) - taken)
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
-    enter_slot(worker.slot)
+    worker_metrics.slot = worker.slot
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:
-    leave_slot(worker.slot)
+    mark_process_dead(worker.slot)  # what it was in the middle of does not go on

@@ -7,9 +7,8 @@ from rest_framework.routers import SimpleRouter
 from pieces.views import AssemblyViewSet, ComponentViewSet, PieceViewSet, ProjectViewSet
 from ractory.api.envelope import no_page, unknown
 from ractory.api.health import HealthView, LivenessView
-from ractory.api.metrics import UNKNOWN
+from ractory.api.metrics import UNKNOWN, metrics
 from ractory.api.openapi.views import DocsView, SchemaView
-from ractory.api.scraping import metrics
 from sync.runs import RunsView, RunView
 from sync.views import SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
 from tenants.admin.login import login, password_change

@@ -1,12 +1,24 @@
-"""What is counted of every request, for Prometheus (ractory.api.scraping hands it out).
+"""Metrics for Prometheus: what is counted of every request, and `GET /metrics`, which hands it out.
 
 Labels come from a few fixed words (routes, methods, statuses): never from a path, a body or a tenant. What only one
 app knows is counted there (sync/metrics.py).
 """
 
+import os
+
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from prometheus_client import Counter, Gauge, Histogram
+from django.db import Error, connections
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.http import require_safe
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from ractory import __version__
+from ractory.api.worker_metrics import DIRECTORY
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -18,6 +30,12 @@ DURATION = Histogram(
 )
 IN_PROGRESS = Gauge("ractory_http_requests_in_progress", "Requests being served", multiprocess_mode="livesum")
 REPLAYS = Counter("ractory_idempotent_replays", "Answers given again to an Idempotency-Key", ["route"])
+
+# How many connections PostgreSQL holds for this role, by state; its limit stands in each row.
+CONNECTIONS = """
+    SELECT coalesce(state, 'unknown'), count(*), current_setting('max_connections')::int FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user GROUP BY 1
+"""
 
 
 def route_of(request: HttpRequest) -> str:
@@ -35,3 +53,48 @@ def count_request(request: HttpRequest, response: HttpResponse, seconds: float) 
     DURATION.labels(method, route).observe(seconds)
     if "Idempotent-Replayed" in response.headers:
         REPLAYS.labels(route).inc()
+
+
+class StateCollector(Collector):
+    """What is looked up when a scrape comes: the version that runs, and how each database is."""
+
+    def collect(self) -> list[Metric]:
+        info = GaugeMetricFamily("ractory_info", "1, labelled with the version that runs", labels=["version"])
+        info.add_metric([__version__], 1)
+        up = GaugeMetricFamily("ractory_database_up", "Whether the database answers", labels=["database"])
+        used = GaugeMetricFamily(
+            "ractory_database_connections", "Connections of this role, of all hosts", labels=["database", "state"]
+        )
+        most = GaugeMetricFamily("ractory_database_connections_max", "max_connections", labels=["database"])
+        for alias in connections:
+            is_postgresql = connections[alias].vendor == "postgresql"
+            try:
+                with connections[alias].cursor() as cursor:
+                    cursor.execute(CONNECTIONS if is_postgresql else "SELECT 1")
+                    rows = cursor.fetchall() if is_postgresql else []
+            except Error:
+                up.add_metric([alias], 0)
+                continue
+            up.add_metric([alias], 1)
+            for state, count, _ in rows:
+                used.add_metric([alias, state], count)
+            for _, _, limit in rows[:1]:
+                most.add_metric([alias], limit)
+        return [info, up, used, most]
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The metrics as text, for whoever brings `Authorization: Bearer <METRICS_TOKEN>`; 404 where none is set."""
+    if not settings.METRICS_TOKEN:
+        return JsonResponse({"detail": "Not found."}, status=404)
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not constant_time_compare(given.strip(), settings.METRICS_TOKEN):
+        challenge = {"WWW-Authenticate": 'Bearer realm="ractory metrics"'}
+        return JsonResponse({"detail": "The metrics need their token."}, status=401, headers=challenge)
+    counted, state = REGISTRY, CollectorRegistry()
+    if DIRECTORY in os.environ:  # of all workers, not of this process alone
+        counted = CollectorRegistry()
+        MultiProcessCollector(counted)  # type: ignore[no-untyped-call]  # partly typed
+    state.register(StateCollector())
+    return HttpResponse(generate_latest(counted) + generate_latest(state), content_type=CONTENT_TYPE_PLAIN_0_0_4)

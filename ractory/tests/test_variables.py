@@ -15,7 +15,7 @@ from tenants.tests.factories import UserFactory
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 GUNICORNS_OWN = {"PORT", "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS"}
-NOT_FOR_OPERATORS = {"DJANGO_SETTINGS_MODULE", "RACTORY_WORKER_SLOT"}
+NOT_FOR_OPERATORS = {"DJANGO_SETTINGS_MODULE"}
 
 # Prints the names that our own files ask the environment for, whatever way they ask.
 RECORDER = """
@@ -24,7 +24,7 @@ from pathlib import Path
 
 asked = set()
 root = Path.cwd()
-ours = {root / "ractory" / "settings.py", root / "gunicorn.conf.py", root / "ractory" / "api" / "workers.py"}
+ours = {root / "ractory" / "settings.py", root / "gunicorn.conf.py", root / "ractory" / "api" / "worker_metrics.py"}
 
 class Recording(type(os.environ)):
     def _note(self, key):
