@@ -239,6 +239,7 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [{"name": name} for name in ("sync", "projects", "components", "assemblies", "pieces", "auth", "meta")],
     "SCHEMA_PATH_PREFIX": "/api/v1",  # an operation's tag is the next word of its path
     "SORT_OPERATIONS": False,  # as in the URL configuration
+    "DISABLE_DOCSTRING_DESCRIPTIONS": True,  # they are for programmers
     "POSTPROCESSING_HOOKS": ["ractory.api.openapi.errors.complete"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

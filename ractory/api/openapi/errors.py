@@ -7,27 +7,16 @@ from ractory.api.openapi.schemas import COUNT, NAMED, TEXT, an_object, array_of,
 from ractory.api.query import Json
 
 ERROR = named("Error", an_object({"detail": TEXT}, description="Every error but a 422."))
-FAULT = named(
-    "Fault",
-    an_object(
-        {
-            "loc": array_of(
-                {"type": ["string", "integer"]},
-                description="Where, from `body` or `query` down; empty for a request that was refused as a whole.",
-            ),
-            "msg": {**TEXT, "description": "For a person; names the offending value."},
-            "type": {**TEXT, "description": "For a program; a stable code."},
-        },
-        description="One thing that is wrong with a request.",
-    ),
-)
-VALIDATION_ERROR = named(
-    "ValidationError",
-    an_object(
-        {"detail": array_of(FAULT, minItems=1, maxItems=MAX_LISTED + 1)},
-        description=f"Every fault of the request, the first {MAX_LISTED}, then one entry that says how many more.",
-    ),
-)
+WHERE = "Where, from `body` or `query` down; empty for a request that was refused as a whole."
+PARTS = {
+    "loc": array_of({"type": ["string", "integer"]}, description=WHERE),
+    "msg": {**TEXT, "description": "For a person; names the offending value."},
+    "type": {**TEXT, "description": "For a program; a stable code."},
+}
+FAULT = named("Fault", an_object(PARTS, description="One thing that is wrong with a request."))
+LISTED = f"Every fault of the request, the first {MAX_LISTED}, then one entry that says how many more."
+FAULTS = {"detail": array_of(FAULT, minItems=1, maxItems=MAX_LISTED + 1)}
+VALIDATION_ERROR = named("ValidationError", an_object(FAULTS, description=LISTED))
 FAULT_EXAMPLE = {
     "loc": ["body", "pieces", 3, "project_guid"],
     "msg": "There is no project 123e4567-… in company abcdef12-…",
@@ -76,6 +65,7 @@ HEADERS: dict[str, Json] = {
     "WWW-Authenticate": {"description": "The ways to authenticate.", "required": True, "schema": TEXT},
     "Retry-After": {"description": "Seconds to wait, if a later try can succeed.", "schema": COUNT},
 }
+BODY = {"required": True, "description": "JSON, plain or with `Content-Encoding: gzip`."}
 
 
 def complete(result: Json, **_: Any) -> Json:
@@ -90,31 +80,25 @@ def complete(result: Json, **_: Any) -> Json:
         for method, operation in sorted(operations.items()):
             operation.setdefault("security", [])
             if "requestBody" in operation:
-                operation["requestBody"] |= {
-                    "required": True,
-                    "description": "JSON, plain or with `Content-Encoding: gzip`.",
-                }
-            has_receipt = False
-            for answer in operation["responses"].values():
-                own = answer.get("headers", {})
-                headers |= own
-                answer["headers"] = _references(REQUEST_ID, *own)
-                has_receipt |= RECEIPT in own
+                operation["requestBody"] |= BODY
+            answers = operation["responses"]
+            own = {name: value for answer in answers.values() for name, value in answer.get("headers", {}).items()}
+            headers |= own
+            for answer in answers.values():
+                answer["headers"] = _references(REQUEST_ID, *answer.get("headers", {}))
             for code in sorted(_error_codes(method, operation)):
                 name, description, detail = ERRORS[code]
                 more = MORE_HEADERS.get(code, [])
-                if has_receipt and code not in WITHOUT_RECEIPT:
+                if RECEIPT in own and code not in WITHOUT_RECEIPT:
                     name, more = f"Sync{name}", [*more, RECEIPT]
-                content = {
-                    "schema": VALIDATION_ERROR if code == 422 else ERROR,
-                    "examples": {"error": {"value": {"detail": detail}}},
-                }
+                schema = VALIDATION_ERROR if code == 422 else ERROR
+                content = {"schema": schema, "examples": {"error": {"value": {"detail": detail}}}}
                 errors[name] = {
                     "description": description,
                     "headers": _references(REQUEST_ID, *more),
                     "content": {"application/json": content},
                 }
-                operation["responses"][str(code)] = {"$ref": f"#/components/responses/{name}"}
+                answers[str(code)] = {"$ref": f"#/components/responses/{name}"}
     result["components"] |= {"schemas": NAMED, "headers": headers, "responses": errors}
     return result
 

@@ -9,20 +9,15 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiReque
 from ractory.api.query import GUID, Json, Query
 
 TEXT: Json = {"type": "string"}
-
 COUNT: Json = {"type": "integer", "minimum": 0}
-
 NAMED: dict[str, Json] = {}  # the document's schemas by name (ractory.api.openapi.errors puts them in)
 
 
 class DescribedSchema(AutoSchema):
-    """drf-spectacular's without its guesses. Our schemas say what is an array, and docstrings are for programmers."""
+    """drf-spectacular's without its guess what is a list: our schemas say so themselves."""
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return False
-
-    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular has it
-        return ""
 
 
 def named(name: str, schema: Json) -> Json:
@@ -41,17 +36,14 @@ def array_of(items: Json, **more: Any) -> Json:
     return {"type": "array", "items": items, **more}
 
 
-def body(schema: Json, examples: Mapping[str, Json]) -> Mapping[str, OpenApiRequest]:
+def body(schema: Json, examples: Mapping[str, Json]) -> OpenApiRequest:
     """What a request must carry, with examples by name."""
-    return {"application/json": OpenApiRequest(schema, examples=_examples(examples))}
+    return OpenApiRequest(schema, examples=[OpenApiExample(*example) for example in examples.items()])
 
 
 def answer(description: str, schema: Json | None = None, examples: Mapping[str, Json] | None = None) -> OpenApiResponse:
-    return OpenApiResponse(schema, description=description, examples=_examples(examples or {}))
-
-
-def _examples(values: Mapping[str, Json]) -> list[OpenApiExample]:
-    return [OpenApiExample(name, value) for name, value in values.items()]
+    shown = [OpenApiExample(*example) for example in (examples or {}).items()]
+    return OpenApiResponse(schema, description=description, examples=shown)
 
 
 def header(name: str, description: str, schema: Json, *codes: int, always: bool = False) -> OpenApiParameter:

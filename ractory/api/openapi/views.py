@@ -1,6 +1,5 @@
 """The OpenAPI document and a page to browse it, for everyone (contract, "Meta")."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -13,19 +12,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ractory.api.rendering import JsonRenderer, to_json
+from ractory.api.rendering import JsonRenderer
 
-WRITERS: dict[str, Callable[[Any], bytes]] = {
-    JsonRenderer.media_type: to_json,
-    OpenApiYamlRenderer2.media_type: OpenApiYamlRenderer2().render,
-}
+RENDERERS = {renderer.media_type: renderer for renderer in (JsonRenderer(), OpenApiYamlRenderer2())}
 
 
 @cache
 def document(media_type: str) -> bytes:
     """The document. It is the same for everyone, so it is made once."""
     generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # partly typed
-    return WRITERS[media_type](generator.get_schema(public=True))  # type: ignore[no-untyped-call]  # partly typed
+    schema = generator.get_schema(public=True)  # type: ignore[no-untyped-call]  # partly typed
+    return RENDERERS[media_type].render(schema)
 
 
 class SchemaView(APIView):
@@ -36,7 +33,7 @@ class SchemaView(APIView):
     permission_classes = ()
 
     def get(self, request: Request) -> HttpResponse:
-        media_type = request._request.get_preferred_type(list(WRITERS)) or JsonRenderer.media_type
+        media_type = request._request.get_preferred_type(list(RENDERERS)) or JsonRenderer.media_type
         return HttpResponse(document(media_type), content_type=media_type, headers={"Vary": "Accept"})
 
 
@@ -50,9 +47,9 @@ class DocsView(SpectacularSwaggerSplitView):
     url_self = reverse_lazy("docs")  # type: ignore[assignment]  # as good as a str
     metadata_class = None  # its answer to OPTIONS would be put into the template
 
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """The page is HTML; an error is JSON, as everywhere."""
-        if getattr(response, "exception", False):
+        if response.exception:
             request.accepted_renderer, request.accepted_media_type = JsonRenderer(), JsonRenderer.media_type
         finalized: Response = super().finalize_response(request, response, *args, **kwargs)
         return finalized
