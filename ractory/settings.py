@@ -21,37 +21,38 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
 
-def checked(name: str, read: Callable[[str], T]) -> T:
-    """The variable's value by `read`; what is wrong with it is said in one line (manage.py)."""
+def read(name: str, cast: Callable[[str], T], default: str = "") -> T:
+    """The variable's text by `cast`; what is wrong with it is said in one line (manage.py)."""
     try:
-        return read(name)
+        return cast(env.str(name, default=default))
     except (KeyError, ValueError) as error:
         raise ImproperlyConfigured(f"{name}={os.environ.get(name, '')!r} is not understood") from error
 
 
-def boolean(name: str) -> bool:
-    return {"true": True, "1": True, "": False, "false": False, "0": False}[env.str(name, default="").lower()]
+def boolean(text: str) -> bool:
+    return {"true": True, "1": True, "": False, "false": False, "0": False}[text.lower()]
 
 
-def count(default: int) -> Callable[[str], int]:
-    def read(name: str) -> int:
-        number: int = env.int(name, default=default)
-        if number < 0:
-            raise ValueError(number)
-        return number
-
-    return read
+def count(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise ValueError(text)
+    return number
 
 
-def words(*default: str) -> Callable[[str], list[str]]:
-    return lambda name: [word.strip() for word in env.list(name, default=default) if word.strip()]
+def words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of the choices; an empty text is the first one."""
+    return lambda text: {choice: choice for choice in choices}[text or choices[0]]
 
 
 def rate(default: str) -> Callable[[str], tuple[int, int] | None]:
     """How many in how many seconds, written as `6000/minute` or `20/15 minutes`; None for `off` or 0."""
 
-    def read(name: str) -> tuple[int, int] | None:
-        text = env.str(name, default="").strip().lower() or default
+    def parse(text: str) -> tuple[int, int] | None:
+        text = text.strip().lower() or default
         if text in ("off", "0"):
             return None
         found = re.fullmatch(r"([1-9][0-9]{0,11})/(?:([1-9][0-9]{0,3}) )?(second|minute|hour|day)s?", text)
@@ -60,19 +61,15 @@ def rate(default: str) -> Callable[[str], tuple[int, int] | None]:
         unit = {"second": 1, "minute": 60, "hour": 3600, "day": 24 * 3600}[found[3]]
         return int(found[1]), int(found[2] or 1) * unit
 
-    return read
+    return parse
 
 
-def one_of(default: str, choices: set[str]) -> Callable[[str], str]:
-    return lambda name: {choice: choice for choice in choices}[env.str(name, default="") or default]
-
-
-DEBUG = checked("DEBUG", boolean)
+DEBUG = read("DEBUG", boolean)
 # With DEBUG a throw-away key will do; without, a missing key must stop the start.
 SECRET_KEY = env.str("SECRET_KEY", default="only-for-debugging-" * 3) if DEBUG else env.str("SECRET_KEY")
-SECRET_KEY_FALLBACKS = checked("SECRET_KEY_FALLBACKS", words())
-ALLOWED_HOSTS = checked("ALLOWED_HOSTS", words("localhost", "127.0.0.1"))
-CSRF_TRUSTED_ORIGINS = checked("CSRF_TRUSTED_ORIGINS", words())
+SECRET_KEY_FALLBACKS = read("SECRET_KEY_FALLBACKS", words)
+ALLOWED_HOSTS = read("ALLOWED_HOSTS", words, "localhost,127.0.0.1")
+CSRF_TRUSTED_ORIGINS = read("CSRF_TRUSTED_ORIGINS", words)
 
 INSTALLED_APPS = [
     "tenants",  # ours first: their templates go before those of the packages
@@ -145,35 +142,35 @@ def database(name: str, default: str) -> dict[str, Any]:
     return config
 
 
-DATABASES = {"default": database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    DATABASES["default"]["ENGINE"] = "tenants.postgresql"  # the same, with the second wall between tenants
-DATABASES["default"]["CONN_MAX_AGE"] = 60
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+primary = database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+on_sqlite = primary["ENGINE"] == "django.db.backends.sqlite3"
+# Behind PgBouncer in transaction mode a cursor of the server would not outlive its transaction.
+primary |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "DISABLE_SERVER_SIDE_CURSORS": read("PGBOUNCER", boolean)}
+if on_sqlite:
     # IMMEDIATE: a transaction takes the write lock at its start, so that it never fails half-way
     # with "database is locked"; WAL: readers do not wait for it.
-    DATABASES["default"]["OPTIONS"] = {
+    primary["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 7,  # seconds; a request may wait thrice (key, data, receipt) before a proxy in front gives up
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;",
     }
-# Behind PgBouncer in transaction mode a cursor of the server would not outlive its transaction.
-DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = checked("PGBOUNCER", boolean)
+else:
+    primary["ENGINE"] = "tenants.postgresql"  # the same, with the second wall between tenants
+DATABASES = {"default": primary}
 # A statement that waits holds one of the few threads. A proxy in front must wait for longer (docs/nginx.conf).
-STATEMENT_TIMEOUT = checked("STATEMENT_TIMEOUT", count(20))
+STATEMENT_TIMEOUT = read("STATEMENT_TIMEOUT", count, "20")
 # Of a statement that deletes, restores or moves all that is below a row.
-CASCADE_TIMEOUT = checked("CASCADE_TIMEOUT", count(300))
+CASCADE_TIMEOUT = read("CASCADE_TIMEOUT", count, "300")
 # Of lists that look at more rows than they show: search, offset, count, an ordering without an index. Seconds for each
 # statement of theirs, and how many of them a caller may have running.
-SEARCH_TIMEOUT, SEARCHES_AT_ONCE = checked("SEARCH_TIMEOUT", count(5)), checked("SEARCHES_AT_ONCE", count(2))
+SEARCH_TIMEOUT, SEARCHES_AT_ONCE = read("SEARCH_TIMEOUT", count, "5"), read("SEARCHES_AT_ONCE", count, "2")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REPLICA_MAX_LAG = checked("REPLICA_MAX_LAG", count(30))  # seconds
+REPLICA_MAX_LAG = read("REPLICA_MAX_LAG", count, "30")  # seconds
 RECEIPT_MODEL = "sync.SyncRun"  # whose rows prove, on a replica, that a sync has arrived there
 if os.environ.get("REPLICA_URL"):
-    primary, replica = DATABASES["default"], database("REPLICA_URL", "")
-    if "sqlite" in primary["ENGINE"] or "sqlite" in replica["ENGINE"]:
+    replica = database("REPLICA_URL", "")
+    if on_sqlite or "sqlite" in replica["ENGINE"]:
         raise ImproperlyConfigured("REPLICA_URL is a postgres://… beside another one in DATABASE_URL")
     # A host that is gone must be noticed while the client still waits: seconds, but the last in milliseconds.
     soon = {"connect_timeout": 2, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
@@ -198,10 +195,10 @@ SIMPLE_JWT = {
 }
 
 # Failed logins, of an account and from an address; and all of them, since each costs the hash of a password.
-THROTTLE_LOGINS = checked("THROTTLE_LOGINS", rate("20/15 minutes"))
-THROTTLE_LOGINS_ADDRESS = checked("THROTTLE_LOGINS_ADDRESS", rate("100/15 minutes"))
-THROTTLE_ALL_LOGINS = checked("THROTTLE_ALL_LOGINS", rate("60/15 minutes"))
-THROTTLE_ALL_LOGINS_ADDRESS = checked("THROTTLE_ALL_LOGINS_ADDRESS", rate("300/15 minutes"))
+THROTTLE_LOGINS = read("THROTTLE_LOGINS", rate("20/15 minutes"))
+THROTTLE_LOGINS_ADDRESS = read("THROTTLE_LOGINS_ADDRESS", rate("100/15 minutes"))
+THROTTLE_ALL_LOGINS = read("THROTTLE_ALL_LOGINS", rate("60/15 minutes"))
+THROTTLE_ALL_LOGINS_ADDRESS = read("THROTTLE_ALL_LOGINS_ADDRESS", rate("300/15 minutes"))
 
 # --- The API ----------------------------------------------------------------------------------
 
@@ -220,15 +217,15 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 # Bytes of a request's body, as sent and as unpacked. 1000 full pieces are 2 MB without pictures.
-MAX_BODY_BYTES = checked("MAX_BODY_BYTES", lambda name: env.int(name, default=32 * 1024 * 1024))
+MAX_BODY_BYTES = read("MAX_BODY_BYTES", int, str(32 * 1024 * 1024))
 
 # What a key or a user, and what all of a company together, may ask for and send. Where there is one lock for all
 # writers, reading would have to wait for it in order to be counted.
-_throttled = not DEBUG and DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3"
-THROTTLE_REQUESTS = checked("THROTTLE_REQUESTS", rate("6000/minute" if _throttled else "off"))
-THROTTLE_REQUESTS_COMPANY = checked("THROTTLE_REQUESTS_COMPANY", rate("12000/minute" if _throttled else "off"))
-THROTTLE_ROWS = checked("THROTTLE_ROWS", rate("3000000/minute" if _throttled else "off"))
-THROTTLE_ROWS_COMPANY = checked("THROTTLE_ROWS_COMPANY", rate("6000000/minute" if _throttled else "off"))
+_throttled = not DEBUG and not on_sqlite
+THROTTLE_REQUESTS = read("THROTTLE_REQUESTS", rate("6000/minute" if _throttled else "off"))
+THROTTLE_REQUESTS_COMPANY = read("THROTTLE_REQUESTS_COMPANY", rate("12000/minute" if _throttled else "off"))
+THROTTLE_ROWS = read("THROTTLE_ROWS", rate("3000000/minute" if _throttled else "off"))
+THROTTLE_ROWS_COMPANY = read("THROTTLE_ROWS_COMPANY", rate("6000000/minute" if _throttled else "off"))
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Ractory",
@@ -248,8 +245,8 @@ SPECTACULAR_SETTINGS = {
 
 # --- Log --------------------------------------------------------------------------------------
 
-LOG_FORMAT = checked("LOG_FORMAT", one_of("line" if DEBUG else "json", {"json", "line"}))
-LOG_LEVEL = checked("LOG_LEVEL", one_of("INFO", {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}))
+LOG_FORMAT = read("LOG_FORMAT", one_of("line", "json") if DEBUG else one_of("json", "line"))
+LOG_LEVEL = read("LOG_LEVEL", one_of("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -296,7 +293,7 @@ if STATIC_ROOT:
     }
 
 # TLS ends at the proxy in front. With BEHIND_TLS=true the site insists on it.
-BEHIND_TLS = checked("BEHIND_TLS", boolean)
+BEHIND_TLS = read("BEHIND_TLS", boolean)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 if BEHIND_TLS:
     SECURE_REDIRECT_EXEMPT = [r"^health/?$", r"^api/v1/health/?$", r"^metrics$"]  # these come without a proxy
@@ -305,7 +302,7 @@ if BEHIND_TLS:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
 # How many proxies in front append their peer to X-Forwarded-For (ractory.api.address). 0: the header is not believed.
-TRUSTED_PROXIES = checked("TRUSTED_PROXIES", count(0))
+TRUSTED_PROXIES = read("TRUSTED_PROXIES", count, "0")
 
 # --- The staff's admin ------------------------------------------------------------------------
 
@@ -314,6 +311,11 @@ def page(title: str, icon: str, model: str, **extra: object) -> dict[str, object
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist"), **extra}
 
 
+SHADES = ("50", "100", "200", "300", "400", "500", "600", "700", "800", "900", "950")
+BLUES = (  # Tailwind's, one shade darker from 600 on
+    *("#eff6ff", "#dbeafe", "#bfdbfe", "#93c5fd", "#60a5fa", "#3b82f6"),
+    *("#1d4ed8", "#1e40af", "#1e3a8a", "#172554", "#0f172a"),
+)
 UNFOLD = {
     "SITE_TITLE": "Ractory",
     "SITE_HEADER": "Ractory",
@@ -327,21 +329,7 @@ UNFOLD = {
     ],
     "STYLES": [lambda request: static("tenants/staff.css")],
     "SCRIPTS": [lambda request: static("tenants/staff.js")],
-    "COLORS": {
-        "primary": {
-            "50": "#eff6ff",
-            "100": "#dbeafe",
-            "200": "#bfdbfe",
-            "300": "#93c5fd",
-            "400": "#60a5fa",
-            "500": "#3b82f6",
-            "600": "#1d4ed8",
-            "700": "#1e40af",
-            "800": "#1e3a8a",
-            "900": "#172554",
-            "950": "#0f172a",
-        }
-    },
+    "COLORS": {"primary": dict(zip(SHADES, BLUES, strict=True))},
     "SIDEBAR": {
         "navigation": [
             {

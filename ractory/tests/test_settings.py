@@ -7,7 +7,7 @@ import sys
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from ractory.settings import BASE_DIR, checked, database, rate
+from ractory.settings import BASE_DIR, database, rate, read
 
 NAME = "DATABASE_URL"
 POSTGRESQL, SQLITE = "django.db.backends.postgresql", "django.db.backends.sqlite3"
@@ -59,14 +59,14 @@ def test_a_malformed_one_is_one_line_without_the_password(
 )
 def test_a_rate_is_understood(monkeypatch: pytest.MonkeyPatch, text: str, understood: tuple[int, int] | None) -> None:
     monkeypatch.setenv("THROTTLE_ROWS", text)
-    assert rate("20/15 minutes")("THROTTLE_ROWS") == understood
+    assert read("THROTTLE_ROWS", rate("20/15 minutes")) == understood
 
 
 @pytest.mark.parametrize("text", ["6000", "0/minute", "-1/minute", "1.5/minute", "5/week", "5/0 minutes", "no", "1/m"])
 def test_a_rate_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("THROTTLE_ROWS", text)
     with pytest.raises(ImproperlyConfigured) as error:
-        checked("THROTTLE_ROWS", rate("off"))
+        read("THROTTLE_ROWS", rate("off"))
     assert str(error.value) == f"THROTTLE_ROWS={text!r} is not understood"
 
 
