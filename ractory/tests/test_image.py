@@ -1,14 +1,19 @@
-"""The image and the compose file, every step of them, without Docker: built in a clean directory, migrated by one
-command, served by another, on a PostgreSQL that the compose file's own script has prepared."""
+"""The image and the compose file, without Docker: the very commands of both, in a directory that holds what the image
+would, migrated by one, served by another, on a PostgreSQL that the compose file's own script has prepared.
 
+What only Docker could show is not tested: the base image, `pip install`, the user, the stages.
+"""
+
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,17 +21,19 @@ from urllib.parse import quote
 import psycopg
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 from psycopg.sql import SQL, Identifier
 
 from bench.faults.server import ROOT
-from ractory.tests.dockerfile import Builder
 from ractory.tests.live import Tenant
 from ractory.tests.postgresql import embedded_superuser_url
 from ractory.tests.served import Served, free_port
 
 pytestmark = pytest.mark.postgresql
 
-COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+LEFT_OUT = (ROOT / ".dockerignore").read_text().split()
+PROGRAM = {"manage.py", "gunicorn.conf.py", "requirements.txt", "ractory", "tenants", "pieces", "sync"}
 SECRETS = {"SECRET_KEY": "compose-" * 8, "RACTORY_PASSWORD": "c0mp0se", "POSTGRES_PASSWORD": "superuser"}
 KNOWN = {  # the keys of a service; there may be more in the specification, but then they are tested nowhere
     *("image", "build", "environment", "command", "depends_on", "restart", "ports", "volumes", "healthcheck"),
@@ -34,70 +41,62 @@ KNOWN = {  # the keys of a service; there may be more in the specification, but 
 }
 
 
-def interpolated(node: Any, **environment: str) -> Any:
+def instruction(pattern: str) -> str:
+    """The rest of the one line of the Dockerfile that begins like this."""
+    (rest,) = re.findall(rf"^{pattern}(.*)$", DOCKERFILE, re.MULTILINE)
+    return str(rest)
+
+
+def interpolated(**environment: str) -> Any:
     """The compose file with its `${NAME:-default}` and `${NAME:?error}` filled in; KeyError for one that is missing."""
 
     def value(match: re.Match[str]) -> str:
-        name, kind, rest = match.groups()
-        found = environment.get(name) or (rest if kind == ":-" else "")
-        if not found and kind == ":?":
-            raise KeyError(name)
-        return found
+        name, kind, default = match.groups()
+        return environment[name] if kind == ":?" else environment.get(name, default)
 
-    if isinstance(node, dict):
-        return {name: interpolated(child, **environment) for name, child in node.items()}
-    if isinstance(node, list):
-        return [interpolated(child, **environment) for child in node]
-    filled = re.sub(r"\$\{(\w+)(:[-?])([^}]*)\}", value, node) if isinstance(node, str) else node
-    assert "$" not in str(filled)
-    return filled
+    compose = json.dumps(yaml.safe_load((ROOT / "compose.yaml").read_text()))  # what is text stays text
+    filled = re.sub(r"\$\{(\w+)(:[-?])([^}]*)\}", value, compose)
+    assert "$" not in filled
+    return json.loads(filled)
 
 
-@contextmanager
-def traversable(path: Path) -> Iterator[None]:
-    """Another user may pass through the directories above `path`, as in an image; as root only."""
-    with ExitStack() as stack:
-        for parent in path.parents if os.geteuid() == 0 else ():
-            mode = parent.stat().st_mode & 0o7777
-            if not mode & 0o001:
-                parent.chmod(mode | 0o001)
-                stack.callback(parent.chmod, mode)
-        yield
+COMPOSE = interpolated(**SECRETS)
 
 
 @dataclass(frozen=True)
-class Stack:
+class Site:
     """What `docker compose up` would have made, until the server starts."""
 
-    image: Builder
-    compose: dict[str, Any]
+    program: Path  # in place of the image's working directory
     superuser: str  # a URL
     directory: str  # of PostgreSQL's socket, in place of the name `database` and of a port
 
-    def environment(self, service: str) -> dict[str, str]:
-        given = self.compose["services"][service]["environment"]
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the image and the service `server` set; of ours, where the interpreter is."""
+        service = COMPOSE["services"]["server"]["environment"]
+        given = {name: value for name, value in service.items() if value is not None}
         here = f"@/ractory?host={quote(self.directory, safe='')}"
-        return {  # null: as in the environment of `docker compose`, where it is not set
-            name: value.replace("@database:5432/ractory", here) for name, value in given.items() if value is not None
-        }
+        given["DATABASE_URL"] = given["DATABASE_URL"].replace("@database:5432/ractory", here)
+        return of_image(self.program) | given
+
+    def start(self, command: list[str], **options: Any) -> "subprocess.Popen[str]":
+        """Starts a command of the image's; its standard error goes where its output goes."""
+        given = {"env": self.environment, "stdout": subprocess.PIPE, **options}
+        return subprocess.Popen(command, cwd=self.program, stderr=subprocess.STDOUT, text=True, **given)  # noqa: S603  # our own words
 
     def run(self, command: list[str], **environment: str) -> str:
-        """The output of a command in the image, with the environment of the service `server`."""
-        process = self.image.run(command, self.environment("server") | environment)
+        process = self.start(command, env=self.environment | environment)
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 0, output
         return output
 
 
-def prepare_database(compose: dict[str, Any], directory: str) -> None:
-    """What PostgreSQL's image does with the script, and the health check that the other services wait for."""
-    database = compose["services"]["database"]
-    (script,) = [volume.split(":")[0] for volume in database["volumes"] if "initdb.d" in volume]
-    assert os.access(ROOT / script, os.X_OK)
-    postgresql(directory, str(ROOT / script), **database["environment"])
-    kind, *check = database["healthcheck"]["test"]
-    assert kind == "CMD"
-    postgresql(directory, *(word.replace("127.0.0.1", directory) for word in check))
+def of_image(program: Path) -> dict[str, str]:
+    """The image's environment: its `ENV`, with these tests' interpreter in place of a virtual environment."""
+    set_there = instruction(r"ENV PATH=\$VENV/bin:\$PATH (?=PYTHON)").replace("$APP", str(program))
+    named = dict(word.split("=", 1) for word in set_there.split())
+    return {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", **named}
 
 
 def postgresql(directory: str, *command: str, **environment: str) -> None:
@@ -113,59 +112,86 @@ def postgresql(directory: str, *command: str, **environment: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with ExitStack() as opened:
-        place = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="ractory-image-")))
-        place.chmod(0o755)
-        opened.enter_context(traversable(Path(sys.base_prefix) / "bin"))
-        root = place / "root"
-        arguments = {"VENV": str(root / "opt"), "APP": str(root / "srv")}
-        image = Builder((ROOT / "Dockerfile").read_text(), context=ROOT, root=root, arguments=arguments)
-        superuser = opened.enter_context(embedded_superuser_url())
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what the Dockerfile copies into the image, and what the build's last command makes of it."""
+    place = tmp_path_factory.mktemp("image") / "program"
+    place.mkdir()
+    everywhere = [pattern.removeprefix("**/") for pattern in LEFT_OUT if pattern.startswith("**/")]
+    for words in re.findall(r"^COPY ((?!--).*)$", DOCKERFILE, re.MULTILINE):
+        *sources, target = words.split()
+        for source in sources:
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, place / target, ignore=shutil.ignore_patterns(*everywhere))
+            else:
+                shutil.copy2(ROOT / source, place / target)
+    build = instruction("RUN (?=python -m compileall)").replace("$APP", str(place))
+    subprocess.run(build, shell=True, check=True, cwd=place, env={"PATH": of_image(place)["PATH"]})  # noqa: S602  # our own words
+    return place
+
+
+@pytest.fixture(scope="module")
+def site(program: Path) -> Iterator[Site]:
+    with embedded_superuser_url() as superuser:
         with psycopg.connect(superuser) as connection:
             directory = connection.info.host
-        opened.enter_context(traversable(Path(directory) / "socket"))
-        made = Stack(image, interpolated(COMPOSE, **SECRETS), superuser, directory)
-        prepare_database(made.compose, directory)
-        made.run(made.compose["services"]["migrate"]["command"])
+        prepare_database(directory)
+        made = Site(program, superuser, directory)
+        made.run(COMPOSE["services"]["migrate"]["command"])
         yield made
 
 
+def prepare_database(directory: str) -> None:
+    """What PostgreSQL's image does with the script, and the health check that the other services wait for."""
+    database = COMPOSE["services"]["database"]
+    (script,) = [volume.split(":")[0] for volume in database["volumes"] if "initdb.d" in volume]
+    assert os.access(ROOT / script, os.X_OK)
+    postgresql(directory, str(ROOT / script), **database["environment"])
+    kind, *check = database["healthcheck"]["test"]
+    assert kind == "CMD"
+    postgresql(directory, *(word.replace("127.0.0.1", directory) for word in check))
+
+
 @contextmanager
-def serving(stack: Stack, place: Path) -> Iterator[Served]:
+def serving(site: Site, place: Path) -> Iterator[Served]:
     """The service `server`, on a port of its own."""
     port = free_port()
-    environment = stack.environment("server") | {"PORT": str(port), "WEB_CONCURRENCY": "2"}
+    environment = site.environment | {"PORT": str(port), "WEB_CONCURRENCY": "2"}
     with (place / "log").open("w") as log:
-        process = stack.image.run(stack.image.now.command, environment, stdout=log)
+        process = site.start(json.loads(instruction("CMD ")), env=environment, stdout=log)
     with Served(process, port, place / "log") as made:
         yield made
 
 
 @pytest.fixture
-def server(stack: Stack, tmp_path: Path) -> Iterator[Served]:
-    with serving(stack, tmp_path) as made:
+def server(site: Site, tmp_path: Path) -> Iterator[Served]:
+    with serving(site, tmp_path) as made:
         yield made
 
 
-def test_the_image_holds_the_program_and_nothing_else(stack: Stack) -> None:
-    found = {path.name for path in (stack.image.root / "srv").iterdir()}
-    assert found == {
-        "manage.py",
-        "gunicorn.conf.py",
-        "requirements.txt",
-        "ractory",
-        "tenants",
-        "pieces",
-        "sync",
-        "static",
-    }
-    assert not list((stack.image.root / "srv").glob("**/tests"))
-    assert stack.image.now.ports == [8000]
+def test_the_image_holds_the_program_and_nothing_else(program: Path) -> None:
+    assert {path.name for path in program.iterdir()} == {*PROGRAM, "static"}
+    assert not PROGRAM & set(LEFT_OUT)
+    assert not list(program.glob("**/tests"))
+    assert (instruction("EXPOSE "), of_image(program)["PORT"]) == ("8000", "8000")
+    assert instruction("USER ") == "10001:10001"  # nobody on any host, and no root
 
 
-def test_the_role_owns_its_database_and_is_no_superuser(stack: Stack) -> None:
-    with psycopg.connect(stack.superuser) as connection:
+def test_the_server_needs_no_package_that_the_image_has_not(site: Site) -> None:
+    """Here they are all installed; there, only those of requirements.txt."""
+    assert instruction("RUN pip install ") == "--require-hashes --requirement requirements.txt"
+    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    missing = [
+        module
+        for module, packages in packages_distributions().items()
+        if locked.isdisjoint(canonicalize_name(package) for package in packages)
+    ]
+    assert "pytest" in missing
+    hidden = "import sys; sys.modules.update(dict.fromkeys(sys.argv[1:]))"  # None: not to be imported
+    site.run(["python", "-c", f"{hidden}; import ractory.wsgi", *missing])
+
+
+def test_the_role_owns_its_database_and_is_no_superuser(site: Site) -> None:
+    with psycopg.connect(site.superuser) as connection:
         role = connection.execute(
             "SELECT rolsuper, rolbypassrls, rolcreatedb, rolcreaterole, rolpassword LIKE 'SCRAM-SHA-256$%'"
             " FROM pg_authid WHERE rolname = 'ractory'"
@@ -177,28 +203,21 @@ def test_the_role_owns_its_database_and_is_no_superuser(stack: Stack) -> None:
     assert owner == ("ractory",)
 
 
-def test_migrations_are_done_by_their_own_command(stack: Stack) -> None:
-    assert stack.run(["python", "manage.py", "migrate", "--check"]) == ""
-    assert stack.compose["services"]["server"]["depends_on"] == {
-        "migrate": {"condition": "service_completed_successfully"}
-    }
+def test_migrations_are_done_by_their_own_command(site: Site) -> None:
+    assert site.run(["python", "manage.py", "migrate", "--check"]) == ""
+    assert COMPOSE["services"]["server"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
 
-def test_the_server_runs_as_somebody_who_may_write_nothing(stack: Stack) -> None:
-    write = "import os, sys; print(os.getuid(), {os.access(path, os.W_OK) for path in sys.argv[1:]})"
-    paths = [str(stack.image.root / name) for name in ("opt", "srv", "srv/ractory/settings.py", "srv/static")]
-    assert stack.image.now.user == "10001:10001"
-    becomes = os.geteuid() == 0  # nobody else can become the image's user
-    expected = "10001 {False}\n" if becomes else f"{os.getuid()} {{True}}\n"
-    assert stack.run(["python", "-c", write, *paths]) == expected
-
-
-def test_it_serves_is_healthy_and_stops_when_told(stack: Stack, server: Served) -> None:
-    stack.run(stack.image.now.health, PORT=str(server.port))
+def test_it_serves_is_healthy_writes_nothing_and_stops_when_told(site: Site, server: Served) -> None:
+    health = json.loads(re.split("CMD", instruction("HEALTHCHECK "))[1])
+    before = {path: path.stat().st_mtime_ns for path in site.program.rglob("*")}
+    site.run(health, PORT=str(server.port))
     assert server.call("GET", "/api/v1/health").status == 200
+    assert server.call("GET", "/admin/login/").status == 200
     assert server.stop() == 0
+    assert {path: path.stat().st_mtime_ns for path in site.program.rglob("*")} == before
     with pytest.raises(AssertionError, match="refused"):
-        stack.run(stack.image.now.health, PORT=str(server.port))
+        site.run(health, PORT=str(server.port))
 
 
 def test_the_admins_files_are_compressed_and_kept_for_good(server: Served) -> None:
@@ -217,19 +236,18 @@ def test_the_admins_files_are_compressed_and_kept_for_good(server: Served) -> No
 @pytest.mark.parametrize("missing", SECRETS)
 def test_compose_asks_for_every_secret(missing: str) -> None:
     with pytest.raises(KeyError, match=missing):
-        interpolated(COMPOSE, **{name: value for name, value in SECRETS.items() if name != missing})
+        interpolated(**{name: value for name, value in SECRETS.items() if name != missing})
 
 
 def test_compose_says_nothing_that_is_not_tested() -> None:
-    compose = interpolated(COMPOSE, **SECRETS)
-    assert set(compose) == {"name", "x-ractory", "services", "volumes"}
-    for name, service in compose["services"].items():
+    assert set(COMPOSE) == {"name", "x-ractory", "services", "volumes"}
+    for name, service in COMPOSE["services"].items():
         assert set(service) <= KNOWN, name
-        assert set(service.get("depends_on", {})) <= set(compose["services"])
+        assert set(service.get("depends_on", {})) <= set(COMPOSE["services"])
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            assert source in compose["volumes"] or (ROOT / source).exists()
-    assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
+            assert source in COMPOSE["volumes"] or (ROOT / source).exists()
+    assert DOCKERFILE.count("HEALTHCHECK") == 1
 
 
 def test_only_nginx_is_reached_from_outside_and_that_from_this_machine() -> None:
@@ -248,20 +266,20 @@ EVERY_COMPANY = "-c ractory.company=*"
 
 
 @pytest.fixture(scope="module")
-def filled(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def filled(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """With two companies, and a project of each."""
-    environment = os.environ | stack.environment("server")
-    with serving(stack, tmp_path_factory.mktemp("filled")) as server:
+    environment = os.environ | site.environment
+    with serving(site, tmp_path_factory.mktemp("filled")) as server:
         for _ in range(2):
             tenant = Tenant.create(environment, "Acme")
             batch = {"projects": [tenant.project("P")]}
             assert server.call("POST", "/api/v1/sync/projects", batch, X_API_Key=tenant.key).status == 200
-    return stack
+    return site
 
 
-def content(stack: Stack, database: str) -> dict[str, str]:
+def content(site: Site, database: str) -> dict[str, str]:
     """A digest of each table's rows."""
-    with psycopg.connect(stack.superuser, dbname=database) as connection:
+    with psycopg.connect(site.superuser, dbname=database) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         select = "SELECT count(*) || md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {} AS t"
         rows = {table: connection.execute(SQL(select).format(Identifier(table))).fetchone() for (table,) in tables}
@@ -269,7 +287,7 @@ def content(stack: Stack, database: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("role", ["ractory_backup", "ractory"])
-def test_a_backup_is_restored_whole_and_serves(filled: Stack, tmp_path: Path, role: str) -> None:
+def test_a_backup_is_restored_whole_and_serves(filled: Site, tmp_path: Path, role: str) -> None:
     directory, file, copy = filled.directory, str(tmp_path / "ractory.dump"), f"copy_by_{role}"
     dump = ("pg_dump", f"--username={role}", "--format=custom", f"--file={file}")
     restore = ("pg_restore", f"--dbname={copy}", "--exit-on-error", "--single-transaction", file)
@@ -284,13 +302,13 @@ def test_a_backup_is_restored_whole_and_serves(filled: Stack, tmp_path: Path, ro
     before = content(filled, "ractory")
     assert content(filled, copy) == before
     assert before["pieces_project"][0] != "0"
-    url = filled.environment("server")["DATABASE_URL"].replace("/ractory?", f"/{copy}?")
+    url = filled.environment["DATABASE_URL"].replace("/ractory?", f"/{copy}?")
     filled.run(["python", "manage.py", "migrate", "--check"], DATABASE_URL=url)
     filled.run(["python", "manage.py", "check_integrity"], DATABASE_URL=url)
     filled.run(["python", "manage.py", "check", "--database=default"], DATABASE_URL=url)
 
 
-def test_the_servers_role_alone_makes_no_dump_instead_of_an_empty_one(filled: Stack, tmp_path: Path) -> None:
+def test_the_servers_role_alone_makes_no_dump_instead_of_an_empty_one(filled: Site, tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as failed:
         postgresql(filled.directory, "pg_dump", "--username=ractory", f"--file={tmp_path / 'dump'}", "ractory")
     assert "row-level security" in failed.value.output
