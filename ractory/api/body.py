@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from io import BytesIO
 from threading import Lock
@@ -13,7 +13,6 @@ from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.exceptions import ParseError, Throttled, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
-from rest_framework.request import Request
 
 from ractory.api.errors import TooLarge, echoed
 
@@ -41,12 +40,20 @@ def read_json_body(request: HttpRequest, *, limit: int, alone: ExitStack | None 
     another thread of this process has a large one; else it is the only one until `alone` is closed. To wait would hold
     a thread that others need.
     """
-    _require_json(request)
+    charset = (request.content_params or {}).get("charset", "utf-8").lower()
+    if request.content_type != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
+        sent = echoed(request.headers.get("Content-Type", ""))
+        raise UnsupportedMediaType(sent, detail=f'Unsupported content type "{sent}": send application/json in UTF-8.')
     coding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("identity", "", "gzip", "x-gzip"):
         sent = echoed(coding)
         raise UnsupportedMediaType(sent, detail=f'Unsupported Content-Encoding "{sent}": send gzip or none.')
-    raw = _read(request, limit)
+    length = request.headers.get("Content-Length", "")
+    # More digits than that are no number of bytes, and slow to convert.
+    too_large = length.isdecimal() and int(length[:20]) > limit
+    raw = b"" if too_large else b"".join(_chunks(request, limit + 1))
+    if too_large or len(raw) > limit:
+        raise TooLarge(f"The body is larger than {limit} bytes.")
     body = _unpacked(raw, limit, alone, is_packed="gzip" in coding)
     if is_crowded(body):
         raise TooLarge(f"The body has more than {MAX_VALUES} values.")
@@ -76,13 +83,6 @@ def read_json_object(request: HttpRequest, *, limit: int) -> dict[str, Any]:
     return data
 
 
-def _require_json(request: HttpRequest) -> None:
-    charset = (request.content_params or {}).get("charset", "utf-8").lower()
-    if request.content_type != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
-        sent = echoed(request.headers.get("Content-Type", ""))
-        raise UnsupportedMediaType(sent, detail=f'Unsupported content type "{sent}": send application/json in UTF-8.')
-
-
 def discard_body(request: HttpRequest) -> None:
     """Reads what is left of a body that nobody wanted, up to twice MAX_BODY_BYTES.
 
@@ -90,29 +90,19 @@ def discard_body(request: HttpRequest) -> None:
     connection instead of the answer. The proxy refuses by itself what is larger.
     """
     with suppress(ParseError):
-        for _ in _chunks(_stream(request), 2 * settings.MAX_BODY_BYTES):
+        for _ in _chunks(request, 2 * settings.MAX_BODY_BYTES):
             pass
 
 
-def _read(request: HttpRequest, limit: int) -> bytes:
-    length = request.headers.get("Content-Length", "")
-    # More digits than that are no number of bytes, and slow to convert.
-    too_large = length.isdecimal() and int(length[:20]) > limit
-    chunks = [] if too_large else list(_chunks(_stream(request), limit + 1))
-    if too_large or sum(map(len, chunks)) > limit:
-        raise TooLarge(f"The body is larger than {limit} bytes.")
-    return b"".join(chunks)
+def _chunks(request: HttpRequest, limit: int) -> Iterator[bytes]:
+    """At most `limit` bytes of the body; 400 if it breaks off.
 
-
-def _stream(request: HttpRequest) -> IO[bytes] | HttpRequest:
-    """What the body is read from: of known length, or chunked, which Django itself would take for an empty one."""
+    Of a chunked one, too, which Django itself would take for an empty one.
+    """
     if request.headers.get("Content-Length", "").isdecimal():
-        return request
-    return request.META["wsgi.input"] if request.META.get("wsgi.input_terminated") else BytesIO()
-
-
-def _chunks(stream: IO[bytes] | HttpRequest, limit: int) -> Iterator[bytes]:
-    """At most `limit` bytes; 400 if the body breaks off."""
+        stream: IO[bytes] | HttpRequest = request
+    else:
+        stream = request.META["wsgi.input"] if request.META.get("wsgi.input_terminated") else BytesIO()
     while limit > 0:
         try:
             chunk = stream.read(min(CHUNK, limit))
@@ -157,16 +147,6 @@ def _gunzip(raw: bytes, limit: int) -> bytes:
 
 
 class JsonParser(BaseParser):
-    """`request.data` under the same rules.
-
-    DRF does not ask a parser when there is no Content-Length, so a chunked body is empty there: read one with
-    `read_json_object`.
-    """
+    """What views say that they take. They read it by the functions above; DRF's `request.data` would know no bounds."""
 
     media_type = "application/json"
-
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        request: Request = (parser_context or {})["request"]
-        return read_json_object(request._request, limit=settings.MAX_BODY_BYTES)

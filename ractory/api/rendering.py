@@ -29,23 +29,20 @@ class JsonRenderer(BaseRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
-        """Also takes the answer out of its context and out of its view, both of which it holds.
+        """Also takes the answer out of its context and of its view, neither of which asks for it any more.
 
-        In such a cycle it would stay, with 8 MiB of pictures and what they were made of, until the garbage collector
-        runs: which is seldom for so few objects. Nobody asks for it there any more.
+        It holds both. In such a cycle it would stay, with 8 MiB of pictures and what they were made of, until the
+        garbage collector runs, which is seldom.
         """
         context: Any = renderer_context or {}
         context.pop("response", None)
         if "view" in context:
-            vars(context["view"]).pop("response", None)
+            context["view"].response = None
         return b"" if data is None else to_json(data)
 
 
 class AlwaysJson(BaseContentNegotiation):
     """Answers JSON whatever `Accept` says: an old client's odd header is no reason for a 406."""
-
-    def select_parser(self, request: Request, parsers: Iterable[Any]) -> Any:
-        return next(iter(parsers))
 
     def select_renderer(
         self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None
