@@ -8,8 +8,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache, wraps
 from typing import Any, TypeVar, cast
@@ -63,35 +62,24 @@ def may_lag(view: View) -> View:
         replica = the_replica()
         if replica is None:
             return view(self, request, *args, **kwargs)
-        if not _insists(request) and replica.is_fit():
+        directives = [word.strip() for word in request.headers.get("Cache-Control", "").lower().split(",")]
+        if "no-cache" not in directives and replica.is_fit():
+            token = _source.set(REPLICA)
             try:
-                with _reading_from_replica():
-                    if _has_seen(request):
-                        answer = view(self, request, *args, **kwargs)
-                        READS.labels("replica").inc()
-                        return answer
+                if _has_seen(request):
+                    answer = view(self, request, *args, **kwargs)
+                    READS.labels("replica").inc()
+                    return answer
             except Error as error:
                 if is_cancelled(error):  # and would be again
                     raise
                 replica.note(error)
+            finally:
+                _source.reset(token)
         READS.labels("primary").inc()
         return view(self, request, *args, **kwargs)
 
     return cast(View, wrapper)
-
-
-def _insists(request: Request) -> bool:
-    directives = request.headers.get("Cache-Control", "").lower().split(",")
-    return "no-cache" in (directive.strip() for directive in directives)
-
-
-@contextmanager
-def _reading_from_replica() -> Iterator[None]:
-    token = _source.set(REPLICA)
-    try:
-        yield
-    finally:
-        _source.reset(token)
 
 
 def _has_seen(request: Request) -> bool:
@@ -107,6 +95,13 @@ def _has_seen(request: Request) -> bool:
     return bool(receipts.filter(guid__in=guids).count() == len(guids))
 
 
+def _ask(alias: str, question: str) -> int:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(question)
+        row = cursor.fetchone()
+    return int(row[0]) if row and row[0] is not None else -1
+
+
 class Replica:
     """What this process knows of the replica; it looks at most twice a second, by one query there and one here.
 
@@ -119,9 +114,9 @@ class Replica:
         *,
         max_lag: float,
         clock: Callable[[], float] = time.monotonic,
-        ask: Callable[[str, str], int] | None = None,
+        ask: Callable[[str, str], int] = _ask,
     ) -> None:
-        self.max_lag, self.clock, self.ask = max_lag, clock, ask or _ask
+        self.max_lag, self.clock, self.ask = max_lag, clock, ask
         self._fit = False
         self._logged: bool | None = None
         self._next_look = clock()
@@ -166,19 +161,11 @@ class Replica:
     def _judge(self, unfit: str) -> None:
         """Sets whether it is fit, by the reason why not; a change is logged."""
         self._fit = not unfit
-        if self._fit != self._logged:
-            self._logged = self._fit
-            if self._fit:
-                logger.info("Reads go to the replica")
-            else:
-                logger.warning("Reads go to the primary, not to the replica: %s", unfit)
-
-
-def _ask(alias: str, question: str) -> int:
-    with connections[alias].cursor() as cursor:
-        cursor.execute(question)
-        row = cursor.fetchone()
-    return int(row[0]) if row and row[0] is not None else -1
+        if self._fit and not self._logged:
+            logger.info("Reads go to the replica")
+        elif unfit and self._logged is not False:
+            logger.warning("Reads go to the primary, not to the replica: %s", unfit)
+        self._logged = self._fit
 
 
 @cache
