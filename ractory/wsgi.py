@@ -6,6 +6,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")  # which som
 
 import django  # isort: split
 
+from django.db.backends.signals import connection_created
 from django.urls import resolve
 
 from ractory import garbage_collection
@@ -16,6 +17,6 @@ from tenants.postgresql.guard import guard_server
 django.setup(set_prefix=False)
 application = Handler()
 guard_server()
-limit_statements()
+connection_created.connect(limit_statements)
 resolve("/health")  # imports every view now, in the process that workers are forked from, not at their first request
 garbage_collection.tune()

@@ -3,7 +3,6 @@
 And how many statements that look at more rows than they show one caller may have running at a time.
 """
 
-import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 from rest_framework.exceptions import Throttled
 
 from ractory.api.errors import Fault, Unprocessable
@@ -25,13 +23,11 @@ def is_cancelled(error: BaseException) -> bool:
     return sqlstate(error) == CANCELLED
 
 
-def limit_statements() -> None:
-    """From now on every new connection of this process is limited; what is cut off is a 503 (ractory.api.envelope)."""
-    connection_created.connect(_limit)
+def limit_statements(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Limits a new connection (a receiver of `connection_created`); what is cut off is a 503 (ractory.api.envelope).
 
-
-def _limit(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """By SET, not as a parameter of the start, which PgBouncer refuses; behind it, its own `connect_query` does it."""
+    By SET, not as a parameter of the start, which PgBouncer refuses; behind it, its own `connect_query` does it.
+    """
     behind_a_pool = connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]
     if connection.vendor == "postgresql" and settings.STATEMENT_TIMEOUT and not behind_a_pool:
         with connection.cursor() as cursor:
@@ -69,9 +65,9 @@ def costly_read(alias: str, caller: uuid.UUID, parameter: str) -> Iterator[None]
     if connection.vendor != "postgresql":
         yield
         return
-    slots = [_lock_number(caller, slot) for slot in range(settings.SEARCHES_AT_ONCE)]
-    tried = " ".join("WHEN pg_try_advisory_xact_lock(%s) THEN true" for _ in slots)  # CASE stops at the first one
-    free = f"CASE {tried} ELSE false END" if slots else "true"
+    slots = [f"search {caller} {slot}" for slot in range(settings.SEARCHES_AT_ONCE)]
+    tried = " ".join("WHEN pg_try_advisory_xact_lock(hashtextextended(%s, 0)) THEN true" for _ in slots)
+    free = f"CASE {tried} ELSE false END" if slots else "true"  # CASE stops at the first one
     try:
         with transaction.atomic(using=alias):
             with connection.cursor() as cursor:
@@ -90,8 +86,3 @@ def costly_read(alias: str, caller: uuid.UUID, parameter: str) -> Iterator[None]
             raise
         msg = f"This takes longer than {settings.SEARCH_TIMEOUT} seconds; narrow it by a parent or an exact filter"
         raise Unprocessable([Fault(("query", parameter), msg, "too_slow")]) from error
-
-
-def _lock_number(caller: uuid.UUID, slot: int) -> int:
-    name = b"search" + caller.bytes + slot.to_bytes(2)
-    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
