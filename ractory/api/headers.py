@@ -3,10 +3,9 @@
 Django's SecurityMiddleware does the rest: HSTS, nosniff, Referrer-Policy, Cross-Origin-Opener-Policy.
 """
 
-from collections.abc import Callable
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
 
 NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 # No inline script. Inline styles: Swagger UI's and unfold's pages are full of them.
@@ -19,30 +18,21 @@ ADMIN = f"{DOCS} 'unsafe-eval'"  # unfold's menus and dialogs are Alpine, which 
 DEBUG_PAGES = (404, 500)  # Django's own, inline from top to bottom; only with DEBUG on
 
 
-class HeadersMiddleware:
+class HeadersMiddleware(MiddlewareMixin):
     """`Content-Security-Policy`, `Permissions-Policy`, and for answers of the API `Cache-Control: no-store`.
 
     Without the last one a shared cache might keep what was asked for by `X-API-Key`: only `Authorization` forbids it
     to (RFC 9111, section 3.5).
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self.get_response(request)
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         path = request.path_info
         if not (settings.DEBUG and response.status_code in DEBUG_PAGES):
-            response.headers.setdefault("Content-Security-Policy", policy_of(path))
+            page = ADMIN if path.startswith("/admin/") else NOTHING
+            response.headers.setdefault("Content-Security-Policy", DOCS if path == "/api/docs" else page)
         response.headers.setdefault(
             "Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
         )
         if path.startswith("/api/v1/"):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
-
-
-def policy_of(path: str) -> str:
-    if path.startswith("/admin/"):
-        return ADMIN
-    return DOCS if path == "/api/docs" else NOTHING

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
 from uuid_utils.compat import uuid7
 
 from ractory.api import metrics
@@ -64,36 +65,27 @@ class AccessMiddleware:
                 response = self.get_response(request)
             seconds = time.perf_counter() - started
             metrics.count_request(request, response, seconds)
-            self._log(request, response, seconds)
+            quiet = metrics.route_of(request) in QUIET and response.status_code == 200
+            level = logging.DEBUG if quiet else logging.INFO
+            # Without the query string: it may hold a secret by mistake.
+            asked = cut(request.method or "", MAX_METHOD), cut(request.path, MAX_PATH)
+            answer = {"status": response.status_code, "duration_ms": round(seconds * 1000, 1)}
+            access.log(level, "%s %s %s", *asked, response.status_code, extra={"answer": answer})
         finally:
             current_caller.reset(nobody)
             current_request.reset(token)
         return response
 
-    @staticmethod
-    def _log(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-        quiet = metrics.route_of(request) in QUIET and response.status_code == 200
-        level = logging.DEBUG if quiet else logging.INFO
-        ms = round(seconds * 1000, 1)
-        # Without the query string: it may hold a secret by mistake.
-        answer = {"status": response.status_code, "duration_ms": ms}
-        asked = cut(request.method or "", MAX_METHOD), cut(request.path, MAX_PATH)
-        access.log(level, "%s %s %s", *asked, response.status_code, extra={"answer": answer})
 
-
-class TrailingSlashMiddleware:
+class TrailingSlashMiddleware(MiddlewareMixin):
     """Lets every API path work with and without a trailing slash, without a redirect.
 
     The routes are written without one; the admin keeps Django's own style, with one.
     """
 
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def process_request(self, request: HttpRequest) -> None:
         path = request.path_info
         if path.endswith("/") and path.startswith(("/api/", "/health/")):
             request.path_info = path.rstrip("/")
         elif path == "/admin":
             request.path_info = "/admin/"
-        return self.get_response(request)
