@@ -5,7 +5,6 @@
 
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
@@ -49,8 +48,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         exc = ParseError(SUSPICIOUS)
     if isinstance(exc, Unprocessable):
         return Response({"detail": exc.faults}, status=exc.status_code)
-    if isinstance(exc, ValidationError):
-        faults = list(_faults_of_drf(exc.detail, ("body",)))
+    if isinstance(exc, ValidationError):  # of a serializer
+        detail: Any = exc.detail
+        faults = [Fault(("body", name), str(error), error.code) for name, errors in detail.items() for error in errors]
         return Response({"detail": listed(faults, len(faults))}, status=Unprocessable.status_code)
     response = drf_exception_handler(exc, context)
     if response is not None:
@@ -61,17 +61,6 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 def _unavailable(error: BaseException) -> Unavailable:
     return TimedOut() if is_cancelled(error) else Unavailable()
-
-
-def _faults_of_drf(detail: Any, loc: tuple[str | int, ...]) -> Iterator[Fault]:
-    if isinstance(detail, dict):
-        for key, value in detail.items():
-            yield from _faults_of_drf(value, loc if key == "non_field_errors" else (*loc, key))
-    elif isinstance(detail, list):
-        for value in detail:
-            yield from _faults_of_drf(value, loc)
-    else:
-        yield Fault(loc, str(detail), getattr(detail, "code", "invalid"))
 
 
 def _plain(request: HttpRequest, code: int, detail: str, fallback: HttpResponse) -> HttpResponse:
