@@ -191,7 +191,6 @@ SIMPLE_JWT = {
     "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
     "USER_ID_FIELD": "guid",
     "USER_ID_CLAIM": "sub",
-    "UPDATE_LAST_LOGIN": False,
 }
 
 # Failed logins, of an account and from an address; and all of them, since each costs the hash of a password.
@@ -279,7 +278,6 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # without one there is no 
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
-USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"
 # Without STATIC_ROOT files are served from where they are: there is no collectstatic to forget. The image collects
@@ -307,6 +305,10 @@ TRUSTED_PROXIES = read("TRUSTED_PROXIES", count, "0")
 # --- The staff's admin ------------------------------------------------------------------------
 
 
+def section(title: str, *pages: dict[str, object]) -> dict[str, object]:
+    return {"title": title, "items": list(pages)}
+
+
 def page(title: str, icon: str, model: str, **extra: object) -> dict[str, object]:
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist"), **extra}
 
@@ -332,31 +334,23 @@ UNFOLD = {
     "COLORS": {"primary": dict(zip(SHADES, BLUES, strict=True))},
     "SIDEBAR": {
         "navigation": [
-            {
-                "title": "Factory",
-                "items": [
-                    {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")},
-                    page("Projects", "folder", "pieces_project"),
-                    page("Components", "window", "pieces_component"),
-                    page("Assemblies", "select_all", "pieces_assembly"),
-                    page("Pieces", "straighten", "pieces_piece"),
-                    page("Trash", "delete", "pieces_deletion"),
-                ],
-            },
-            {
-                "title": "Connections",
-                "items": [
-                    page("Sync runs", "sync", "sync_syncrun"),
-                    page("API keys", "key", "tenants_apikey"),
-                ],
-            },
-            {
-                "title": "People",
-                "items": [
-                    page("Users", "group", "tenants_user"),
-                    page("Companies", "factory", "tenants_company", permission="tenants.admin.staff.is_system_admin"),
-                ],
-            },
+            section(
+                "Factory",
+                {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")},
+                page("Projects", "folder", "pieces_project"),
+                page("Components", "window", "pieces_component"),
+                page("Assemblies", "select_all", "pieces_assembly"),
+                page("Pieces", "straighten", "pieces_piece"),
+                page("Trash", "delete", "pieces_deletion"),
+            ),
+            section(
+                "Connections", page("Sync runs", "sync", "sync_syncrun"), page("API keys", "key", "tenants_apikey")
+            ),
+            section(
+                "People",
+                page("Users", "group", "tenants_user"),
+                page("Companies", "factory", "tenants_company", permission="tenants.admin.staff.is_system_admin"),
+            ),
         ],
     },
 }

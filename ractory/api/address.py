@@ -13,19 +13,14 @@ def client_address(request: HttpRequest) -> Address | None:
 
     It is the peer's, as long as the setting TRUSTED_PROXIES is 0. Behind n proxies, each of which appends its peer to
     `X-Forwarded-For`, it is the n-th entry from the right: what stands left of it is the client's own invention. A
-    request that passed fewer proxies is known by its peer only. None where no address is to be had, as on a socket of
-    the file system.
+    request that passed fewer proxies is known by its peer only. None on a socket of the file system.
     """
     peer = request.META.get("REMOTE_ADDR", "")
     proxies = settings.TRUSTED_PROXIES
     written = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
-    return _parsed(peer if len(written) < proxies else [*written, peer][-1 - proxies])
-
-
-def _parsed(text: str) -> Address | None:
-    """Some proxies add the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
+    text = peer if len(written) < proxies else [*written, peer][-1 - proxies]
     bare = text.partition("%")[0]
-    if bare.startswith("["):
+    if bare.startswith("["):  # some proxies add the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`
         bare = bare[1:].partition("]")[0]
     elif bare.count(":") == 1:
         bare = bare.partition(":")[0]
