@@ -59,7 +59,6 @@ class Unprocessable(APIException):
 
 class TooLarge(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_detail = "The request's body is too large."
 
 
 class Unavailable(APIException):
@@ -83,7 +82,6 @@ class TimedOut(Unavailable):
 
 class Conflict(APIException):
     status_code = status.HTTP_409_CONFLICT
-    default_detail = "The request conflicts with the present state."
 
     def __init__(self, detail: str | None = None, mentions: Mentions | None = None) -> None:
         super().__init__(detail)

@@ -1,8 +1,7 @@
 """How a line of the log is written: as one JSON object for machines (`json`), or for a person (`line`).
 
-Only what is named here gets in, so nothing secret does by accident: no header, no query string, no body;
-and what looks like a secret is taken out, wherever it comes from (ractory.api.redaction). A line is bounded, whatever a
-client puts into it.
+Only what is named here gets in: no header, no query string, no body. What looks like a secret is taken out, wherever it
+comes from (ractory.api.redaction). A line is bounded, whatever a client puts into it.
 """
 
 import json

@@ -48,22 +48,16 @@ class Key:
         column = F(self.name)
         return column.desc(nulls_last=nulls_last) if self.descending else column.asc(nulls_last=nulls_last)
 
-    def beyond(self, value: Any) -> Q:
-        """The rows that come after those with this value, which is not null."""
-        beyond = Q(**{f"{self.name}__{'lt' if self.descending else 'gt'}": value})
-        return beyond | Q(**{f"{self.name}__isnull": True}) if self.field.null else beyond
-
     def parse(self, value: Any) -> Any:
         """A cursor's value as the database takes it. Raises what Python or Django raise for a bad one."""
-        field = self.field.target_field if isinstance(self.field, models.ForeignKey) else self.field
         if value is None and self.field.null:
             return None
-        if not isinstance(field, models.IntegerField | models.BooleanField) and not isinstance(value, str):
+        if not isinstance(self.field, models.IntegerField | models.BooleanField) and not isinstance(value, str):
             raise TypeError(f"no text for {self.name}")
-        parsed = field.to_python(value)
+        parsed = self.field.to_python(value)
         if parsed is None or (isinstance(parsed, str) and "\0" in parsed):
             raise ValueError(f"no value of {self.name}")
-        field.run_validators(parsed)
+        self.field.run_validators(parsed)
         return in_utc(parsed) if isinstance(parsed, datetime) else parsed
 
 
@@ -100,13 +94,15 @@ class Page:
 
 
 def _after(keys: Sequence[Key], values: Sequence[Any]) -> Q:
-    """The rows after the one with these values, nulls last."""
+    """The rows after the one with these values. Nulls come last, and the last key has none."""
     key, value = keys[0], values[0]
-    if len(keys) == 1:
-        return key.beyond(value)
-    same = Q(**{f"{key.name}__isnull": True}) if value is None else Q(**{key.name: value})
-    rest = same & _after(keys[1:], values[1:])
-    return rest if value is None else key.beyond(value) | rest
+    is_null = Q(**{f"{key.name}__isnull": True})
+    if value is None:
+        return is_null & _after(keys[1:], values[1:])
+    beyond = Q(**{f"{key.name}__{'lt' if key.descending else 'gt'}": value})
+    if key.field.null:
+        beyond |= is_null
+    return beyond if len(keys) == 1 else beyond | Q(**{key.name: value}) & _after(keys[1:], values[1:])
 
 
 def encode_cursor(keys: Sequence[Key], values: Sequence[Any]) -> str:

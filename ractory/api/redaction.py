@@ -1,7 +1,6 @@
-"""What is never written down: API keys and tokens, wherever they turn up; and what a report of a crash leaves out.
+"""What is never written down: API keys and tokens, wherever clients put them; and what a report of a crash leaves out.
 
-A key or a token gets into a message when a client puts it where it does not belong: into a path, a field, a header
-that is echoed. Passwords look like nothing in particular, so what may hold one is left out altogether.
+Passwords look like nothing in particular, so what may hold one is left out altogether.
 """
 
 import re

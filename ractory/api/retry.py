@@ -21,14 +21,12 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
-    """Runs `work` in a transaction of its own and returns its result. RuntimeError within another transaction.
-
-    To run it again helps only where nothing else is rolled back with it, and no lock of before is held: so it is not
-    nested. What works within a caller's transaction does not call this.
+    """Runs `work` in a transaction of its own and returns its result.
 
     A deadlock, a serialization failure, or a unique value that someone else has just taken is met by running
     `work` again, after a short random wait: what it finds then, it can name. After six attempts the answer is 409,
-    as it is for a SQLite file that stays locked: there the driver has done the waiting.
+    as it is for a SQLite file that stays locked: there the driver has done the waiting. RuntimeError within another
+    transaction, whose locks would be held meanwhile.
     """
     for attempt in range(ATTEMPTS):
         try:

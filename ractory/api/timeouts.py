@@ -58,8 +58,7 @@ def costly_read(alias: str, caller: uuid.UUID, parameter: str) -> Iterator[None]
     A caller has SEARCHES_AT_ONCE of them at a time, counted by advisory locks in that database: over all workers and
     hosts, also behind PgBouncer and on a replica, and freed with the transaction however it ends. Each is one process
     of PostgreSQL's, without parallel workers, for SEARCH_TIMEOUT seconds a statement. Raises Throttled if all are
-    taken, and 422 at `parameter` if the time is not enough: the same request would fail again. On SQLite, which has no
-    limit on statements either, it does nothing.
+    taken, and 422 at `parameter` if the time is not enough. On SQLite it does nothing.
     """
     connection = connections[alias]
     if connection.vendor != "postgresql":
