@@ -17,7 +17,7 @@ from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
-from ractory.api.errors import MAX_MESSAGE, Fault, TimedOut, Unavailable, Unprocessable, listed
+from ractory.api.errors import MAX_MESSAGE, Fault, TimedOut, Unavailable, Unprocessable
 from ractory.api.redaction import redacted
 from ractory.api.timeouts import is_cancelled
 
@@ -46,12 +46,11 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         return response
     if isinstance(exc, SuspiciousOperation):  # too many parameters, say: a refusal as any other, with its receipt
         exc = ParseError(SUSPICIOUS)
+    if isinstance(exc, ValidationError):  # of a serializer
+        named: Any = exc.detail
+        exc = Unprocessable([Fault(("body", name), str(error), error.code) for name in named for error in named[name]])
     if isinstance(exc, Unprocessable):
         return Response({"detail": exc.faults}, status=exc.status_code)
-    if isinstance(exc, ValidationError):  # of a serializer
-        detail: Any = exc.detail
-        faults = [Fault(("body", name), str(error), error.code) for name, errors in detail.items() for error in errors]
-        return Response({"detail": listed(faults, len(faults))}, status=Unprocessable.status_code)
     response = drf_exception_handler(exc, context)
     if response is not None:
         detail = response.data.get("detail", "") if isinstance(response.data, dict) else response.data

@@ -9,7 +9,7 @@ from typing import Any
 from rest_framework import status
 from rest_framework.exceptions import APIException
 
-from ractory.api.redaction import redacted
+from ractory.api.redaction import cut, redacted
 
 MAX_LISTED = 100
 MAX_ECHO = 100  # characters of what a client sent that come back, and are kept (contract, "Conventions")
@@ -50,7 +50,10 @@ class Unprocessable(APIException):
         super().__init__("Unprocessable")
         self.ignored = ignored
         self.found, self.total = tuple(faults), total or len(faults)
-        self.faults = listed(faults, self.total)
+        self.faults = [fault.as_wire() for fault in faults[:MAX_LISTED]]
+        if self.total > MAX_LISTED:
+            rest = Fault(faults[0].loc[:1], f"… and {self.total - MAX_LISTED} more faults", "too_many_faults")
+            self.faults.append(rest.as_wire())
 
     def records(self) -> list[dict[str, Any]]:
         """The first of the faults for a receipt."""
@@ -95,15 +98,6 @@ class ConflictRetry(Conflict):
     wait = 1  # seconds; becomes Retry-After
 
 
-def listed(faults: Sequence[Fault], total: int) -> list[dict[str, Any]]:
-    """At most 100 faults as they go over the wire, then one entry that says how many more there are."""
-    shown_faults = [fault.as_wire() for fault in faults[:MAX_LISTED]]
-    if total > MAX_LISTED:
-        rest = Fault(faults[0].loc[:1], f"… and {total - MAX_LISTED} more faults", "too_many_faults")
-        shown_faults.append(rest.as_wire())
-    return shown_faults
-
-
 def echoed(text: str) -> str:
     """What a client sent, as far as it may come back and be kept: the first 100 characters, no key or token in them."""
     return redacted(text[: 10 * MAX_ECHO])[:MAX_ECHO]  # a token is longer than what is left of it
@@ -116,9 +110,7 @@ def shown(value: object) -> str:
     if isinstance(value, list):
         return "an array"
     if not isinstance(value, str):
-        text = json.dumps(value, default=str)
-        return text if len(text) <= MAX_ECHO else text[:MAX_ECHO] + "…"
-    first = echoed(value)
-    text = json.dumps(first)[1:-1]
-    cut = len(text) > MAX_ECHO or len(value) > MAX_ECHO
-    return f'"{text[:MAX_ECHO]}{"…" if cut else ""}"'
+        return cut(json.dumps(value, default=str), MAX_ECHO)
+    text = json.dumps(echoed(value))[1:-1]
+    more = "…" if len(text) > MAX_ECHO or len(value) > MAX_ECHO else ""
+    return f'"{text[:MAX_ECHO]}{more}"'
