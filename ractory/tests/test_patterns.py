@@ -31,7 +31,7 @@ FILES = [
 # Functions with a pattern of their own: for what the operator gives them, or of a fixed length.
 OF_THEIR_OWN = {
     "ractory/settings.py::rate",
-    "ractory/settings.py::read",
+    "ractory/settings.py::parse",
     "tenants/management/commands/rotate_api_key.py::duration",
     "sync/files/reading.py::_head",
 }
