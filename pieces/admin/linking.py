@@ -27,7 +27,8 @@ def link_to(entity: Entity | None) -> SafeString | str:
 
 def with_links(text: str, guids: Iterable[uuid.UUID | str]) -> SafeString:
     """The text, in which each of these guids is a link that finds what it names."""
-    html, find = conditional_escape(text), reverse("admin:pieces_piece_find")
+    find = reverse("admin:pieces_piece_find")
+    html: str = conditional_escape(text)
     for guid in guids:
         html = html.replace(str(guid), f'<a href="{find}?q={guid}">{guid}</a>')
     return mark_safe(html)  # noqa: S308  # escaped above

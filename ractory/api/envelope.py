@@ -47,8 +47,10 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if isinstance(exc, SuspiciousOperation):  # too many parameters, say: a refusal as any other, with its receipt
         exc = ParseError(SUSPICIOUS)
     if isinstance(exc, ValidationError):  # of a serializer
-        named: Any = exc.detail
-        exc = Unprocessable([Fault(("body", name), str(error), error.code) for name in named for error in named[name]])
+        named: Any = exc.detail if isinstance(exc.detail, dict) else {"non_field_errors": exc.detail}
+        faults = [(name, error) for name, errors in named.items() for error in errors]
+        loc = {"non_field_errors": ("body",)}
+        exc = Unprocessable([Fault(loc.get(name, ("body", name)), str(error), error.code) for name, error in faults])
     if isinstance(exc, Unprocessable):
         return Response({"detail": exc.faults}, status=exc.status_code)
     response = drf_exception_handler(exc, context)
