@@ -21,7 +21,7 @@ from uuid_utils.compat import uuid7
 from pieces.changes import Change, Root, State
 from pieces.content import content_of, digest_of, hashed, sent_digest
 from pieces.lookups import PieceKey, holders
-from pieces.models import LEVELS, Deletion, Entity, Kind, Pictured, Piece
+from pieces.models import LEVELS_BY_KIND, Deletion, Entity, Kind, Pictured, Piece
 from pieces.querysets import VERSION, fetched
 from ractory.api.errors import Fault, Mentions, shown
 from sync.schemas import Item, uuid_of
@@ -138,9 +138,10 @@ def look(
         placed.append(place(model, index, item, guid, stored.get(guid.bytes) if guid else None, raw))
     named = [parents for parents, _ in groupby(each.parents for each in placed if not each.stays)]
     parents = {}
-    for level, named_there in zip(LEVELS, zip(*named, strict=True), strict=False):
-        rows = level.all_objects.filter(guid__any_of=_distinct(named_there))
-        parents[level.kind] = Parent.by_guid(rows.values_list(*Parent.columns(level)))
+    for kind, guids_there in zip(model.parents, zip(*named, strict=True), strict=False):
+        level = LEVELS_BY_KIND[kind]
+        rows = level.all_objects.filter(guid__any_of=_distinct(guids_there))
+        parents[kind] = Parent.by_guid(rows.values_list(*Parent.columns(level)))
     wanted = [_key(each.item) for each in placed if each.wants_piece_id] if model is Piece else []
     unknown = [guid for item in items.values() if (guid := item.get("guid")) and guid.bytes not in stored]
     return Context(
