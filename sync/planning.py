@@ -155,10 +155,7 @@ def look(
 
 
 def _guids(items: Iterable[Item], *, match: bool) -> list[Guid | None]:
-    """Each item's guid: its own, or that of the active piece with its piece_id, or a new one.
-
-    None for an item that matches no piece and is not to be there: there is nothing to insert.
-    """
+    """Each item's guid: its own, that of the piece it matches, or a new one; None if it has none and is to be gone."""
     held = holders(_key(item) for item in items if not item.get("guid")) if match else {}
     return [
         item.get("guid")

@@ -57,6 +57,20 @@ def test_every_tenant_table_has_a_policy_that_its_owner_heeds_too() -> None:
     assert unprotected(connection) == []
 
 
+def test_no_row_can_have_a_parent_of_another_company() -> None:
+    """Each foreign key to rows of a company's has the company in it, so the database sees to that."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT key.conname, array_agg(held.attname) FROM pg_constraint AS key
+               JOIN pg_attribute AS held ON held.attrelid = key.conrelid AND held.attnum = ANY(key.conkey)
+               WHERE key.contype = 'f' AND key.confrelid::regclass::text LIKE 'pieces\\_%'
+               GROUP BY key.oid, key.conname"""
+        )
+        keys = dict(cursor.fetchall())
+    assert len(keys) >= 10
+    assert [name for name, columns in keys.items() if "company_guid" not in columns] == []
+
+
 @pytest.mark.parametrize(
     "damage",
     [
