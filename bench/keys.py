@@ -1,7 +1,7 @@
 """What it costs to know an API key by, with one key in the table and with 100 000.
 
 `python -m bench.keys` measures on a PostgreSQL of its own (see ractory.tests.postgresql):
-`ApiKeyAuthentication.authenticate`, from the header to the caller, in a schema with one key and in one with many, in
+`CallerAuthentication.authenticate`, from the header to the caller, in a schema with one key and in one with many, in
 turn, in one run, both under row-level security. Of the many another one is used each time. The figures are medians.
 """
 
@@ -87,9 +87,9 @@ def _measured(texts: dict[str, list[str]]) -> list[list[float]]:
     from django.test import RequestFactory
     from rest_framework.request import Request
 
-    from tenants.authentication import ApiKeyAuthentication
+    from tenants.authentication import CallerAuthentication
 
-    authentication, dice = ApiKeyAuthentication(), random.Random(0)
+    authentication, dice = CallerAuthentication(), random.Random(0)
     times: dict[str, list[float]] = {schema: [] for schema in SCHEMAS}
     for number in range(WARM_UP + ROUNDS):
         for schema in SCHEMAS if number % 2 else reversed(SCHEMAS):

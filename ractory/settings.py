@@ -202,10 +202,7 @@ THROTTLE_ALL_LOGINS_ADDRESS = read("THROTTLE_ALL_LOGINS_ADDRESS", rate("300/15 m
 # --- The API ----------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "tenants.authentication.ApiKeyAuthentication",
-        "tenants.authentication.JwtAuthentication",
-    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.CallerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["tenants.permissions.Nobody"],
     "DEFAULT_THROTTLE_CLASSES": ["tenants.throttling.RequestThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["ractory.api.rendering.JsonRenderer"],

@@ -7,7 +7,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from ractory.api.address import client_address
+from ractory.api.address import Address, client_address
 from ractory.api.middleware import current_caller
 from tenants.caller import Caller
 from tenants.models import ApiKey
@@ -21,48 +21,34 @@ KEY_REFUSED = "The API key is unknown, expired, revoked, of an inactive company,
 CHALLENGE = 'Bearer realm="ractory", ApiKey realm="ractory"'
 
 
-class _Authentication(BaseAuthentication):
+class CallerAuthentication(BaseAuthentication):
+    """`X-API-Key: rfk_…`, else `Authorization: ApiKey rfk_…` or `Authorization: Bearer <access token>`."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, None] | None:
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        if "X-API-Key" in request.headers:
+            scheme, text = "ApiKey", request.headers["X-API-Key"]
+        if scheme.lower() == "apikey":
+            caller = key_of(text.strip(), client_address(request._request)).as_caller()
+        elif scheme.lower() == "bearer":
+            caller = user_of(text.strip()).as_caller()
+        else:
+            return None
+        current_caller.set(caller)  # the log's lines name it from now on
+        return caller, None
+
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
 
-    @staticmethod
-    def proven(caller: Caller) -> Caller:
-        """The caller, whom the log's lines name from now on."""
-        current_caller.set(caller)
-        return caller
 
-
-class ApiKeyAuthentication(_Authentication):
-    """`X-API-Key: rfk_…` or `Authorization: ApiKey rfk_…`."""
-
-    @every_company()  # nobody knows yet whose key it is
-    def authenticate(self, request: Request) -> tuple[Caller, ApiKey] | None:
-        text = self._text(request)
-        if text is None:
-            return None
-        key, now = ApiKey.found(text), timezone.now()
-        if key is None or not key.is_usable(now):
-            raise AuthenticationFailed(KEY_REFUSED)
-        address = client_address(request._request)
-        if not key.admits(address):
-            logger.warning("API key %s was used from %s, which is in none of its networks", key.guid, address)
-            raise AuthenticationFailed(KEY_REFUSED)
-        key.note_use(now)
-        return self.proven(key.as_caller()), key
-
-    @staticmethod
-    def _text(request: Request) -> str | None:
-        if "X-API-Key" in request.headers:
-            return request.headers["X-API-Key"].strip()
-        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-        return text.strip() if scheme.lower() == "apikey" else None
-
-
-class JwtAuthentication(_Authentication):
-    """`Authorization: Bearer <JWT>`, an access token of `/auth/login` or `/auth/refresh`."""
-
-    def authenticate(self, request: Request) -> tuple[Caller, str] | None:
-        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        return self.proven(user_of(text.strip()).as_caller()), text
+@every_company()  # nobody knows yet whose key it is
+def key_of(text: str, address: Address | None) -> ApiKey:
+    """The key with this text, whose use is noted. Raises 401 if it may not be used, or not from this address."""
+    key, now = ApiKey.found(text), timezone.now()
+    if key is None or not key.is_usable(now):
+        raise AuthenticationFailed(KEY_REFUSED)
+    if not key.admits(address):
+        logger.warning("API key %s was used from %s, which is in none of its networks", key.guid, address)
+        raise AuthenticationFailed(KEY_REFUSED)
+    key.note_use(now)
+    return key

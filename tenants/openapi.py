@@ -14,30 +14,21 @@ ROLE: Json = {"type": "string", "enum": Role.values}
 NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 
 
-class ApiKeyExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its __init_subclass__
-    """One key, in either of two headers."""
-
-    target_class = "tenants.authentication.ApiKeyAuthentication"
-    name = ["ApiKeyHeader", "ApiKeyAuthorization"]  # noqa: RUF012  # as the base class has it
+class CallerExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its __init_subclass__
+    target_class = "tenants.authentication.CallerAuthentication"
+    name = ["ApiKeyHeader", "ApiKeyAuthorization", "Bearer"]  # noqa: RUF012  # as the base class has it
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> list[Json]:
         return [{name: []} for name in self.name]
 
     def get_security_definition(self, auto_schema: AutoSchema) -> list[Json]:
         key = {"type": "apiKey", "in": "header"}
+        said = "An access token of `/api/v1/auth/login`."
         return [
             {**key, "name": "X-API-Key", "description": f"An API key: `{KEY_PREFIX}…`."},
             {**key, "name": "Authorization", "description": f"An API key after the scheme: `ApiKey {KEY_PREFIX}…`."},
+            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": said},
         ]
-
-
-class JwtExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its __init_subclass__
-    target_class = "tenants.authentication.JwtAuthentication"
-    name = "Bearer"
-
-    def get_security_definition(self, auto_schema: AutoSchema) -> Json:
-        said = "An access token of `/api/v1/auth/login`."
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": said}
 
 
 PASSWORD = {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": NO_NUL, "format": "password"}
