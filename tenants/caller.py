@@ -58,6 +58,3 @@ class Caller:
     scopes: str | None = None  # of a key: "sync:read sync:write"
 
     is_authenticated = True
-
-    def may(self, capability: Capability) -> bool:
-        return capability in self.capabilities

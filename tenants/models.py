@@ -217,8 +217,7 @@ class ApiKey(models.Model):
     def found(cls, text: str) -> "ApiKey | None":
         """The key with this text, and its company, by one look into an index; a typo costs no query."""
         secret, checksum = text[len(KEY_PREFIX) : -_CHECKSUM_LENGTH], text[-_CHECKSUM_LENGTH:]
-        is_well_formed = text.startswith(KEY_PREFIX) and len(secret) == _SECRET_LENGTH
-        if not is_well_formed or checksum != _checksum(secret):
+        if not text.startswith(KEY_PREFIX) or len(secret) != _SECRET_LENGTH or checksum != _checksum(secret):
             return None
         digest = cls.digest_of(text)
         key = cls.objects.select_related("company").filter(digest=digest).first()

@@ -38,15 +38,10 @@ def current_scope() -> Scope:
     return scope
 
 
-EVERY_COMPANY = "*"
-
-
 def setting() -> str:
-    """What the second wall is told of the current scope: a company's guid, `EVERY_COMPANY`, or "" for none."""
+    """The current scope as the setting that the policies read: a company's guid, "*" for every one, "" without any."""
     scope = _current.get()
-    if scope is None:
-        return ""
-    return EVERY_COMPANY if scope.company is None else str(scope.company)
+    return "" if scope is None else str(scope.company or "*")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.conf import settings
 from django.db import OperationalError, connection
@@ -21,9 +21,6 @@ from rest_framework.throttling import BaseThrottle
 from ractory.api.errors import ConflictRetry
 from ractory.api.retry import in_transaction
 from tenants.caller import Caller
-
-if TYPE_CHECKING:  # DRF's views import this module by name, from the settings
-    from rest_framework.views import APIView
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +86,7 @@ def _charge_caller(caller: Caller, what: str, amount: int, own: Rate | None, com
 class RequestThrottle(BaseThrottle):
     """Counts a caller's requests, those too that they may not make (TenantView: before permissions)."""
 
-    def allow_request(self, request: Request, view: "APIView") -> bool:
+    def allow_request(self, request: Request, view: Any) -> bool:
         if isinstance(request.user, Caller):
             try:
                 rates = settings.THROTTLE_REQUESTS, settings.THROTTLE_REQUESTS_COMPANY

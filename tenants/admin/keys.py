@@ -126,21 +126,17 @@ class ApiKeyAdmin(StaffAdmin):
     def name(self, key: ApiKey) -> str:
         return str(key)
 
-    @admin.display(description="State")
     def state(self, key: ApiKey) -> SafeString:
         if key.revoked_at:
             return badge("revoked", "off")
         return badge("active", "good") if key.is_usable(timezone.now()) else badge("expired", "off")
 
-    @admin.display(description="Expires")
     def expires(self, key: ApiKey) -> str:
         return "never" if key.expires_at is None and not key.revoked_at else moment(key.revoked_at or key.expires_at)
 
-    @admin.display(description="Created")
     def created(self, key: ApiKey) -> str:
         return moment(key.created_at)
 
-    @admin.display(description="Last use")
     def last_use(self, key: ApiKey) -> str:
         return moment(key.last_used_at) if key.last_used_at else "never"
 

@@ -49,7 +49,6 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
     ordering = ("email",)
     readonly_fields = ("company", "email", "last_seen", "created_at")
 
-    @admin.display(description="State")
     def state(self, user: User) -> SafeString:
         return badge("active", "good") if user.is_usable else badge("switched off", "off")
 
