@@ -21,5 +21,5 @@ class Migration(migrations.Migration):
             model_name='deletion',
             constraint=models.UniqueConstraint(fields=('company', 'guid'), name='deletion_company_guid'),
         ),
-        *(AddCompanyKey(kind, parent) for kind, parent in KEYS),
+        *(AddCompanyKey('pieces', kind, parent) for kind, parent in KEYS),
     ]

@@ -17,8 +17,8 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        *(ValidateCompanyKey(kind, parent) for kind, parent in KEYS),
-        *(DropSimpleKey(kind, parent) for kind, parent in KEYS),
+        *(ValidateCompanyKey('pieces', kind, parent) for kind, parent in KEYS),
+        *(DropSimpleKey('pieces', kind, parent) for kind, parent in KEYS),
         # Whatever is in a project of its company is of a company that exists.
-        *(DropSimpleKey(kind, 'company') for kind in ('component', 'assembly', 'piece')),
+        *(DropSimpleKey('pieces', kind, 'company') for kind in ('component', 'assembly', 'piece')),
     ]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib.postgres.operations import AddConstraintNotValid, ValidateConstraint
-from django.db.migrations.operations import AddConstraint, RunSQL
+from django.db.migrations.operations import AddConstraint, RunPython, RunSQL
 from django.db.migrations.operations.base import Operation
 
 from tenants.postgresql.policies import SCOPED_COMPANY, expose, protect
@@ -19,7 +19,7 @@ class _OnPostgreSQL(Operation):
             super().database_backwards(app_label, schema_editor, from_state, to_state)
 
     def describe(self) -> str:
-        return Operation.describe(self)  # the class and its arguments; RunSQL's names neither
+        return Operation.describe(self)  # the class and its arguments; theirs name neither
 
 
 class ForceRowSecurity(_OnPostgreSQL, RunSQL):
@@ -47,61 +47,43 @@ class NoteCompany(_OnPostgreSQL, RunSQL):
         super().__init__(forwards, (f'ALTER TABLE "{table}" DROP COLUMN company_guid',))
 
 
-class _OnRelation(Operation):
-    """An operation on a relation of a model, by the model's and the foreign key's names."""
-
-    def __init__(self, model_name: str, relation: str) -> None:
-        self.model_name, self.relation = model_name, relation
-        self.company_key = f"{model_name}_{relation}_of_company"  # the composite key's constraint
-
-    def state_forwards(self, app_label: str, state: Any) -> None:
-        pass
-
-    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        if schema_editor.connection.vendor == "postgresql":
-            model = to_state.apps.get_model(app_label, self.model_name)
-            self.forwards(schema_editor, model, model._meta.get_field(self.relation))
-
-    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        if schema_editor.connection.vendor == "postgresql":
-            model = to_state.apps.get_model(app_label, self.model_name)
-            self.backwards(schema_editor, model, model._meta.get_field(self.relation))
-
-    def forwards(self, editor: Any, model: Any, field: Any) -> None:
-        raise NotImplementedError
-
-    def backwards(self, editor: Any, model: Any, field: Any) -> None:
-        """Nothing to undo."""
-
-
-class AddCompanyKey(_OnRelation):
+class AddCompanyKey(_OnPostgreSQL, RunSQL):
     """`(company_guid, project_guid)` must be those of one row: a parent of another company can't be.
 
     NOT VALID: the rows that are there are looked at by ValidateCompanyKey, in a transaction of its own, without
     keeping others from writing meanwhile.
     """
 
-    def forwards(self, editor: Any, model: Any, field: Any) -> None:
-        editor.execute(
-            f'ALTER TABLE "{model._meta.db_table}" ADD CONSTRAINT "{self.company_key}" '
-            f'FOREIGN KEY (company_guid, "{field.column}") '
-            f'REFERENCES "{field.related_model._meta.db_table}" (company_guid, guid) '
-            "DEFERRABLE INITIALLY DEFERRED NOT VALID"
+    def __init__(self, app_label: str, kind: str, parent: str) -> None:
+        table, name = f"{app_label}_{kind}", f"{kind}_{parent}_of_company"
+        super().__init__(
+            f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" FOREIGN KEY (company_guid, "{parent}_guid") '
+            f'REFERENCES "{app_label}_{parent}" (company_guid, guid) DEFERRABLE INITIALLY DEFERRED NOT VALID',
+            f'ALTER TABLE "{table}" DROP CONSTRAINT IF EXISTS "{name}"',
         )
 
-    def backwards(self, editor: Any, model: Any, field: Any) -> None:
-        editor.execute(f'ALTER TABLE "{model._meta.db_table}" DROP CONSTRAINT IF EXISTS "{self.company_key}"')
+
+class ValidateCompanyKey(_OnPostgreSQL, RunSQL):
+    def __init__(self, app_label: str, kind: str, parent: str) -> None:
+        validate = f'ALTER TABLE "{app_label}_{kind}" VALIDATE CONSTRAINT "{kind}_{parent}_of_company"'
+        super().__init__(validate, RunSQL.noop)
 
 
-class DropSimpleKey(_OnRelation):
+class DropSimpleKey(_OnPostgreSQL, RunPython):
     """Takes Django's own foreign key away, where a composite one says the same: each costs a look per inserted row."""
 
-    def forwards(self, editor: Any, model: Any, field: Any) -> None:
-        for name in editor._constraint_names(model, [field.column], foreign_key=True):
-            editor.execute(editor._delete_fk_sql(model, name))
+    def __init__(self, app_label: str, kind: str, parent: str) -> None:
+        def drop(apps: Any, editor: Any) -> None:
+            model = apps.get_model(app_label, kind)
+            for name in editor._constraint_names(model, [f"{parent}_guid"], foreign_key=True):
+                editor.execute(editor._delete_fk_sql(model, name))
 
-    def backwards(self, editor: Any, model: Any, field: Any) -> None:
-        editor.execute(editor._create_fk_sql(model, field, "_fk_%(to_table)s_%(to_column)s"))
+        def add(apps: Any, editor: Any) -> None:
+            model = apps.get_model(app_label, kind)
+            field = model._meta.get_field(parent)
+            editor.execute(editor._create_fk_sql(model, field, "_fk_%(to_table)s_%(to_column)s"))
+
+        super().__init__(drop, add)
 
 
 class AddCheckNotValid(AddConstraintNotValid):
@@ -115,8 +97,3 @@ class AddCheckNotValid(AddConstraintNotValid):
 
 class ValidateCheck(_OnPostgreSQL, ValidateConstraint):
     pass
-
-
-class ValidateCompanyKey(_OnRelation):
-    def forwards(self, editor: Any, model: Any, field: Any) -> None:
-        editor.execute(f'ALTER TABLE "{model._meta.db_table}" VALIDATE CONSTRAINT "{self.company_key}"')
