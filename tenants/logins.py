@@ -6,7 +6,6 @@ it succeeds: so a hundred at once are a hundred, and none beyond the limit costs
 
 import logging
 import unicodedata
-from collections.abc import Iterator
 from hashlib import blake2b
 from ipaddress import ip_network
 from typing import Any
@@ -23,29 +22,35 @@ from ractory.api.errors import ConflictRetry
 from ractory.api.retry import in_transaction
 from tenants.hashing import one_at_a_time
 from tenants.models import Counter, User
-from tenants.throttling import Charge, Rate, charge
+from tenants.throttling import Charge, charge
 
 logger = logging.getLogger(__name__)
 
 
 class Attempt:
-    """One try at a password or a token. Raises Throttled; counts as failed until it is said to have `succeeded`."""
+    """One try at a password or a token. Raises Throttled; counts as failed until it is said to have `succeeded`.
 
-    def __init__(self, request: HttpRequest | None, account: str | None = None) -> None:
+    With `may_fail` False it is a password that the user of this account sets for somebody: it costs a hash, as a login
+    does, and is no guess.
+    """
+
+    def __init__(self, request: HttpRequest | None, account: str | None = None, *, may_fail: bool = True) -> None:
         self.address, self.account = _address_counter(request), _account_counter(account)
-        # A token costs no hash, so only what fails is counted of it.
-        of_all = None if account is None else settings.THROTTLE_ALL_LOGINS_ADDRESS
-        charges = [
-            *_charges(self.address, " from this address", of_all, settings.THROTTLE_LOGINS_ADDRESS),
-            *_charges(self.account, " of this account", settings.THROTTLE_ALL_LOGINS, settings.THROTTLE_LOGINS),
-        ]
+        all_from, failed_from = settings.THROTTLE_ALL_LOGINS_ADDRESS, settings.THROTTLE_LOGINS_ADDRESS
+        charges = []
+        for counter, whose, of_all, of_failed in (
+            (self.address, " from this address", all_from, failed_from),
+            (self.account, " of this account", settings.THROTTLE_ALL_LOGINS, settings.THROTTLE_LOGINS),
+        ):
+            if counter and account is not None:  # a token costs no hash
+                charges.append(Charge(f"all {counter}", 1, of_all, "logins", whose))
+            if counter and may_fail:
+                charges.append(Charge(counter, 1, of_failed, "failed logins", whose))
         charge(charges, now=timezone.now())
 
     def succeeded(self) -> None:
         """The account's failures are forgotten; an address gets back this attempt only, or one good account would do
         for guessing at all others."""
-        if not (settings.THROTTLE_LOGINS_ADDRESS or settings.THROTTLE_LOGINS):
-            return
 
         def take_back() -> None:
             Counter.objects.filter(name=self.address, used__gt=0).update(used=F("used") - 1)
@@ -55,23 +60,6 @@ class Attempt:
             in_transaction(take_back)
         except (ConflictRetry, OperationalError) as error:  # a busy database is no reason to refuse a good login
             logger.warning("A login that succeeded stays counted as failed: %s", error)
-
-
-def count_password(request: HttpRequest, user: User) -> None:
-    """A password that the user sets for somebody: it costs a hash, as a login of theirs does. Raises Throttled."""
-    address, account = _address_counter(request), _account_counter(user.email)
-    charges = [
-        *_charges(address, " from this address", settings.THROTTLE_ALL_LOGINS_ADDRESS),
-        *_charges(account, " of this account", settings.THROTTLE_ALL_LOGINS),
-    ]
-    charge(charges, now=timezone.now())
-
-
-def _charges(counter: str | None, whose: str, of_all: Rate | None, of_failed: Rate | None = None) -> Iterator[Charge]:
-    """A login, whether it will fail or succeed, and one that counts as failed until it succeeds."""
-    if counter is not None:
-        yield Charge(f"all {counter}", 1, of_all, "logins", whose)
-        yield Charge(counter, 1, of_failed, "failed logins", whose)
 
 
 def _address_counter(request: HttpRequest | None) -> str | None:

@@ -13,7 +13,7 @@ from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 
 from tenants.admin.staff import StaffAdmin, is_system_admin, of_company, user_of
 from tenants.caller import Role
-from tenants.logins import count_password
+from tenants.logins import Attempt
 from tenants.models import User
 from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
@@ -58,12 +58,12 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         if request.method == "POST":
-            count_password(request, user_of(request))
+            Attempt(request, user_of(request).email, may_fail=False)
         return super().add_view(request, form_url, extra_context)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # Django's names
         if request.method == "POST":
-            count_password(request, user_of(request))
+            Attempt(request, user_of(request).email, may_fail=False)
         return super().user_change_password(request, id, form_url)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
