@@ -19,8 +19,7 @@ from pieces.names import counts_in_words, names_by_guid
 from ractory.api.errors import Conflict, Mentions
 from ractory.api.middleware import current_request_id
 from ractory.api.retry import in_transaction
-from tenants.admin.actors import names_of
-from tenants.admin.staff import StaffAdmin, caller_of
+from tenants.admin.staff import StaffAdmin, caller_of, names_of
 
 MAX_AT_ONCE = 100  # roots in one act
 

@@ -19,7 +19,7 @@ from pieces.models import Assembly, Component, Deletion, Entity, Kind, Pictured,
 from pieces.names import name_of
 from pieces.querysets import EntityQuerySet
 from pieces.reading import add_counts, counted
-from tenants.admin.actors import names_of
+from tenants.admin.staff import names_of
 from tenants.templatetags.staff import NOTHING, moment
 
 MAX_CHILDREN, MAX_DELETIONS = 100, 100

@@ -19,8 +19,7 @@ from pieces.admin.page import label_of
 from pieces.models import LEVELS
 from sync.admin.charts import charts_of
 from sync.models import RunStatus, SyncRun, first_guid
-from tenants.admin.actors import names_of
-from tenants.admin.staff import StaffAdmin
+from tenants.admin.staff import StaffAdmin, names_of
 from tenants.templatetags.staff import badge, moment
 
 PERIODS = {"": (7, "the last 7 days"), "1": (1, "the last day"), "30": (30, "the last 30 days"), "365": (365, "a year")}

@@ -1,6 +1,6 @@
-"""What every staff list and page shares: it never counts all rows, nothing is deleted for good, and who is asking."""
+"""What every staff page shares: no count of all rows, nothing deleted for good; who is asking, and who did it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from django.contrib.admin import ShowFacets
@@ -13,7 +13,7 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator as UnfoldPaginator
 
 from tenants.caller import Caller
-from tenants.models import Company, User
+from tenants.models import ApiKey, Company, User
 from tenants.scope import Scope, current_scope, every_company, within
 
 MAX_SEARCH = 255  # characters of a search
@@ -99,6 +99,21 @@ def of_company(rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
     """Of users or keys, which no manager scopes: those of the scope's company."""
     company = current_scope().company
     return rows if company is None else rows.filter(company=company)
+
+
+def names_of(actors: Iterable[str | None]) -> dict[str, str]:
+    """Each recorded actor, `user:<email>`, `api_key:<guid>` or `command:<name>`, as a person says it; one query at the
+    most."""
+    parts = {actor: actor.partition(":") for actor in actors if actor}
+    keys = ApiKey.objects.filter(guid__in=[guid for kind, _, guid in parts.values() if kind == "api_key"])
+    descriptions = {str(guid): description for guid, description in keys.values_list("guid", "description")}
+    names = {}
+    for actor, (kind, _, name) in parts.items():
+        if kind == "api_key":
+            names[actor] = f"key “{descriptions[name]}”" if descriptions.get(name) else f"key {name[:8]}…"
+        else:
+            names[actor] = f"manage.py {name}" if kind == "command" else name or actor
+    return names
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
