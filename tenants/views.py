@@ -1,6 +1,5 @@
 """Who am I: login, refresh, me (contract, "Auth"); and what every tenant's endpoint does first."""
 
-import uuid
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth import authenticate
@@ -30,7 +29,10 @@ def caller_of(request: Request) -> Caller:
 
 
 class TenantView(APIView):
-    """An endpoint on a tenant's data: enters the caller's scope once credentials, permission and query are known."""
+    """An endpoint on a tenant's data. Once credentials, permission and query are known it enters the scope: the
+    caller's own company, or for a SystemAdmin every one, or the one that the query names. Raises 403 for a foreign
+    one, 404 for one that does not exist.
+    """
 
     query_class: ClassVar[type[Query]] = Query
     query: Any  # an instance of `query_class`, the parameters of this request
@@ -49,7 +51,15 @@ class TenantView(APIView):
             self.http_method_not_allowed(request)
         self.query = self.new_query(request.query_params)
         self.check_query()
-        enter(scope_of(caller_of(request), self.query.company))
+        scope, named = Scope(caller_of(request).company), self.query.company
+        if named is not None:
+            if not scope.covers(named):
+                raise PermissionDenied(f"Company {named} is not yours.")
+            with every_company():
+                if scope.company is None and not Company.objects.filter(guid=named).exists():
+                    raise NotFound(f"Company {named} not found.")
+            scope = Scope(named)
+        enter(scope)
 
     def new_query(self, data: QueryDict) -> Query:
         """The form with these parameters; for views whose forms need to know more."""
@@ -58,23 +68,6 @@ class TenantView(APIView):
     def check_query(self) -> None:
         """Raises 422 with every fault of the query. Views that tell them later do nothing here."""
         self.query.checked()
-
-
-def scope_of(caller: Caller, named: uuid.UUID | None) -> Scope:
-    """The companies a request may see: the caller's own; for a SystemAdmin all, or the one named.
-
-    Raises 403 for a foreign one, 404 for one that does not exist.
-    """
-    own = Scope(caller.company)
-    if named is None:
-        return own
-    if not own.covers(named):
-        raise PermissionDenied(f"Company {named} is not yours.")
-    if own.company is None:
-        with every_company():
-            if not Company.objects.filter(guid=named).exists():
-                raise NotFound(f"Company {named} not found.")
-    return Scope(named)
 
 
 MAX_CREDENTIALS = 64 * 1024  # bytes of a body; anyone may send one
