@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import _GeneratorContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 from django.db import models
 
@@ -69,13 +69,10 @@ def enter(scope: Scope) -> None:
     _current.set(scope)
 
 
-M = TypeVar("M", bound=models.Model)
-
-
-class TenantManager(models.Manager[M]):
+class TenantManager(models.Manager[Any]):
     """Shows the rows of the current scope's company only; raises ScopeMissing outside a scope."""
 
-    def get_queryset(self) -> models.QuerySet[M]:
+    def get_queryset(self) -> models.QuerySet[Any]:
         rows = super().get_queryset()
         company = current_scope().company
         return rows if company is None else rows.filter(company=company)

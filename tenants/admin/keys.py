@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.validators import MinValueValidator
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -32,11 +33,6 @@ SCOPES = ((KeyScope.SYNC_READ, "sync:read – read everything"), (KeyScope.SYNC_
 OVERLAPS = (("0", "at once"), ("1", "in an hour"), ("24", "in a day"), ("168", "in a week"))  # hours
 
 
-def not_over(day: date) -> None:
-    if day < timezone.now().date():
-        raise forms.ValidationError("This day is over.")
-
-
 class ExpiryForm(forms.Form):
     """When a key ends."""
 
@@ -44,7 +40,7 @@ class ExpiryForm(forms.Form):
         label="Last day (UTC)",
         required=False,
         help_text="Empty: until it is revoked.",
-        validators=[not_over],
+        validators=[MinValueValidator(lambda: timezone.now().date(), "This day is over.")],
         widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}),
     )
 
@@ -111,7 +107,6 @@ class RotateForm(ExpiryForm):
 @admin.register(ApiKey)
 class ApiKeyAdmin(StaffAdmin):
     list_display = ("name", "scopes", "state", "expires", "last_use", "created")
-    list_display_links = ("name",)
     ordering = ("-guid",)
     search_fields = ("description",)
     search_help_text = "Part of a description"

@@ -120,12 +120,8 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     """For every page's header: whose data these are and, for a SystemAdmin, whose they could be (UNFOLD settings)."""
     if not getattr(request.user, "is_staff", False):
         return {}
-    company = current_scope().company
     if not is_system_admin(request):
         return {"staff_company": user_of(request).company}
     with every_company():  # to choose from
         companies = list(Company.objects.order_by("name")[:500])
-    return {
-        "staff_company": next((one for one in companies if one.guid == company), None),
-        "staff_companies": companies,
-    }
+    return {"staff_companies": companies, "picked_guid": current_scope().company}

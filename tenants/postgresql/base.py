@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from django.db.backends.postgresql import base
-from psycopg import ClientCursor, ServerCursor
-from psycopg.client_cursor import ClientCursorMixin
+from psycopg import ClientCursor
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from tenants.postgresql.policies import SETTING
@@ -86,9 +85,7 @@ class Cursor(_Scoped, base.Cursor):
     pass
 
 
-class ServerSideCursor(_Scoped, base.CursorMixin, ClientCursorMixin[Any, Any], ServerCursor[Any]):
-    """A named cursor, as Django's."""
-
+class ServerSideCursor(_Scoped, base.ServerSideCursor):
     shares_message = False
 
 
@@ -100,8 +97,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def create_cursor(self, name: str | None = None) -> Any:
         if name:
-            held = self.connection.autocommit
-            cursor: Any = ServerSideCursor(self.connection, name=name, scrollable=False, withhold=held)
+            named: Any = ServerSideCursor  # whose options the stubs do not know
+            cursor = named(self.connection, name=name, scrollable=False, withhold=self.connection.autocommit)
         else:
             cursor = super().create_cursor()
         cursor.django = self

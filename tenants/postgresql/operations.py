@@ -90,8 +90,7 @@ class AddCheckNotValid(AddConstraintNotValid):
     """A CHECK that PostgreSQL holds new rows to; ValidateCheck looks at those that are there. SQLite does both here."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        of_postgresql = schema_editor.connection.vendor == "postgresql"
-        add = AddConstraintNotValid if of_postgresql else AddConstraint
+        add = AddConstraintNotValid if schema_editor.connection.vendor == "postgresql" else AddConstraint
         add.database_forwards(self, app_label, schema_editor, from_state, to_state)
 
 
