@@ -44,15 +44,12 @@ CAPABILITIES: dict[str, frozenset[Capability]] = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated user or API key; what DRF knows as `request.user`.
-
-    `company` is the company's guid; None only for a SystemAdmin, who sees every company.
-    """
+    """An authenticated user or API key; what DRF knows as `request.user`."""
 
     guid: uuid.UUID
     actor: str  # for records: "user:anna@example.com" or "api_key:<guid>"
     role: Role
-    company: uuid.UUID | None
+    company: uuid.UUID | None  # its guid; None only for a SystemAdmin, who sees every company
     capabilities: frozenset[Capability]
     email: str | None = None
     scopes: str | None = None  # of a key: "sync:read sync:write"

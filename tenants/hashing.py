@@ -1,8 +1,5 @@
-"""Hashing passwords: one at a time in a process.
-
-A hash takes most of a second of a core, on purpose. Without this a few logins at once would hold every thread and every
-core, and all others would wait.
-"""
+"""Hashing passwords, one at a time in a process: a hash takes most of a second of a core, on purpose, and a few at once
+would hold every thread and every core."""
 
 import threading
 from collections.abc import Iterator

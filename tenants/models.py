@@ -65,9 +65,9 @@ class UserManager(BaseUserManager["User"]):
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         return self.create_user(email, password, role=Role.SYSTEM_ADMIN, **fields)
 
-    def end_sessions(self, **whose: Any) -> int:
-        """Logs these users out everywhere, at once: of their tokens and of the admin. Returns how many they are."""
-        return self.filter(**whose).update(session_generation=F("session_generation") + 1)
+    def end_sessions(self, **whose: Any) -> None:
+        """Logs these users out everywhere, at once: of their tokens and of the admin."""
+        self.filter(**whose).update(session_generation=F("session_generation") + 1)
 
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.select_related("company").get(email=(username or "").lower())

@@ -66,7 +66,7 @@ class TenantView(APIView):
         return self.query_class(data)
 
     def check_query(self) -> None:
-        """Raises 422 with every fault of the query. Views that tell them later do nothing here."""
+        """Raises 422 with every fault of the query. Views that report them with those of the body do nothing here."""
         self.query.checked()
 
 

@@ -1,7 +1,4 @@
-"""What is about staff's pages only, around every request: whose rows they show, and how they refuse.
-
-A page refuses where there have been too many logins, say; a person reads until when.
-"""
+"""What is about staff's pages only, around every request: whose rows they show, and how a page refuses."""
 
 import math
 import uuid
