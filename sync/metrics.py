@@ -25,8 +25,8 @@ def count_run(run: SyncRun) -> None:
         for kind, number in Tally(fault["type"] for fault in orjson.loads(run.errors_json)).items():
             FAULTS.labels(run.entity, kind).inc(number)
     elif not run.dry_run:
+        rows = {action: getattr(run, action) for action in Action}
         # A receipt's `updated` are all that were not inserted; here each item is counted once.
-        rest = {Action.UNCHANGED: run.unchanged, Action.RESTORED: run.restored, Action.DELETED: run.deleted}
-        rows = {Action.INSERTED: run.inserted, Action.UPDATED: run.updated - sum(rest.values()), **rest}
+        rows[Action.UPDATED] -= run.unchanged + run.restored + run.deleted
         for action, number in rows.items():
-            ROWS.labels(run.entity, action.value).inc(number)
+            ROWS.labels(run.entity, action).inc(number)

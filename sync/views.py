@@ -24,7 +24,6 @@ from ractory.api.query import Flag, Query, Text
 from ractory.api.rendering import to_json
 from sync.idempotency import IdempotencyClaim, KeptAnswer, Replayed, checked_key, usable_key
 from sync.openapi import described
-from sync.planning import Action
 from sync.schemas import split
 from sync.submission import Options, Run, refuse, submit
 from tenants.caller import Caller
@@ -131,10 +130,7 @@ class SyncView(TenantView):
 def shown_as(run: Run, prefer: Mapping[str, str]) -> KeptAnswer:
     """A run as it goes over the wire."""
     counts = run.counts
-    body: dict[str, object] = {
-        "inserted": counts[Action.INSERTED],
-        "updated": counts.total() - counts[Action.INSERTED],
-    }
+    body: dict[str, object] = {"inserted": counts["inserted"], "updated": counts["updated"]}
     if run.dry_run:
         body["dry_run"] = True
     if prefer.get("return") == "representation":

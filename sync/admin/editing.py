@@ -22,7 +22,6 @@ from pieces.changes import Origin
 from pieces.models import MAX_PICTURE, SHORT, Entity, Operation, Pictured
 from ractory.api.errors import Conflict
 from ractory.api.middleware import current_request_id
-from sync.planning import Action
 from sync.schemas import Line
 from sync.submission import Options, Run, submit
 from tenants.caller import Caller
@@ -97,7 +96,7 @@ def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Call
     run_guid = uuid7()
     origin = Origin(Operation.EDIT, caller.actor, current_request_id.get(), run=run_guid)
     run = submit(model, [Line(0, orjson.dumps(item))], origin=origin, options=Options(strict=True), claim=as_seen)
-    if run.counts[Action.UNCHANGED]:
+    if run.counts["unchanged"]:
         return None
     labels = {name: form.fields[name].label or name.capitalize() for name in given}
     return Edited(run_guid, [f"{labels[name]}: {_change(row, name, value)}" for name, value in given.items()])

@@ -24,7 +24,6 @@ from ractory.api.errors import ConflictRetry, Fault, Unprocessable
 from ractory.api.rendering import to_json
 from sync.files.reading import BadFile, FileRow
 from sync.models import FileImport
-from sync.planning import Action
 from sync.schemas import Line, max_items
 from sync.submission import Options, Run, submit
 
@@ -204,11 +203,8 @@ class _Advance:
         faulty = [FaultyRow(row, faults[row.line - 1]) for row in self.rows if row.line - 1 in faults]
         self.importer.faulty_rows.write(faulty)
         progress = self.importer.progress
-        done = run.counts
-        counts = {action.value: done[action] for action in Action} | {"faulty": len(faulty)}
-        counts["updated"] = done.total() - done[Action.INSERTED]  # as in receipts
-        self.values = {name: getattr(progress, name) + count for name, count in counts.items()}
-        self.values["rows"] = progress.rows + len(self.rows)
+        more = run.counts | {"faulty": len(faulty), "rows": len(self.rows)}
+        self.values = {name: getattr(progress, name) + count for name, count in more.items()}
         if not self.importer.dry_run:
             saved = {"digest": self.digest, "updated_at": timezone.now(), "errors_size": self.importer.faulty_rows.size}
             here = FileImport.objects.filter(guid=progress.guid, rows=progress.rows)
