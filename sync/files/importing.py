@@ -103,22 +103,16 @@ class FaultyRows:
             self._shown = min(SHOWN, self._shown + len(self._batch))
 
 
-@dataclass(slots=True)
 class Importer:
-    """Imports into one company, within its scope; one for each run of the command."""
+    """Imports into one company, within its scope; `progress` has been saved, unless it is a dry run."""
 
-    model: type[Entity]
-    progress: FileImport  # saved, unless it is a dry run
-    faulty_rows: FaultyRows
-    keep_active: bool = False
-    dry_run: bool = False
-    ignored: set[str] = field(default_factory=set)
-    _hash: Any = field(init=False)
-    _head: bytes = field(init=False)  # of each row's JSON: the company
-
-    def __post_init__(self) -> None:
-        self._hash = hashlib.sha256(b"keep active" if self.keep_active else b"")
-        self._head = b'{"company_guid":"%s"' % str(self.progress.company_guid).encode()
+    def __init__(
+        self, model: type[Entity], progress: FileImport, faulty_rows: FaultyRows, *, keep_active: bool, dry_run: bool
+    ) -> None:
+        self.model, self.progress, self.faulty_rows = model, progress, faulty_rows
+        self.keep_active, self.dry_run = keep_active, dry_run
+        self.ignored: set[str] = set()
+        self._hash = hashlib.sha256(b"keep active" if keep_active else b"")
 
     def skip(self, rows: Iterator[FileRow]) -> None:
         """Goes to where the import stopped. Raises Changed if what comes before is not what has been imported."""
@@ -177,9 +171,10 @@ class Importer:
         """
         if raw[:1] != b"{" or raw[-1:] != b"}":
             return raw
+        head = b'{"company_guid":"%s"' % str(self.progress.company_guid).encode()
         tail = b',"is_active":true}' if self.keep_active else b"}"
         is_empty = raw[1:2] != b'"' and not raw[1:-1].strip()
-        return self._head + tail if is_empty else self._head + b"," + raw[1:-1] + tail
+        return head + tail if is_empty else head + b"," + raw[1:-1] + tail
 
 
 @dataclass(slots=True)
