@@ -2,7 +2,6 @@
 
 import base64
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,16 +69,9 @@ def _as_text(value: Any) -> str:
     return str(value.strftime(MOMENT)) if hasattr(value, "strftime") else str(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Edited:
-    """What a change by hand did: its run, and each field with its old and new value."""
-
-    run: uuid.UUID
-    fields: Sequence[str]  # "Outer length: 1200 → 1210"
-
-
-def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Caller) -> Edited | None:
-    """Carries the form's changes out; None if there is nothing to change.
+def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Caller) -> dict[str, Any]:
+    """Carries the form's changes out; empty if there is nothing to change, else, for the log, the guid of the `run` and
+    the `fields`, each as "Outer length: 1200 → 1210".
 
     Raises Unprocessable with what the rules of sync object to, and Conflict if the row is not as it was seen any more.
     """
@@ -87,19 +79,19 @@ def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Call
     if form.cleaned_data.get("no_picture"):
         given["picture"] = None
     if not given:
-        return None
+        return {}
     as_seen = _AsSeen(model, guid, form.cleaned_data["seen"])
     row = as_seen.row(model.objects.all())
     # The row's identity, its parents and what a batch may not leave out, and over these what is given.
     needed = [field.attname for field in model.settable_fields() if not field.null and not field.has_default()]
     item = {name: getattr(row, name) for name in ("guid", *needed, *model.parent_columns())} | given
-    run_guid = uuid7()
-    origin = Origin(Operation.EDIT, caller.actor, current_request_id.get(), run=run_guid)
+    origin = Origin(Operation.EDIT, caller.actor, current_request_id.get(), run=uuid7())
     run = submit(model, [Line(0, orjson.dumps(item))], origin=origin, options=Options(strict=True), claim=as_seen)
     if run.counts["unchanged"]:
-        return None
+        return {}
     labels = {name: form.fields[name].label or name.capitalize() for name in given}
-    return Edited(run_guid, [f"{labels[name]}: {_change(row, name, value)}" for name, value in given.items()])
+    fields = [f"{labels[name]}: {_change(row, name, value)}" for name, value in given.items()]
+    return {"fields": fields, "run": str(origin.run)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from django.utils.safestring import SafeString
 from pieces.admin import entities as plain
 from pieces.admin.linking import page_of
 from pieces.admin.page import Event, crumbs_of, groups_of
-from pieces.models import Act, Assembly, Component, Piece, Project
+from pieces.models import LEVELS, Act
 from pieces.names import counts_in_words
 from ractory.api.errors import Conflict, Unprocessable
-from sync.admin.editing import Edited, edit, form_of, initial_of
+from sync.admin.editing import edit, form_of, initial_of
 from sync.models import SyncRun
 from tenants.admin.staff import caller_of
 from tenants.models import User
@@ -49,7 +49,7 @@ class SyncedAdmin(plain.EntityAdmin):
         form = form_of(self.model)(request.POST or None, request.FILES or None, initial=initial_of(entity))
         if form.is_valid():
             try:
-                edited = edit(self.model, guid, form, caller=caller_of(request))
+                changed = edit(self.model, guid, form, caller=caller_of(request))
             except Unprocessable as refusal:
                 for fault in refusal.faults:
                     name = str(fault["loc"][-1])
@@ -57,19 +57,16 @@ class SyncedAdmin(plain.EntityAdmin):
             except Conflict as conflict:
                 form.add_error(None, f"{conflict.detail} Nothing was written: open the page again.")
             else:
-                self._say(request, entity, edited)
+                if changed:
+                    self.log_change(request, entity, [{"changed": changed}])
+                    self.message_user(request, f"Saved: {'; '.join(changed['fields'])}.", messages.SUCCESS)
+                else:
+                    self.message_user(request, "Nothing was changed.", messages.INFO)
                 return redirect(page_of(entity.kind, guid))
         groups = [(title, [form[field.attname] for field in fields]) for title, fields in groups_of(self.model).items()]
         pictures = [form[name] for name in ("picture", "no_picture") if name in form.fields]
         context = {"entity": entity, "form": form, "groups": groups, "pictures": pictures, "crumbs": crumbs_of(entity)}
         return self.page(request, "sync/edit.html", title=f"Edit {entity}", **context)
-
-    def _say(self, request: HttpRequest, entity: Any, edited: Edited | None) -> None:
-        if edited is None:
-            self.message_user(request, "Nothing was changed.", messages.INFO)
-            return
-        self.log_change(request, entity, [{"changed": {"fields": edited.fields, "run": str(edited.run)}}])
-        self.message_user(request, f"Saved: {'; '.join(edited.fields)}.", messages.SUCCESS)
 
     def history(self, entity: Any) -> list[Event]:
         """With the run that made the row, changes by hand, the run that changed it last."""
@@ -121,11 +118,6 @@ def _by_hand(entity: Any) -> Iterable[tuple[str, Event]]:
         yield changed["run"], Event(entry.action_time, "changed", f"user:{emails[entry.user_id]}", text)
 
 
-BASES = {
-    Project: plain.ProjectAdmin,
-    Component: plain.ComponentAdmin,
-    Assembly: plain.AssemblyAdmin,
-    Piece: plain.PieceAdmin,
-}
-for model, base in BASES.items():
+BASES = (plain.ProjectAdmin, plain.ComponentAdmin, plain.AssemblyAdmin, plain.PieceAdmin)
+for model, base in zip(LEVELS, BASES, strict=True):
     admin.site.register(model, type(base.__name__, (SyncedAdmin, base), {}))
