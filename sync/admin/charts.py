@@ -1,7 +1,6 @@
 """Rows and faults per day, for unfold's charts (Chart.js, which the theme ships)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -31,15 +30,7 @@ AXES = {
 LEGEND = {"align": "end", "position": "top", "labels": {"boxWidth": 10, "boxHeight": 10}}
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    title: str
-    data: str  # JSON
-    total: str  # for who can't see it
-    options: str  # JSON, Chart.js's
-
-
-def charts_of(now: datetime) -> list[Chart]:
+def charts_of(now: datetime) -> list[dict[str, str]]:
     """Of the scope's runs in the last 14 days (UTC), in one query over the range of their guids."""
     first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
     sums = {f"sum_{name}": summed for name, (summed, _) in (ROWS | TROUBLE).items()}
@@ -52,7 +43,10 @@ def charts_of(now: datetime) -> list[Chart]:
     ]
 
 
-def _chart(title: str, series: Mapping[str, Any], days: Mapping[date, dict[str, Any]], *, stacked: bool) -> Chart:
+def _chart(
+    title: str, series: Mapping[str, Any], days: Mapping[date, dict[str, Any]], *, stacked: bool
+) -> dict[str, str]:
+    """For the template: data and options as JSON, and the sums for who can't see the chart."""
     values = {name: [int(row.get(f"sum_{name}") or 0) for row in days.values()] for name in series}
     datasets = [
         {"label": name, "data": values[name], "backgroundColor": colour, "borderRadius": 2}
@@ -62,4 +56,5 @@ def _chart(title: str, series: Mapping[str, Any], days: Mapping[date, dict[str, 
     scales = {name: axis | {"stacked": stacked} for name, axis in AXES.items()}
     options = {"maintainAspectRatio": False, "animation": False, "plugins": {"legend": LEGEND}, "scales": scales}
     total = ", ".join(f"{sum(numbers)} {name}" for name, numbers in values.items())
-    return Chart(title, orjson.dumps(data).decode(), total, orjson.dumps(options).decode())
+    as_json = {"data": orjson.dumps(data).decode(), "options": orjson.dumps(options).decode()}
+    return {"title": title, "total": total, **as_json}

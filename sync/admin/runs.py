@@ -1,19 +1,21 @@
 """Sync runs: the list with its charts, and the page of one run with its faults."""
 
-import uuid
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import orjson
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
 from unfold.contrib.filters.admin import DropdownFilter
 
+from pieces.admin.filters import by_choice
 from pieces.admin.linking import with_links
 from pieces.admin.page import label_of
 from pieces.models import LEVELS
@@ -40,63 +42,43 @@ class PeriodFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no t
         return queryset.filter(guid__gte=first_guid(timezone.now() - timedelta(days=days)))
 
 
-def by_choice(field: str, choices: Sequence[tuple[str, str]]) -> type[DropdownFilter]:
-    """A filter by a field that has one of a few values, each with its label."""
-
-    class ChoiceFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
-        title = parameter_name = field
-
-        def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-            return choices
-
-        def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-            return queryset.filter(**{field: self.value()}) if self.value() else queryset
-
-    return ChoiceFilter
+STATUSES = {"": ("All", Q())} | {value: (label, Q(status=value)) for value, label in RunStatus.choices}
+ENTITIES = {"": ("All", Q())} | {level.plural: (level.plural, Q(entity=level.plural)) for level in LEVELS}
 
 
-@admin.display(description="When")
 def when(run: SyncRun) -> str:
     return moment(run.started_at)
 
 
-@admin.display(description="Result")
 def result(run: SyncRun) -> SafeString:
     if run.status == RunStatus.REJECTED:
         return badge(f"refused, {run.http_status}", "bad")
     return badge("dry run", "note") if run.dry_run else badge("done", "good")
 
 
-@admin.display(description="Changed")
 def changed(run: SyncRun) -> int:
     return run.updated - run.unchanged
 
 
-@admin.display(description="Duration")
 def duration(run: SyncRun) -> str:
     return f"{run.duration_ms} ms" if run.duration_ms < 10_000 else f"{run.duration_ms / 1000:.1f} s"
 
 
-@admin.display(description="By")
-def caller(run: Any) -> str:
+def by(run: Any) -> str:
     return str(run.actor_name)
 
 
 @admin.register(SyncRun)
 class SyncRunAdmin(StaffAdmin):
-    list_display = (when, "entity", result, "received", "inserted", changed, "unchanged", duration, caller)
+    list_display = (when, "entity", result, "received", "inserted", changed, "unchanged", duration, by)
     list_display_links = (when,)
-    list_filter = (
-        PeriodFilter,
-        by_choice("status", RunStatus.choices),
-        by_choice("entity", [(level.plural, level.plural) for level in LEVELS]),
-    )
+    list_filter = (PeriodFilter, by_choice("status", "status", STATUSES), by_choice("entity", "entity", ENTITIES))
     list_before_template = "sync/charts.html"
     ordering = ("-guid",)
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        runs: QuerySet[Any] = super().get_queryset(request).defer("errors_json", "ignored_json")
-        return runs
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Without what may be long."""
+        return SyncRun.objects.defer("errors_json", "ignored_json")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         listed = super().get_changelist_instance(request)
@@ -108,15 +90,9 @@ class SyncRunAdmin(StaffAdmin):
         response: HttpResponse = super().changelist_view(request, charts | (extra_context or {}))
         return response
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        if request.method not in ("GET", "HEAD"):
-            return HttpResponseNotAllowed(["GET", "HEAD"])
-        try:
-            run = SyncRun.objects.select_related("company").filter(guid=uuid.UUID(object_id)).first()
-        except ValueError:
-            run = None
+    @method_decorator(require_safe)
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        run = self.get_object(request, object_id)
         if run is None:
             raise Http404
         note_callers([run])
@@ -132,18 +108,8 @@ def note_callers(runs: Sequence[Any]) -> None:
         run.actor_name = names.get(run.actor, run.actor)
 
 
-@dataclass(frozen=True, slots=True)
-class ShownFault:
-    """One fault: in which item, counted from 1, in which field, and what is wrong; `msg` is HTML."""
-
-    item: int | None
-    field: str
-    msg: SafeString
-    type: str
-
-
-def faults_of(run: SyncRun) -> list[ShownFault]:
-    """What the receipt lists."""
+def faults_of(run: SyncRun) -> list[dict[str, Any]]:
+    """The faults that the receipt lists, each with its item, counted from 1, and field by name; `msg` is HTML."""
     level = next(level for level in LEVELS if level.plural == run.entity)
     labels = {field.attname: label_of(field) for field in level.wire_fields()}
     faults = []
@@ -152,13 +118,13 @@ def faults_of(run: SyncRun) -> list[ShownFault]:
         item = next((part + 1 for part in where if isinstance(part, int)), None)
         name = next((part for part in where if isinstance(part, str)), None)
         field = "the whole request" if name is None else labels.get(name, name)
-        faults.append(ShownFault(item, field, with_links(fault["msg"], fault.get("mentions", ())), fault["type"]))
+        msg = with_links(fault["msg"], fault.get("mentions", ()))
+        faults.append({"item": item, "field": field, "msg": msg, "type": fault["type"]})
     return faults
 
 
-def grouped(faults: Sequence[ShownFault]) -> list[tuple[int, ShownFault]]:
+def grouped(faults: Sequence[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
     """How many faults of one type are in one field, and the first of them; the most frequent ones come first."""
-    groups: dict[tuple[str, str], list[ShownFault]] = {}
-    for fault in faults:
-        groups.setdefault((fault.field, fault.type), []).append(fault)
-    return sorted(((len(group), group[0]) for group in groups.values()), key=lambda one: -one[0])
+    counts = Counter((fault["field"], fault["type"]) for fault in faults)
+    first = {(fault["field"], fault["type"]): fault for fault in reversed(faults)}
+    return [(count, first[kind]) for kind, count in counts.most_common()]
