@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -28,30 +28,22 @@ from tenants.scope import every_company
 PIECES = 1000
 EMAIL = "demo@ractory.example"
 KEY_NAME = "make demo"
-START_SECONDS = 30
+PATIENCE = 60  # seconds for an answer
 
 
 class Server:
-    """Gunicorn on a free port, as a child process, and a small client for it."""
+    """Gunicorn on a free port, as a child process, and a small client for it.
+
+    The process inherits a socket that listens already: a request that is sent before it is up waits there.
+    """
 
     def __init__(self, key: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        self.key, self.url = key, f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"127.0.0.1:{port}"]
-        command += ["--workers", "2", "--log-level", "warning"]
-        environment = {"LOG_LEVEL": "WARNING", **os.environ}
-        self.process = subprocess.Popen(command, env=environment)  # noqa: S603  # our own interpreter and arguments
-
-    def wait_until_up(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                self.call("GET", "/api/v1/health")
-                return
-            except URLError:
-                time.sleep(0.1)
-        raise CommandError(f"the server did not start within {START_SECONDS} s")
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.key, self.url = key, f"http://127.0.0.1:{listener.getsockname()[1]}"
+            command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"fd://{listener.fileno()}"]
+            command += ["--workers", "2", "--log-level", "warning"]
+            environment = {"LOG_LEVEL": "WARNING", **os.environ}
+            self.process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()])  # noqa: S603  # our own interpreter and arguments
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[Any, str]:
         """The decoded answer, and how long it took; CommandError for any but a success."""
@@ -60,10 +52,12 @@ class Server:
         request = Request(self.url + path, data=data, headers=headers, method=method)  # noqa: S310  # http, to ourselves
         start = time.perf_counter()
         try:
-            with urlopen(request, timeout=60) as response:  # noqa: S310  # an address of our own
+            with urlopen(request, timeout=PATIENCE) as response:  # noqa: S310  # an address of our own
                 return json.load(response), f"({(time.perf_counter() - start) * 1000:.0f} ms)"
         except HTTPError as error:
             raise CommandError(f"{method} {path} answered {error.code}: {error.read().decode()[:1000]}") from error
+        except OSError as error:  # it has ended, or hangs
+            raise CommandError(f"the server did not answer {method} {path}: {error}") from error
 
 
 class Command(BaseCommand):
@@ -82,7 +76,7 @@ class Command(BaseCommand):
             server = Server(key)
             try:
                 with stop.interruptible():
-                    server.wait_until_up()
+                    server.call("GET", "/api/v1/health")  # once it is up
                     self._push_and_read_back(server, Order(company.guid, "DEMO-2026-001", PIECES))
                     self.stdout.write(f"\nAdmin    {server.url}/admin/    {EMAIL} / {password}")
                     self.stdout.write(f"API docs {server.url}/api/docs")
