@@ -5,7 +5,7 @@ What an earlier run has deleted is left alone, so that another run changes nothi
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import orjson
@@ -15,9 +15,9 @@ from uuid_utils.compat import uuid7
 from pieces.changes import Origin, delete_one
 from pieces.models import LEVELS, Component, Entity, Operation, Piece, Project
 from sync.samples.orders import Order
-from sync.schemas import Item, Line
+from sync.schemas import Line
 from sync.submission import Options, submit
-from tenants.caller import Caller, Role
+from tenants.caller import Role
 from tenants.models import Company, User
 
 ORDERS, PER_ORDER = 5, 1000  # orders at least; pieces in one at most
@@ -49,7 +49,10 @@ def fill(order: Order, users: Mapping[Role, User]) -> Counter[str]:
         rows = model.all_objects.filter(guid__any_of=below)
         known = set(map(str, rows.values_list("guid", flat=True)))  # deleted, or about to be
         if wanted := [item for item in items if item["guid"] not in known]:
-            _send(model, wanted, users[Role.INTEGRATION].as_caller())
+            lines = [Line(index, orjson.dumps(item)) for index, item in enumerate(wanted)]
+            actor = users[Role.INTEGRATION].as_caller().actor
+            origin = Origin(Operation.SYNC, actor, "seed_demo", run=uuid7())
+            submit(model, lines, origin=origin, options=Options(strict=True))  # no level has more than a request may
         counts[model.plural] = len(items)
     for model, guid in roots:
         with suppress(NotFound):  # it has been deleted before
@@ -68,10 +71,3 @@ def _to_delete(order: Order) -> list[Root]:
     some = order.items["pieces"][EVERY_PIECE - 1 :: EVERY_PIECE]
     pieces: list[Root] = [(Piece, item["guid"]) for item in some if item["component_guid"] != window]
     return [(Component, window), *pieces] if window else pieces
-
-
-def _send(model: type[Entity], items: Sequence[Item], caller: Caller) -> None:
-    """At once: no level of an order has more than a request may."""
-    lines = [Line(index, orjson.dumps(item)) for index, item in enumerate(items)]
-    origin = Origin(Operation.SYNC, caller.actor, "seed_demo", run=uuid7())
-    submit(model, lines, origin=origin, options=Options(strict=True))

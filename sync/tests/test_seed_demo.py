@@ -3,6 +3,7 @@
 import sys
 import uuid
 from collections import Counter
+from typing import Any
 
 import orjson
 import pytest
@@ -11,6 +12,7 @@ from django.db import models
 from pieces.integrity import broken_invariants
 from pieces.models import LEVELS, Deletion, Piece
 from ractory.api.tests.client import Api
+from sync import submission
 from sync.models import SyncRun
 from sync.samples import filling
 from sync.samples.orders import Order, ean13
@@ -75,15 +77,15 @@ def test_run_again_it_adds_and_changes_nothing(manage: Manage, api: Api) -> None
 
 
 def test_stopped_half_way_it_goes_on(manage: Manage, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = filling._send, iter(range(7))
+    calls = iter(range(7))
 
-    def send(*arguments: object) -> None:
+    def submit(*arguments: Any, **options: Any) -> submission.Run:
         if next(calls, None) is None:
             raise KeyboardInterrupt
-        real(*arguments)  # type: ignore[arg-type]  # whatever it takes
+        return submission.submit(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(filling, "_send", send)
+        patch.setattr(filling, "submit", submit)
         outcome = manage("seed_demo", "--pieces", PIECES, "--json")
     assert (outcome.code, outcome.out) == (130, "")
     assert outcome.err == "CommandError: stopped; run it again to go on\n"
