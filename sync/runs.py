@@ -1,8 +1,8 @@
 """The receipts of what was sent, `GET /api/v1/sync/runs` (contract, "Sync")."""
 
-import uuid
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
@@ -82,9 +82,7 @@ class RunView(TenantView):
     )
     def get(self, request: Request, guid: str) -> Response:
         try:
-            run = SyncRun.objects.filter(guid=uuid.UUID(guid)).first()
-        except ValueError:
-            run = None
-        if run is None:
-            raise NotFound(f"There is no sync run {shown(guid)}.")
+            run = SyncRun.objects.get(guid=guid)
+        except (SyncRun.DoesNotExist, ValidationError) as error:  # ValidationError: it is no UUID
+            raise NotFound(f"There is no sync run {shown(guid)}.") from error
         return Response(run.as_wire())
