@@ -1,6 +1,6 @@
 """The filters of entity lists: each by equality on an index that ends with the order of the list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,10 @@ from pieces.admin.finding import indexed
 from pieces.models import LEVELS_BY_KIND, Entity, Kind
 from pieces.names import name_of
 
+Condition = Q | Callable[[], Q]  # a function, if it depends on the time
 
-def by_choice(parameter: str, label: str, choices: Mapping[str, tuple[str, Q]]) -> type[DropdownFilter]:
+
+def by_choice(parameter: str, label: str, choices: Mapping[str, tuple[str, Condition]]) -> type[DropdownFilter]:
     """A filter by one of a few conditions, each with its name; the one under "" holds until another is chosen."""
 
     class ChoiceFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
@@ -28,7 +30,7 @@ def by_choice(parameter: str, label: str, choices: Mapping[str, tuple[str, Q]]) 
 
         def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
             _, condition = choices.get(self.value() or "", choices[""])
-            return queryset.filter(condition)
+            return queryset.filter(condition() if callable(condition) else condition)
 
     return ChoiceFilter
 

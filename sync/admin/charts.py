@@ -43,9 +43,7 @@ def charts_of(now: datetime) -> list[dict[str, str]]:
     ]
 
 
-def _chart(
-    title: str, series: Mapping[str, Any], days: Mapping[date, dict[str, Any]], *, stacked: bool
-) -> dict[str, str]:
+def _chart(title: str, series: Mapping[str, Any], days: Mapping[date, Any], *, stacked: bool) -> dict[str, str]:
     """For the template: data and options as JSON, and the sums for who can't see the chart."""
     values = {name: [int(row.get(f"sum_{name}") or 0) for row in days.values()] for name in series}
     datasets = [

@@ -3,17 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
-from unfold.contrib.filters.admin import DropdownFilter
 
 from pieces.admin.filters import by_choice
 from pieces.admin.linking import with_links
@@ -24,24 +24,18 @@ from sync.models import RunStatus, SyncRun, first_guid
 from tenants.admin.staff import StaffAdmin, names_of
 from tenants.templatetags.staff import badge, moment
 
-PERIODS = {"": (7, "the last 7 days"), "1": (1, "the last day"), "30": (30, "the last 30 days"), "365": (365, "a year")}
+
+def last(days: int) -> Q:
+    return Q(guid__gte=first_guid(timezone.now() - timedelta(days=days)))
 
 
-class PeriodFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
-    """Always one: the other filters look at the runs of this period only."""
-
-    title = "time"
-    parameter_name = "days"
-    all_option = None
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        return [(value, label) for value, (_, label) in PERIODS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        days, _ = PERIODS.get(self.value() or "", PERIODS[""])
-        return queryset.filter(guid__gte=first_guid(timezone.now() - timedelta(days=days)))
-
-
+# One is always chosen: the other filters look at the runs of this period only.
+PERIODS = {
+    "": ("the last 7 days", partial(last, 7)),
+    "1": ("the last day", partial(last, 1)),
+    "30": ("the last 30 days", partial(last, 30)),
+    "365": ("a year", partial(last, 365)),
+}
 STATUSES = {"": ("All", Q())} | {value: (label, Q(status=value)) for value, label in RunStatus.choices}
 ENTITIES = {"": ("All", Q())} | {level.plural: (level.plural, Q(entity=level.plural)) for level in LEVELS}
 
@@ -72,7 +66,11 @@ def by(run: Any) -> str:
 class SyncRunAdmin(StaffAdmin):
     list_display = (when, "entity", result, "received", "inserted", changed, "unchanged", duration, by)
     list_display_links = (when,)
-    list_filter = (PeriodFilter, by_choice("status", "status", STATUSES), by_choice("entity", "entity", ENTITIES))
+    list_filter = (
+        by_choice("days", "time", PERIODS),
+        by_choice("status", "status", STATUSES),
+        by_choice("entity", "entity", ENTITIES),
+    )
     list_before_template = "sync/charts.html"
     ordering = ("-guid",)
 
@@ -81,14 +79,11 @@ class SyncRunAdmin(StaffAdmin):
         return SyncRun.objects.defer("errors_json", "ignored_json")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """With what the page shows beside the rows: who sent them, and the charts."""
         listed = super().get_changelist_instance(request)
         note_callers(listed.result_list)
+        listed.charts = charts_of(timezone.now())
         return listed
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        charts = {"charts": charts_of(timezone.now())}
-        response: HttpResponse = super().changelist_view(request, charts | (extra_context or {}))
-        return response
 
     @method_decorator(require_safe)
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
