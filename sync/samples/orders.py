@@ -5,8 +5,8 @@ The same names make the same orders, with the same guids, so that sending them a
 
 import random
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from sync.schemas import Item
 
@@ -22,20 +22,22 @@ def guid(*path: object) -> str:
     return str(uuid.uuid5(NAMESPACE, "/".join(map(str, path))))
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
-    code: str
-    name: str
-    kind: str
-    width: int
-    height: int
+class Profile(NamedTuple):
+    """What a piece is made of, by the names of its fields."""
+
+    profile_code: str
+    profile_name: str
+    profile_type: str
+    profile_type_ra: str
+    profile_width: int
+    profile_height: int
+    reinforcement_code: str
 
 
-FRAME = Profile("K70-101", "Frame 70/66", "frame", 70, 66)
-SASH = Profile("K70-205", "Sash 70/78", "sash", 70, 78)
-MULLION = Profile("K70-311", "Mullion 70/82", "mullion", 70, 82)
-BEAD = Profile("K70-402", "Glazing bead 24", "bead", 24, 20)
-REINFORCEMENTS = {"frame": "R-1501", "sash": "R-1602", "mullion": "R-1703", "bead": "none"}
+FRAME = Profile("K70-101", "Frame 70/66", "frame", "F", 70, 66, "R-1501")
+SASH = Profile("K70-205", "Sash 70/78", "sash", "S", 70, 78, "R-1602")
+MULLION = Profile("K70-311", "Mullion 70/82", "mullion", "M", 70, 82, "R-1703")
+BEAD = Profile("K70-402", "Glazing bead 24", "bead", "B", 24, 20, "none")
 COLOURS = (("9016", "White", "none"), ("7016", "Anthracite grey", "one side"), ("8003", "Golden oak", "both sides"))
 UNITS = (("Fixed window", 0), ("Tilt and turn window", 1), ("Double casement window", 2), ("Balcony door", 1))
 CLIENTS = ("Bauer Homes", "Müller & Sons", "Nordic Housing AB", "Kowalski Development", "City of Linz")
@@ -91,10 +93,10 @@ class Order:
         for orientation, length in sides:
             self._piece(unit, part, size, profile, orientation, length)
         if mullion:
-            self._piece(unit, part, size, MULLION, "vertical", size[1] - 2 * FRAME.height)
+            self._piece(unit, part, size, MULLION, "vertical", size[1] - 2 * FRAME.profile_height)
         if profile is SASH or not mullion:
             for orientation, length in sides:
-                self._piece(unit, part, size, BEAD, orientation, length - 2 * profile.height)
+                self._piece(unit, part, size, BEAD, orientation, length - 2 * profile.profile_height)
 
     def _piece(self, unit: Item, part: Item, size: Size, profile: Profile, orientation: str, length: int) -> None:
         number = len(self.items["pieces"])
@@ -122,17 +124,15 @@ class Order:
         piece |= {"mullion_trolley_cell": part["trolley_cell"] if profile is MULLION else "none"}
         piece |= {"glazing_bead_trolley_cell": part["trolley_cell"] if profile is BEAD else "none"}
         # What it is made of.
-        piece |= {"profile_code": profile.code, "profile_name": profile.name, "profile_type": profile.kind}
-        piece |= {"profile_type_ra": profile.kind[0].upper(), "profile_width": profile.width}
-        piece |= {"profile_height": profile.height, "profile_code_with_color": f"{profile.code}.{colour}"}
-        piece |= {"profile_color": colour_name, "lamination": sides, "gasket": "black" if colour != "9016" else "grey"}
-        piece |= {"material_type": "PVC", "reinforcement_code": REINFORCEMENTS[profile.kind]}
+        piece |= {**profile._asdict(), "profile_code_with_color": f"{profile.profile_code}.{colour}"}
+        piece |= {"material_type": "PVC", "profile_color": colour_name, "lamination": sides}
+        piece |= {"gasket": "black" if colour != "9016" else "grey"}
         # How it is cut and fixed.
         piece |= {"bar_id": f"B{self.serial:05}-{number // 5 + 1:04}", "bar_length": BAR, "other_length": 0}
         piece |= {"bar_rest": BAR - outer - SAW_CUT, "bar_cutting_tolerance": SAW_CUT, "outer_length": outer}
-        piece |= {"inner_length": length - 2 * profile.height if angle == 45 else length}
+        piece |= {"inner_length": length - 2 * profile.profile_height if angle == 45 else length}
         piece |= {"angle_left": angle, "angle_right": angle, "cutting_pattern": f"{angle}/{angle}"}
-        piece |= {"reinforcement_length": 0 if profile is BEAD else max(length - 2 * profile.height - 20, 0)}
+        piece |= {"reinforcement_length": 0 if profile is BEAD else max(length - 2 * profile.profile_height - 20, 0)}
         piece |= {"operations": "cut 45;drain;weld" if welded else "cut 45" if profile is BEAD else "cut 90;mill;screw"}
         piece |= {"fixing_mode": "welded" if welded else "screwed" if profile is MULLION else "clipped"}
         piece |= {"welding_tolerance": WELDING if welded else 0}
