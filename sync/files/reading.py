@@ -20,6 +20,7 @@ from ractory.api.errors import Fault
 
 MAX_ROW = 4 * 1024 * 1024  # bytes; the largest valid piece, every character escaped, has less than half of it
 CHUNK = 1024 * 1024  # bytes
+START = 64  # bytes that show which format a file has
 STDIN = "-"
 GZIP = b"\x1f"  # no text begins with it
 BOM = b"\xef\xbb\xbf"
@@ -58,22 +59,15 @@ class Source:
                 file.seek(start)
             is_gzip = file.peek(1)[:1] == GZIP
             self._stream = cast(IO[bytes], gzip.GzipFile(fileobj=file) if is_gzip else file)
-            self._ahead = self._stream.read(len(BOM))
-        if self._ahead.startswith(OTHER_ENCODINGS):
+            self.start = self._stream.read(START).removeprefix(BOM)
+        if self.start.startswith(OTHER_ENCODINGS):
             raise BadFile("the file is in UTF-16; save it as UTF-8", 1)
-        if self._ahead == BOM:
-            self._ahead = b""
+        self._ahead = self.start  # what is to be read again
 
     @property
     def position(self) -> int:
         """How many of `size` bytes have been read."""
         return self._file.tell() if self.size is not None else 0
-
-    def peek(self, size: int) -> bytes:
-        """The next `size` bytes, fewer only at the end; they stay there to be read."""
-        with self._reading():
-            self._ahead += self._stream.read(max(0, size - len(self._ahead)))
-        return self._ahead[:size]
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, none at the end."""
@@ -87,7 +81,7 @@ class Source:
         with self._reading():
             while True:
                 self._line += 1
-                line, newline, self._ahead = self._ahead.partition(b"\n")  # of what was peeked at
+                line, newline, self._ahead = self._ahead.partition(b"\n")
                 line += newline or readline(MAX_ROW + 1)
                 if not line:
                     return
@@ -124,7 +118,7 @@ def _reason(error: Exception) -> str:
 
 def detect(source: Source, model: type[Entity]) -> str:
     """The format that the file's first bytes are in."""
-    start = source.peek(64).decode("latin-1").lstrip()
+    start = source.start.decode("latin-1").lstrip()
     if _head(model).match(start):
         return "json"
     return "ndjson" if start.startswith("{") or not start else "csv"
