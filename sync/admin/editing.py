@@ -7,13 +7,7 @@ from typing import Any
 
 import orjson
 from django import forms
-from unfold.widgets import (
-    UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldBooleanSwitchWidget,
-)
+from unfold import widgets
 from uuid_utils.compat import uuid7
 
 from pieces.admin.page import groups_of, label_of
@@ -34,7 +28,7 @@ def form_of(model: type[Entity]) -> type[forms.Form]:
     if issubclass(model, Pictured):
         fields["picture"] = forms.FileField(required=False, help_text=f"At most {MAX_PICTURE // 1024} KiB.")
         fields["no_picture"] = forms.BooleanField(
-            required=False, label="Remove the picture", widget=UnfoldBooleanSwitchWidget
+            required=False, label="Remove the picture", widget=widgets.UnfoldBooleanSwitchWidget
         )
     fields["seen"] = forms.CharField(widget=forms.HiddenInput)  # updated_at of what the person looked at
     return type(f"{model.__name__}Form", (forms.Form,), fields)
@@ -45,14 +39,14 @@ def _form_field(field: Any) -> forms.Field:
     kind = field.get_internal_type()
     if kind == "BooleanField":
         choices = (("", "not set"), ("true", "yes"), ("false", "no"))
-        return forms.ChoiceField(**about, choices=choices, widget=UnfoldAdminSelectWidget)
+        return forms.ChoiceField(**about, choices=choices, widget=widgets.UnfoldAdminSelectWidget)
     if kind == "IntegerField":
-        return forms.CharField(**about, widget=UnfoldAdminIntegerFieldWidget)
+        return forms.CharField(**about, widget=widgets.UnfoldAdminIntegerFieldWidget)
     if kind == "DateTimeField":
         about["label"] += " (UTC)"
-        return forms.CharField(**about, widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}))
+        return forms.CharField(**about, widget=widgets.UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}))
     long = kind == "CharField" and field.max_length > SHORT
-    widget = UnfoldAdminTextareaWidget(attrs={"rows": 3}) if long else UnfoldAdminTextInputWidget()
+    widget = widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}) if long else widgets.UnfoldAdminTextInputWidget()
     return forms.CharField(**about, strip=False, widget=widget)
 
 
