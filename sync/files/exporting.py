@@ -23,9 +23,7 @@ from sync.files.tables import cell_of
 CHUNK = 100  # rows that are fetched at once; each may have a picture
 
 
-def export(
-    rows: "QuerySet[Any]", write: Callable[[bytes], object], *, as_csv: bool, raw: bool = False
-) -> Iterator[int]:
+def export(rows: "QuerySet[Any]", write: Callable[[bytes], object], *, as_csv: bool, raw: bool) -> Iterator[int]:
     """Writes `rows` as CSV, `raw` or with formulas escaped, or else as NDJSON; yields their number so far."""
     model: type[Entity] = rows.model
     columns = [field.attname for field in model.settable_fields() if field.attname != "company_guid"]
