@@ -23,7 +23,6 @@ from ractory.api.errors import Conflict, Unprocessable
 from sync.admin.editing import edit, form_of, initial_of
 from sync.models import SyncRun
 from tenants.admin.staff import caller_of
-from tenants.models import User
 from tenants.scope import every_company
 
 MAX_EDITS = 50  # by hand, that a history shows
@@ -109,13 +108,13 @@ def _in_run(act: Any) -> SafeString:
 def _by_hand(entity: Any) -> Iterable[tuple[str, Event]]:
     """The changes by hand, with the guids of their runs."""
     kind = ContentType.objects.get_for_model(entity)
-    entries = LogEntry.objects.filter(content_type=kind, object_id=str(entity.guid)).order_by("-pk")[:MAX_EDITS]
+    rows = LogEntry.objects.filter(content_type=kind, object_id=str(entity.guid)).select_related("user")
     with every_company():  # a SystemAdmin is of none
-        emails = dict(User.objects.filter(guid__in={entry.user_id for entry in entries}).values_list("guid", "email"))
+        entries = list(rows.order_by("-pk")[:MAX_EDITS])
     for entry in entries:
         changed = orjson.loads(entry.change_message)[0]["changed"]
         text = format_html("by hand: {}", "; ".join(changed["fields"]))
-        yield changed["run"], Event(entry.action_time, "changed", f"user:{emails[entry.user_id]}", text)
+        yield changed["run"], Event(entry.action_time, "changed", f"user:{entry.user.email}", text)
 
 
 BASES = (plain.ProjectAdmin, plain.ComponentAdmin, plain.AssemblyAdmin, plain.PieceAdmin)
