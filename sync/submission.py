@@ -24,7 +24,7 @@ from rest_framework.exceptions import ParseError, PermissionDenied
 from pieces import changes
 from pieces.changes import Acts, Clash, Origin, Stale
 from pieces.content import content_of, sent_digest
-from pieces.models import LEVELS, Entity, Operation
+from pieces.models import LEVELS, Entity
 from pieces.querysets import fetched
 from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable
 from ractory.api.retry import in_transaction, sqlstate
@@ -88,10 +88,10 @@ class Run:
 
     def save(self) -> None:
         """In the caller's transaction."""
-        faults = (
-            [{"loc": [], "msg": self.refusal, "type": "refused"}] if isinstance(self.refusal, str) else self.refusal
-        )
-        faults = faults or [_of_line(fault, self.origin.operation).as_record() for fault in self.left_out[:MAX_LISTED]]
+        refusal = self.refusal
+        faults = [{"loc": [], "msg": refusal, "type": "refused"}] if isinstance(refusal, str) else [*refusal]
+        for fault in self.left_out[:MAX_LISTED]:  # lines of a file, which are counted from 1
+            faults.append(replace(fault, msg=f"Line {cast(int, fault.loc[2]) + 1}: {fault.msg}").as_record())
         row = SyncRun(
             guid=self.origin.run,
             company_guid=self.company,
@@ -113,13 +113,6 @@ class Run:
         with within(Scope(self.company)):  # a refusal can come before there is a scope
             row.save(force_insert=True)
         transaction.on_commit(partial(count_run, row), robust=True)
-
-
-def _of_line(fault: Fault, operation: Operation) -> Fault:
-    """The lines of a file are counted from 1."""
-    if operation is not Operation.IMPORT:
-        return fault
-    return replace(fault, msg=f"Line {cast(int, fault.loc[2]) + 1}: {fault.msg}")
 
 
 class Claim(Protocol):
