@@ -47,7 +47,10 @@ class Replayed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyClaim:
-    """A caller's key for one request; `fingerprint` tells that request from another, `shown` makes its answer."""
+    """A caller's key for one request; `fingerprint` tells that request from another, `shown` makes its answer.
+
+    The key is as it was sent: whether it is one is asked after what is wrong with the body.
+    """
 
     caller: uuid.UUID
     company: uuid.UUID | None  # the caller's own; None for a SystemAdmin, whatever company the request names
@@ -63,8 +66,9 @@ class IdempotencyClaim:
     def take(self) -> None:
         """Claims the key until the transaction ends. Raises Replayed if the request has been answered already.
 
-        Raises 409 while another transaction has claimed it, 422 if the key was another request's.
+        Raises 400 for a bad key, 409 while another transaction has claimed it, 422 if it was another request's.
         """
+        checked_key(self.key)
         if connection.vendor == "postgresql":  # on SQLite a writing transaction is alone, and others wait for it
             name = self.caller.bytes + self.key.encode()
             number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
@@ -101,15 +105,15 @@ class IdempotencyClaim:
 def usable_key(text: str | None) -> str | None:
     """The header's value; None where `checked_key` refuses it."""
     try:
-        return checked_key(text)
+        return None if text is None else checked_key(text)
     except ParseError:
         return None
 
 
-def checked_key(text: str | None) -> str | None:
+def checked_key(text: str) -> str:
     """The header's value; 400 for one that is empty, too long, not printable, or a secret."""
-    if text is not None and not (0 < len(text) <= MAX_KEY and text.isprintable()):
+    if not (0 < len(text) <= MAX_KEY and text.isprintable()):
         raise ParseError(f"An Idempotency-Key has 1 to {MAX_KEY} printable characters.")
-    if text is not None and holds_secret(text):  # it is stored, and shown in receipts
+    if holds_secret(text):  # it is stored, and shown in receipts
         raise ParseError("An Idempotency-Key must not be an API key or a token.")
     return text

@@ -83,11 +83,12 @@ def split(model: type[Entity], raw: bytes) -> Body:
                 members[model.plural] = (
                     msgspec.json.decode(found, type=list[msgspec.Raw]) if is_list else _read(bytes(found))
                 )
-    except msgspec.ValidationError:
-        _read(raw)  # it may be no JSON further on
+            for name, value in members.items():
+                if name != model.plural:
+                    _read(bytes(value))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ParseError):
+        _read(raw)  # which names the place, if it is no JSON
         raise ParseError(f'The body must be a JSON object with the key "{model.plural}".') from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ParseError(f"The body is not JSON: {error}.") from None
     names = [name for name in members if name != model.plural]
     if model.plural not in members:
         return Body([], [Fault(("body", model.plural), "Field required", "missing")], names)
@@ -120,13 +121,14 @@ def parse(
     strict: bool = False,
     faults: Sequence[Fault] = (),
     names: Sequence[str] = (),
-    most: int | None = MAX_LISTED,
+    leave_out: bool = False,
 ) -> Batch:
-    """The items of the lines, with every fault of theirs after those that are given; the first `most`, None: all.
+    """The items of the lines, with every fault of theirs after those that are given; of a request the first 100.
 
-    `names` are unknown ones beside the lines. With `strict` these, and unknown fields of items, are faults too.
+    `names` are unknown ones beside the lines. With `strict` these, and unknown fields of items, are faults too. A line
+    that is no JSON (too deep, or with too long a number) is a fault if it may be left out, else a ParseError.
     """
-    found = _Found(list(faults), len(faults), most, strict)
+    found = _Found(list(faults), len(faults), None if leave_out else MAX_LISTED, strict)
     found.add_unknown(("body",), names)
     items = [item if (item := _decoded(model, line.raw)) is not None else _judged(model, line, found) for line in lines]
     return Batch(items, sorted(found.names), found.faults, found.count)
@@ -180,6 +182,8 @@ def _judged(model: type[Entity], line: Line, found: _Found) -> Item | None:
     try:
         sent = from_json(line.raw, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
+        if found.most is not None:
+            raise ParseError(f"The body is not JSON: item {line.place}: {error}.") from None
         found.add(loc, "json_invalid", f"This is not JSON: {error}")
         return None
     item, wrong = None, set()

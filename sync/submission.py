@@ -19,14 +19,14 @@ import msgspec
 import orjson
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.utils import timezone
-from rest_framework.exceptions import ParseError, PermissionDenied
+from rest_framework.exceptions import PermissionDenied
 
 from pieces import changes
 from pieces.changes import Acts, Clash, Origin, Stale
 from pieces.content import content_of, sent_digest
 from pieces.models import LEVELS, Entity
 from pieces.querysets import fetched
-from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable
+from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable, shown
 from ractory.api.retry import in_transaction, sqlstate
 from sync.metrics import count_run
 from sync.models import RunStatus, SyncRun
@@ -50,6 +50,7 @@ class Options:
     match: bool = False  # a piece without a guid is the active one of its project with its piece_id
     dry_run: bool = False  # all the work, and nothing is written but the receipt
     leave_out: bool = False  # lines at fault, and carry out the others
+    line_numbers: Sequence[int] = ()  # in the file that the lines are of, for the receipt; by place
     receipt: bool = True
     idempotency_key: str | None = None  # for the receipt
 
@@ -73,6 +74,7 @@ class Run:
     outcomes: Sequence[Outcome] = ()  # in the order of the lines, without those that were left out
     ignored: Sequence[str] = ()  # unknown fields
     left_out: Sequence[Fault] = ()  # what is wrong with the lines that were left out
+    line_numbers: Sequence[int] = ()
     refusal: str | Sequence[Any] = ()  # as it goes over the wire
     fault_count: int = 0
     http_status: int = 200
@@ -90,8 +92,10 @@ class Run:
         """In the caller's transaction."""
         refusal = self.refusal
         faults = [{"loc": [], "msg": refusal, "type": "refused"}] if isinstance(refusal, str) else [*refusal]
-        for fault in self.left_out[:MAX_LISTED]:  # lines of a file, which are counted from 1
-            faults.append(replace(fault, msg=f"Line {cast(int, fault.loc[2]) + 1}: {fault.msg}").as_record())
+        for fault in self.left_out[:MAX_LISTED]:
+            number = self.line_numbers[cast(int, fault.loc[2])]
+            loc = (*fault.loc[:2], number - 1, *fault.loc[3:])
+            faults.append(replace(fault, loc=loc, msg=f"Line {number}: {fault.msg}").as_record())
         row = SyncRun(
             guid=self.origin.run,
             company_guid=self.company,
@@ -147,13 +151,8 @@ def submit(
     options = options or Options()
     recognised = _recognised(model, lines)
     rest = [line for line in lines if line.place not in recognised]
-    batch = parse(
-        model, rest, strict=options.strict, faults=faults, names=names, most=None if options.leave_out else MAX_LISTED
-    )
+    batch = parse(model, rest, strict=options.strict, faults=faults, names=names, leave_out=options.leave_out)
     if batch.fault_count and not options.leave_out:
-        for fault in batch.faults:
-            if fault.type == "json_invalid":  # too deep, or a number too long, to be read
-                raise ParseError(fault.msg)
         raise Unprocessable(batch.faults, batch.fault_count, ignored=batch.ignored)
     items = {line.place: item for line, item in zip(rest, batch.items, strict=True) if item is not None}
     left_out = [*batch.faults, *_foreign(model, items, options)]
@@ -174,7 +173,8 @@ def submit(
             received=len(lines) + len({fault.loc[2] for fault in faults if len(fault.loc) > 2}),
             outcomes=outcomes,
             ignored=batch.ignored,
-            left_out=left_out,
+            left_out=sorted(left_out, key=lambda fault: fault.loc[2:3]),
+            line_numbers=options.line_numbers,
             fault_count=len(left_out),
             http_status=200 if outcomes or not left_out else Unprocessable.status_code,
             dry_run=options.dry_run,
@@ -224,7 +224,8 @@ def _foreign(model: type[Entity], items: dict[int, Item], options: Options) -> l
             if not options.leave_out:
                 raise PermissionDenied(f"{model.plural}[{index}]: company {company} is not yours.")
             loc = ("body", model.plural, index, "company_guid")
-            faults.append(Fault(loc, f"This goes into company {scope.company}, got {company}", "company_foreign"))
+            msg = f"The file is imported into company {scope.company}, got {shown(str(company))}"
+            faults.append(Fault(loc, msg, "company_foreign"))
             del items[index]
     return faults
 

@@ -22,7 +22,7 @@ from ractory.api.errors import Unprocessable
 from ractory.api.middleware import current_request_id
 from ractory.api.query import Flag, Query, Text
 from ractory.api.rendering import to_json
-from sync.idempotency import IdempotencyClaim, KeptAnswer, Replayed, checked_key, usable_key
+from sync.idempotency import IdempotencyClaim, KeptAnswer, Replayed, usable_key
 from sync.openapi import described
 from sync.schemas import split
 from sync.submission import Options, Run, refuse, submit
@@ -118,7 +118,7 @@ class SyncView(TenantView):
     def _claim(
         self, request: Request, raw: bytes, options: Options, shown: Callable[[Run], KeptAnswer]
     ) -> IdempotencyClaim | None:
-        key = checked_key(request.headers.get("Idempotency-Key"))
+        key = request.headers.get("Idempotency-Key")
         if key is None:
             return None
         caller = caller_of(request)

@@ -131,19 +131,20 @@ class Importer:
         """
         reset_queries()  # with DEBUG Django would keep them
         lines, unreadable = [], []
-        for row in rows:
+        for place, row in enumerate(rows):
             fault = row.fault
             if is_crowded(row.raw):  # what it would become might not fit into the memory
                 fault = Fault((), f"The row has more than {MAX_VALUES} values", "too_many_values")
             if fault:
-                unreadable.append(replace(fault, loc=("body", self.model.plural, row.line - 1)))
+                unreadable.append(replace(fault, loc=("body", self.model.plural, place)))
             else:
-                lines.append(Line(row.line - 1, self._completed(row.raw)))
+                lines.append(Line(place, self._completed(row.raw)))
         digest = self._hash.copy()
         digest.update(b"".join([row.raw + b"\n" for row in rows]))
         actor, request = f"import:{self.progress.source}"[:MAX_ACTOR], str(self.progress.guid)
         origin = Origin(Operation.IMPORT, actor, request, run=uuid7())
-        options = Options(dry_run=self.dry_run, leave_out=True, receipt=not self.dry_run)
+        numbers = [row.line for row in rows]
+        options = Options(dry_run=self.dry_run, leave_out=True, line_numbers=numbers, receipt=not self.dry_run)
         claim = _Advance(self, rows, digest.digest())
         for attempt in range(PATIENCE):
             try:
@@ -195,7 +196,7 @@ class _Advance:
         for fault in run.left_out:
             _, _, place, *rest = fault.loc
             faults.setdefault(place, []).append((rest[0] if rest else None, fault))
-        faulty = [FaultyRow(row, faults[row.line - 1]) for row in self.rows if row.line - 1 in faults]
+        faulty = [FaultyRow(row, faults[place]) for place, row in enumerate(self.rows) if place in faults]
         self.importer.faulty_rows.write(faulty)
         progress = self.importer.progress
         more = run.counts | {"faulty": len(faulty), "rows": len(self.rows)}

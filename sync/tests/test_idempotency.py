@@ -100,6 +100,15 @@ def test_a_key_that_is_none_is_400(sync: Sync, component: Component, text: str) 
     assert sync("pieces", piece_item(component), idempotency_key=text).status_code == 400
 
 
+def test_what_is_wrong_with_the_body_comes_before_a_bad_key(
+    sync: Sync, component: Component, other_company: Company
+) -> None:
+    bad = {"idempotency_key": "x" * 256}
+    assert sync("pieces", piece_item(component, outer_length="x"), **bad).status_code == 422
+    assert sync("pieces", piece_item(component, company_guid=other_company.guid), **bad).status_code == 403
+    assert sync("pieces", piece_item(component, assembly_guid=uuid.uuid4()), **bad).status_code == 400
+
+
 def test_an_api_key_is_no_idempotency_key(sync: Sync, component: Component, key: str) -> None:
     """It would be stored, and shown in the receipt."""
     answer = sync("pieces", piece_item(component), idempotency_key=f"batch {key}")
