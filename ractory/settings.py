@@ -91,9 +91,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "ractory.api.middleware.RequestIdMiddleware",
-    "ractory.api.middleware.AccessMiddleware",
-    "ractory.api.headers.HeadersMiddleware",
+    "ractory.api.middleware.RequestMiddleware",
+    "ractory.api.middleware.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "ractory.api.middleware.TrailingSlashMiddleware",

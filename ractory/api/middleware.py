@@ -1,12 +1,16 @@
-"""What every request passes through: an id of its own, a place in the metrics and the log, no need of a slash."""
+"""What every request passes through: an id, metrics, the log; and what its answer tells browsers and caches.
+
+Django's SecurityMiddleware does the rest: HSTS, nosniff, Referrer-Policy, Cross-Origin-Opener-Policy.
+"""
 
 import logging
 import re
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.deprecation import MiddlewareMixin
 from uuid_utils.compat import uuid7
@@ -27,53 +31,70 @@ current_caller: ContextVar[Any] = ContextVar("current_caller", default=None)
 access = logging.getLogger("ractory.access")
 QUIET = frozenset({"/health", "/api/v1/health", "/metrics"})  # routes that machines ask every few seconds
 
+NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# No inline script. Inline styles: Swagger UI's and unfold's pages are full of them.
+DOCS = (
+    "default-src 'none'; img-src 'self' data:; font-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; script-src 'self'"
+)
+ADMIN = f"{DOCS} 'unsafe-eval'"  # unfold's menus and dialogs are Alpine, which compiles the attributes of the page
 
-class RequestIdMiddleware:
-    """Answers every request with `X-Request-ID`: the client's own, if it sent a sane one, else a new UUIDv7.
+DEBUG_PAGES = (404, 500)  # Django's own, inline from top to bottom; only with DEBUG on
 
-    And with its length, as Django's CommonMiddleware would, which refuses probes that name the host by its address.
+
+class RequestMiddleware:
+    """Gives each request an id; counts, times and logs it. Meanwhile the log's lines know theirs (ractory.api.logs).
+
+    Every answer carries `X-Request-ID`, the client's own if it sent a sane one, else a new UUIDv7; and its length, as
+    by Django's CommonMiddleware, which would refuse probes that name the host by its address.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        # In a copy of the context: what the request sets in it is forgotten with the request.
+        return copy_context().run(self.serve, request)
+
+    def serve(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
         sent = request.headers.get("X-Request-ID", "")
         request_id = sent if SANE_ID.fullmatch(sent) and not holds_secret(sent) else str(uuid7())
-        token = current_request_id.set(request_id)
-        try:
+        current_request.set(request)
+        current_request_id.set(request_id)
+        with metrics.IN_PROGRESS.track_inprogress():
             response = self.get_response(request)
-        finally:
-            current_request_id.reset(token)
+        seconds = time.perf_counter() - started
+        metrics.count_request(request, response, seconds)
+        quiet = metrics.route_of(request) in QUIET and response.status_code == 200
+        # Without the query string: it may hold a secret by mistake.
+        asked = cut(request.method or "", MAX_METHOD), cut(request.path, MAX_PATH)
+        answer = {"status": response.status_code, "duration_ms": round(seconds * 1000, 1)}
+        level = logging.DEBUG if quiet else logging.INFO
+        access.log(level, "%s %s %s", *asked, response.status_code, extra={"answer": answer})
         response.headers["X-Request-ID"] = request_id
         if not response.streaming and "Content-Length" not in response.headers:
             response.headers["Content-Length"] = str(len(response.content))
         return response
 
 
-class AccessMiddleware:
-    """Counts, times and logs each request; meanwhile the log's lines know theirs (ractory.api.logs)."""
+class HeadersMiddleware(MiddlewareMixin):
+    """`Content-Security-Policy`, `Permissions-Policy`, and for answers of the API `Cache-Control: no-store`.
 
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
+    Without the last one a shared cache might keep what was asked for by `X-API-Key`: only `Authorization` forbids it
+    to (RFC 9111, section 3.5).
+    """
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        started = time.perf_counter()
-        token, nobody = current_request.set(request), current_caller.set(None)
-        try:
-            with metrics.IN_PROGRESS.track_inprogress():
-                response = self.get_response(request)
-            seconds = time.perf_counter() - started
-            metrics.count_request(request, response, seconds)
-            quiet = metrics.route_of(request) in QUIET and response.status_code == 200
-            level = logging.DEBUG if quiet else logging.INFO
-            # Without the query string: it may hold a secret by mistake.
-            asked = cut(request.method or "", MAX_METHOD), cut(request.path, MAX_PATH)
-            answer = {"status": response.status_code, "duration_ms": round(seconds * 1000, 1)}
-            access.log(level, "%s %s %s", *asked, response.status_code, extra={"answer": answer})
-        finally:
-            current_caller.reset(nobody)
-            current_request.reset(token)
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        path = request.path_info
+        if not (settings.DEBUG and response.status_code in DEBUG_PAGES):
+            page = ADMIN if path.startswith("/admin/") else NOTHING
+            response.headers.setdefault("Content-Security-Policy", DOCS if path == "/api/docs" else page)
+        response.headers.setdefault(
+            "Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+        )
+        if path.startswith("/api/v1/"):
+            response.headers.setdefault("Cache-Control", "no-store")
         return response
 
 

@@ -38,7 +38,7 @@ class SchemaView(APIView):
 
 
 class DocsView(SpectacularSwaggerSplitView):
-    """`GET /api/docs`: a page that needs nothing but this server, and no inline script (ractory.api.headers)."""
+    """`GET /api/docs`: a page that needs nothing but this server, and no inline script (ractory.api.middleware)."""
 
     schema = None
     authentication_classes = ()

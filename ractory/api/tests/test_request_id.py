@@ -6,7 +6,7 @@ import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
-from ractory.api.middleware import RequestIdMiddleware, current_request_id
+from ractory.api.middleware import RequestMiddleware, current_request_id
 from ractory.api.tests.client import Api
 
 
@@ -39,7 +39,7 @@ def test_the_code_below_knows_it_for_the_length_of_the_request() -> None:
     def view(request: HttpRequest) -> HttpResponse:
         return HttpResponse(current_request_id.get())
 
-    response = RequestIdMiddleware(view)(RequestFactory().get("/", headers={"X-Request-ID": "mine"}))
+    response = RequestMiddleware(view)(RequestFactory().get("/", headers={"X-Request-ID": "mine"}))
     assert response.content == b"mine"
     assert current_request_id.get() == ""
 
@@ -49,5 +49,5 @@ def test_it_is_forgotten_even_when_the_request_fails() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        RequestIdMiddleware(view)(RequestFactory().get("/"))
+        RequestMiddleware(view)(RequestFactory().get("/"))
     assert current_request_id.get() == ""
