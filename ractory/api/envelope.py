@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from django.utils.log import log_response
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
@@ -25,16 +26,6 @@ logger = logging.getLogger(__name__)
 
 SUSPICIOUS = "Bad request."
 NO_DATABASE = (InterfaceError, OperationalError)
-NO_DATABASE_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not available</title></head>
-<body>
-<h1>{}</h1>
-<p>This page can't be shown now, and what was just sent has not been saved. Try again in a few seconds.</p>
-<p>If it stays like this, tell whoever runs the server.</p>
-</body>
-</html>
-"""
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
@@ -95,7 +86,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exception()
     if isinstance(error, NO_DATABASE):
         said = _unavailable(error)
-        page = HttpResponse(NO_DATABASE_PAGE.format(said.title), status=said.status_code)
+        page = HttpResponse(render_to_string("503.html", {"title": said.title}), status=said.status_code)
         response = _plain(request, said.status_code, said.default_detail, page)
         response.headers["Retry-After"] = str(said.wait)
         return response
