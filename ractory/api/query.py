@@ -39,17 +39,10 @@ NO_NUL = r"^[^\u0000]*$"
 GIVEN_TWICE = "given_twice"
 
 
-class AsSent(forms.HiddenInput):
-    """All the values of a parameter. Django's widgets give the last one and hide that there are others."""
-
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
-        return list(data.getlist(name))
-
-
 class Parameter(forms.Field):
     """One parameter; subclasses turn its text into a value by `to_python`. Absent, it is `absent`."""
 
-    widget = AsSent
+    widget = forms.MultipleHiddenInput  # which hands over all values that were sent, not just the last one
     absent: Any = None
     schema: Json
 

@@ -10,6 +10,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import cache, wraps
 from typing import Any, TypeVar, cast
 
@@ -102,6 +103,7 @@ def _ask(alias: str, question: str) -> int:
     return int(row[0]) if row and row[0] is not None else -1
 
 
+@dataclass
 class Replica:
     """What this process knows of the replica; it looks at most twice a second, by one query there and one here.
 
@@ -109,19 +111,14 @@ class Replica:
     are compared, not clocks, so an idle primary and a replica that is cut off are told apart.
     """
 
-    def __init__(
-        self,
-        *,
-        max_lag: float,
-        clock: Callable[[], float] = time.monotonic,
-        ask: Callable[[str, str], int] = _ask,
-    ) -> None:
-        self.max_lag, self.clock, self.ask = max_lag, clock, ask
-        self._fit = False
-        self._logged: bool | None = None
-        self._next_look = clock()
-        self._written: deque[tuple[float, int]] = deque()  # when, and how far the primary had written
-        self._looking = threading.Lock()
+    max_lag: float
+    clock: Callable[[], float] = time.monotonic
+    ask: Callable[[str, str], int] = _ask
+    _fit: bool = False
+    _logged: bool | None = None
+    _next_look: float = 0.0
+    _written: deque[tuple[float, int]] = field(default_factory=deque)  # when, and how far the primary had written
+    _looking: threading.Lock = field(default_factory=threading.Lock)
 
     def is_fit(self) -> bool:
         """Whether reads may go there; while one thread looks, the others go by what was last seen."""
