@@ -69,10 +69,7 @@ BODY = {"required": True, "description": "JSON, plain or with `Content-Encoding:
 
 
 def complete(result: Json, **_: Any) -> Json:
-    """The document with all that its operations leave unsaid: a postprocessing hook of drf-spectacular's.
-
-    Schemas, headers and errors become `components`, to which the operations refer.
-    """
+    """A postprocessing hook of drf-spectacular's: adds each operation's errors, and shares them and all headers."""
     headers, errors = dict(HEADERS), {}
     for path, operations in result["paths"].items():
         # DRF takes an endpoint's methods from a set, so each process would have them in an order of its own.
@@ -82,25 +79,26 @@ def complete(result: Json, **_: Any) -> Json:
             if "requestBody" in operation:
                 operation["requestBody"] |= BODY
             answers = operation["responses"]
-            own = {name: value for answer in answers.values() for name, value in answer.get("headers", {}).items()}
-            headers |= own
             for answer in answers.values():
+                headers |= answer.get("headers", {})
                 answer["headers"] = _references(REQUEST_ID, *answer.get("headers", {}))
+            has_receipt = any(RECEIPT in answer["headers"] for answer in answers.values())
             for code in sorted(_error_codes(method, operation)):
-                name, description, detail = ERRORS[code]
-                more = MORE_HEADERS.get(code, [])
-                if RECEIPT in own and code not in WITHOUT_RECEIPT:
-                    name, more = f"Sync{name}", [*more, RECEIPT]
-                schema = VALIDATION_ERROR if code == 422 else ERROR
-                content = {"schema": schema, "examples": {"error": {"value": {"detail": detail}}}}
-                errors[name] = {
-                    "description": description,
-                    "headers": _references(REQUEST_ID, *more),
-                    "content": {"application/json": content},
-                }
+                name, error = _error(code, has_receipt=has_receipt and code not in WITHOUT_RECEIPT)
+                errors[name] = error
                 answers[str(code)] = {"$ref": f"#/components/responses/{name}"}
     result["components"] |= {"schemas": NAMED, "headers": headers, "responses": errors}
     return result
+
+
+def _error(code: int, *, has_receipt: bool) -> tuple[str, Json]:
+    """The answer with this code, and its name."""
+    name, description, detail = ERRORS[code]
+    headers = _references(REQUEST_ID, *MORE_HEADERS.get(code, []), *([RECEIPT] if has_receipt else []))
+    schema = VALIDATION_ERROR if code == 422 else ERROR
+    content = {"application/json": {"schema": schema, "examples": {"error": {"value": {"detail": detail}}}}}
+    answer = {"description": description, "headers": headers, "content": content}
+    return f"Sync{name}" if has_receipt else name, answer
 
 
 def _references(*headers: str) -> Json:
