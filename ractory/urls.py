@@ -19,10 +19,9 @@ handler404 = "ractory.api.envelope.not_found"
 handler500 = "ractory.api.envelope.server_error"
 
 entities = SimpleRouter(trailing_slash=False, use_regex_path=False)
-entities.register("projects", ProjectViewSet, "project")
-entities.register("components", ComponentViewSet, "component")
-entities.register("assemblies", AssemblyViewSet, "assembly")
-entities.register("pieces", PieceViewSet, "piece")
+for view in (ProjectViewSet, ComponentViewSet, AssemblyViewSet, PieceViewSet):
+    entities.register(view.model.plural, view, view.model.kind)
+SYNC_VIEWS = (SyncProjectsView, SyncComponentsView, SyncAssembliesView, SyncPiecesView)
 
 urlpatterns = [
     path("admin/login/", login),
@@ -39,10 +38,7 @@ urlpatterns = [
     path("api/v1/auth/login", LoginView.as_view(), name="login"),
     path("api/v1/auth/refresh", RefreshView.as_view(), name="refresh"),
     path("api/v1/auth/me", MeView.as_view(), name="me"),
-    path("api/v1/sync/projects", SyncProjectsView.as_view(), name="sync-projects"),
-    path("api/v1/sync/components", SyncComponentsView.as_view(), name="sync-components"),
-    path("api/v1/sync/assemblies", SyncAssembliesView.as_view(), name="sync-assemblies"),
-    path("api/v1/sync/pieces", SyncPiecesView.as_view(), name="sync-pieces"),
+    *(path(f"api/v1/sync/{sync.model.plural}", sync.as_view()) for sync in SYNC_VIEWS),
     path("api/v1/sync/runs", RunsView.as_view(), name="sync-runs"),
     path("api/v1/sync/runs/<str:guid>", RunView.as_view(), name="sync-run"),
     path("api/v1/", include(entities.urls)),

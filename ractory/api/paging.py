@@ -75,11 +75,6 @@ class Page:
         """These rows in order, from where the page begins; one more than `limit`, to see whether there are more."""
         if self.after is not None:
             rows = rows.filter(_after(self.keys, self.after))
-            descending = {key.descending for key in self.keys}
-            if len(self.keys) > 1 and len(descending) == 1 and not any(key.field.null for key in self.keys):
-                # The same as a comparison of tuples, which a database can look up in an index.
-                compare = TupleLessThan if descending.pop() else TupleGreaterThan
-                rows = rows.filter(compare(Tuple(*(F(key.name) for key in self.keys)), self.after))
         return self.ordered(rows)[self.offset : self.offset + self.limit + 1]
 
     def ordered(self, rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
@@ -95,6 +90,11 @@ class Page:
 
 def _after(keys: Sequence[Key], values: Sequence[Any]) -> Q:
     """The rows after the one with these values. Nulls come last, and the last key has none."""
+    directions = {key.descending for key in keys}
+    if len(directions) == 1 and not any(key.field.null for key in keys):
+        # A comparison of tuples, which a database can look up in an index.
+        compare = TupleLessThan if directions.pop() else TupleGreaterThan
+        return Q(compare(Tuple(*(F(key.name) for key in keys)), values))
     key, value = keys[0], values[0]
     is_null = Q(**{f"{key.name}__isnull": True})
     if value is None:
@@ -102,7 +102,7 @@ def _after(keys: Sequence[Key], values: Sequence[Any]) -> Q:
     beyond = Q(**{f"{key.name}__{'lt' if key.descending else 'gt'}": value})
     if key.field.null:
         beyond |= is_null
-    return beyond if len(keys) == 1 else beyond | Q(**{key.name: value}) & _after(keys[1:], values[1:])
+    return beyond | Q(**{key.name: value}) & _after(keys[1:], values[1:])
 
 
 def encode_cursor(keys: Sequence[Key], values: Sequence[Any]) -> str:

@@ -40,9 +40,7 @@ class SchemaView(APIView):
 class DocsView(SpectacularSwaggerSplitView):
     """`GET /api/docs`: a page that needs nothing but this server, and no inline script (ractory.api.middleware)."""
 
-    schema = None
     authentication_classes = ()
-    permission_classes = ()
     # Else the script's address would repeat the query, and with it a misplaced key.
     url_self = reverse_lazy("docs")  # type: ignore[assignment]  # as good as a str
     metadata_class = None  # its answer to OPTIONS would be put into the template
