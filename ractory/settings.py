@@ -156,12 +156,11 @@ if on_sqlite:
 else:
     primary["ENGINE"] = "tenants.postgresql"  # the same, with the second wall between tenants
 DATABASES = {"default": primary}
-# A statement that waits holds one of the few threads. A proxy in front must wait for longer (docs/nginx.conf).
+# Seconds for any statement, each of which holds one of the few threads; a proxy must wait for longer (docs/nginx.conf).
 STATEMENT_TIMEOUT = read("STATEMENT_TIMEOUT", count, "20")
-# Of a statement that deletes, restores or moves all that is below a row.
+# For one that deletes, restores or moves all that is below a row.
 CASCADE_TIMEOUT = read("CASCADE_TIMEOUT", count, "300")
-# Of lists that look at more rows than they show: search, offset, count, an ordering without an index. Seconds for each
-# statement of theirs, and how many of them a caller may have running.
+# For those of lists that look at more rows than they show; and how many such lists a caller may have running.
 SEARCH_TIMEOUT, SEARCHES_AT_ONCE = read("SEARCH_TIMEOUT", count, "5"), read("SEARCHES_AT_ONCE", count, "2")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -173,8 +172,8 @@ if os.environ.get("REPLICA_URL"):
         raise ImproperlyConfigured("REPLICA_URL is a postgres://… beside another one in DATABASE_URL")
     # A host that is gone must be noticed while the client still waits: seconds, but the last in milliseconds.
     soon = {"connect_timeout": 2, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
-    options = {**soon, "tcp_user_timeout": 5000, **replica.get("OPTIONS", {})}
-    DATABASES["replica"] = {**primary, **replica, "ENGINE": primary["ENGINE"], "OPTIONS": options}
+    soon |= {"tcp_user_timeout": 5000, **replica.get("OPTIONS", {})}
+    DATABASES["replica"] = {**primary, **replica, "ENGINE": primary["ENGINE"], "OPTIONS": soon}
     DATABASE_ROUTERS = ["ractory.api.replica.ReplicaRouter"]
 
 # --- Who --------------------------------------------------------------------------------------
@@ -214,8 +213,8 @@ REST_FRAMEWORK = {
 # Bytes of a request's body, as sent and as unpacked. 1000 full pieces are 2 MB without pictures.
 MAX_BODY_BYTES = read("MAX_BODY_BYTES", int, str(32 * 1024 * 1024))
 
-# What a key or a user, and what all of a company together, may ask for and send. Where there is one lock for all
-# writers, reading would have to wait for it in order to be counted.
+# What a key or a user, and what all of a company together, may ask for and send. Not on SQLite: there a read would
+# have to wait for the one lock of all writers in order to be counted.
 _throttled = not DEBUG and not on_sqlite
 THROTTLE_REQUESTS = read("THROTTLE_REQUESTS", rate("6000/minute" if _throttled else "off"))
 THROTTLE_REQUESTS_COMPANY = read("THROTTLE_REQUESTS_COMPANY", rate("12000/minute" if _throttled else "off"))
@@ -309,6 +308,23 @@ def page(title: str, icon: str, model: str, **extra: object) -> dict[str, object
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist"), **extra}
 
 
+NAVIGATION = [
+    section(
+        "Factory",
+        {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")},
+        page("Projects", "folder", "pieces_project"),
+        page("Components", "window", "pieces_component"),
+        page("Assemblies", "select_all", "pieces_assembly"),
+        page("Pieces", "straighten", "pieces_piece"),
+        page("Trash", "delete", "pieces_deletion"),
+    ),
+    section("Connections", page("Sync runs", "sync", "sync_syncrun"), page("API keys", "key", "tenants_apikey")),
+    section(
+        "People",
+        page("Users", "group", "tenants_user"),
+        page("Companies", "factory", "tenants_company", permission="tenants.admin.staff.is_system_admin"),
+    ),
+]
 SHADES = ("50", "100", "200", "300", "400", "500", "600", "700", "800", "900", "950")
 BLUES = (  # Tailwind's, one shade darker from 600 on
     *("#eff6ff", "#dbeafe", "#bfdbfe", "#93c5fd", "#60a5fa", "#3b82f6"),
@@ -322,31 +338,9 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "GLOBAL_CALLBACK": "tenants.admin.staff.frame",
     "DASHBOARD_CALLBACK": "sync.admin.home.dashboard",
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("tenants/icon.svg")},
-    ],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("tenants/icon.svg")}],
     "STYLES": [lambda request: static("tenants/staff.css")],
     "SCRIPTS": [lambda request: static("tenants/staff.js")],
     "COLORS": {"primary": dict(zip(SHADES, BLUES, strict=True))},
-    "SIDEBAR": {
-        "navigation": [
-            section(
-                "Factory",
-                {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")},
-                page("Projects", "folder", "pieces_project"),
-                page("Components", "window", "pieces_component"),
-                page("Assemblies", "select_all", "pieces_assembly"),
-                page("Pieces", "straighten", "pieces_piece"),
-                page("Trash", "delete", "pieces_deletion"),
-            ),
-            section(
-                "Connections", page("Sync runs", "sync", "sync_syncrun"), page("API keys", "key", "tenants_apikey")
-            ),
-            section(
-                "People",
-                page("Users", "group", "tenants_user"),
-                page("Companies", "factory", "tenants_company", permission="tenants.admin.staff.is_system_admin"),
-            ),
-        ],
-    },
+    "SIDEBAR": {"navigation": NAVIGATION},
 }

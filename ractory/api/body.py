@@ -9,7 +9,6 @@ from threading import Lock
 from typing import IO, Any
 
 import orjson
-from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.exceptions import ParseError, Throttled, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
@@ -51,7 +50,7 @@ def read_json_body(request: HttpRequest, *, limit: int, alone: ExitStack | None 
     length = request.headers.get("Content-Length", "")
     # More digits than that are no number of bytes, and slow to convert.
     too_large = length.isdecimal() and int(length[:20]) > limit
-    raw = b"" if too_large else b"".join(_chunks(request, limit + 1))
+    raw = b"" if too_large else b"".join(chunks(request, limit + 1))
     if too_large or len(raw) > limit:
         raise TooLarge(f"The body is larger than {limit} bytes.")
     body = _unpacked(raw, limit, alone, is_packed="gzip" in coding)
@@ -83,22 +82,8 @@ def read_json_object(request: HttpRequest, *, limit: int) -> dict[str, Any]:
     return data
 
 
-def discard_body(request: HttpRequest) -> None:
-    """Reads what is left of a body that nobody wanted, up to twice MAX_BODY_BYTES.
-
-    Many clients, and the proxy in front, write a whole request before they read; closed on too early, they see a broken
-    connection instead of the answer. The proxy refuses by itself what is larger.
-    """
-    with suppress(ParseError):
-        for _ in _chunks(request, 2 * settings.MAX_BODY_BYTES):
-            pass
-
-
-def _chunks(request: HttpRequest, limit: int) -> Iterator[bytes]:
-    """At most `limit` bytes of the body; 400 if it breaks off.
-
-    Of a chunked one, too, which Django itself would take for an empty one.
-    """
+def chunks(request: HttpRequest, limit: int) -> Iterator[bytes]:
+    """At most `limit` bytes of the body, also of a chunked one, which Django takes for empty. 400 if it breaks off."""
     if request.headers.get("Content-Length", "").isdecimal():
         stream: IO[bytes] | HttpRequest = request
     else:

@@ -1,14 +1,17 @@
 """The WSGI handler: Django's, with a request that can be made of whatever comes, and is read to its end."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_header_parameters
+from rest_framework.exceptions import ParseError
 
-from ractory.api.body import discard_body
+from ractory.api.body import chunks
 
 
 class TolerantRequest(WSGIRequest):
@@ -29,6 +32,13 @@ class Handler(WSGIHandler):
     request_class = TolerantRequest
 
     def get_response(self, request: HttpRequest) -> HttpResponseBase:
+        """Reads what is left of the body after all, up to twice MAX_BODY_BYTES; a proxy refuses what is larger.
+
+        Many clients, and the proxy, write a whole request before they read; closed on too early, they see a broken
+        connection instead of the answer.
+        """
         response = super().get_response(request)
-        discard_body(request)
+        with suppress(ParseError):
+            for _ in chunks(request, 2 * settings.MAX_BODY_BYTES):
+                pass
         return response

@@ -38,7 +38,7 @@ DOCS = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; script-src 'self'"
 )
 ADMIN = f"{DOCS} 'unsafe-eval'"  # unfold's menus and dialogs are Alpine, which compiles the attributes of the page
-
+NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 DEBUG_PAGES = (404, 500)  # Django's own, inline from top to bottom; only with DEBUG on
 
 
@@ -90,19 +90,14 @@ class HeadersMiddleware(MiddlewareMixin):
         if not (settings.DEBUG and response.status_code in DEBUG_PAGES):
             page = ADMIN if path.startswith("/admin/") else NOTHING
             response.headers.setdefault("Content-Security-Policy", DOCS if path == "/api/docs" else page)
-        response.headers.setdefault(
-            "Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
-        )
+        response.headers.setdefault("Permissions-Policy", NO_DEVICES)
         if path.startswith("/api/v1/"):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 
 
 class TrailingSlashMiddleware(MiddlewareMixin):
-    """Lets every API path work with and without a trailing slash, without a redirect.
-
-    The routes are written without one; the admin keeps Django's own style, with one.
-    """
+    """Lets API paths, whose routes have no trailing slash, work with one; and the admin's first one without."""
 
     def process_request(self, request: HttpRequest) -> None:
         path = request.path_info

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, OrderBy, Q
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 from django.http import HttpRequest
 
@@ -43,10 +43,9 @@ class Key:
     def __str__(self) -> str:
         return f"-{self.name}" if self.descending else self.name
 
-    def expression(self) -> Any:
+    def expression(self) -> OrderBy:
         nulls_last = True if self.field.null else None  # None leaves the clause out, for the sake of indexes
-        column = F(self.name)
-        return column.desc(nulls_last=nulls_last) if self.descending else column.asc(nulls_last=nulls_last)
+        return OrderBy(F(self.name), descending=self.descending, nulls_last=nulls_last)
 
     def parse(self, value: Any) -> Any:
         """A cursor's value as the database takes it. Raises what Python or Django raise for a bad one."""
@@ -66,10 +65,10 @@ class Page:
     """Which part of a list is asked for."""
 
     keys: tuple[Key, ...]  # the last one is unique and never null
-    limit: int = DEFAULT_LIMIT
-    offset: int = 0
-    after: tuple[Any, ...] | None = None  # the values of `keys` in the row before the page
-    count: bool = False
+    limit: int
+    offset: int
+    count: bool
+    after: tuple[Any, ...] | None  # the values of `keys` in the row before the page
 
     def of(self, rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
         """These rows in order, from where the page begins; one more than `limit`, to see whether there are more."""
@@ -179,7 +178,7 @@ def names_schema(names: Iterable[str]) -> dict[str, Any]:
 class PageQuery(Query):
     """The parameters that every list takes; the one who knows the model adds a field `ordering`."""
 
-    limit = Whole(1, MAX_LIMIT, help_text=f"How many rows at most; {DEFAULT_LIMIT} by default.")
+    limit = Whole(1, MAX_LIMIT, DEFAULT_LIMIT, help_text=f"How many rows at most; {DEFAULT_LIMIT} by default.")
     offset = Whole(0, MAX_OFFSET, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
     count = Flag(help_text="Adds the header `X-Total-Count`.")
     cursor = Text(help_text="Where a page begins: comes with the address in `Link`, and is of no use elsewhere.")
@@ -196,10 +195,5 @@ class PageQuery(Query):
     def page(self) -> Page:
         """The page asked for. Raises 422."""
         given = self.checked()
-        return Page(
-            keys=given["ordering"],
-            limit=given["limit"] or DEFAULT_LIMIT,
-            offset=given["offset"] or 0,
-            after=given.get("after"),
-            count=given["count"],
-        )
+        amount = {name: given[name] for name in ("limit", "offset", "count")}
+        return Page(given["ordering"], after=given.get("after"), **amount)

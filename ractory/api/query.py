@@ -1,7 +1,6 @@
-"""Reading the query string: a form per endpoint, whose fields take values as they were sent and describe themselves.
+"""Reading the query string: a form per endpoint, whose fields take values as they were sent, each once at most.
 
-Parameters that nobody knows are ignored. One that is known may be given once. A field's `schema` is the JSON Schema of
-the values that it takes and its `help_text` says what it means, for the OpenAPI document.
+A field's `schema`, the JSON Schema of its values, and its `help_text` describe it in the OpenAPI document.
 """
 
 import re
@@ -36,6 +35,7 @@ DAY_OR_MOMENT: Json = {
     ]
 }
 NO_NUL = r"^[^\u0000]*$"
+COMPANY = "Only rows of this company are shown, or may be sent. For a SystemAdmin; anyone else may name their own."
 GIVEN_TWICE = "given_twice"
 
 
@@ -95,9 +95,9 @@ class Choice(Parameter):
 class Whole(Parameter):
     """A whole number within bounds."""
 
-    def __init__(self, least: int, most: int, **options: Any) -> None:
+    def __init__(self, least: int, most: int, absent: int = 0, **options: Any) -> None:
         super().__init__(**options)
-        self.least, self.most = least, most
+        self.least, self.most, self.absent = least, most, absent
         self.schema = {"type": "integer", "minimum": least, "maximum": most}
 
     def to_python(self, value: Any) -> int:
@@ -151,10 +151,7 @@ def in_utc(value: datetime) -> datetime:
 class Query(forms.Form):
     """The parameters of one endpoint; those of each endpoint on a tenant's data begin with the company."""
 
-    company_guid = Guid(
-        help_text="Only rows of this company are shown, or may be sent. For a SystemAdmin; anyone else may name their "
-        "own."
-    )
+    company_guid = Guid(help_text=COMPANY)
 
     data: QueryDict
     fields: dict[str, Any]  # each a Parameter

@@ -44,8 +44,7 @@ class ReportFilter(SafeExceptionReporterFilter):
 
     def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
         parameters = super().get_post_parameters(request)
-        hidden = dict.fromkeys(parameters, self.cleansed_substitute)
-        return hidden if self.is_active(request) else parameters
+        return dict.fromkeys(parameters, self.cleansed_substitute) if self.is_active(request) else parameters
 
 
 class Reporter(ExceptionReporter):

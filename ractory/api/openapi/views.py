@@ -1,7 +1,6 @@
 """The OpenAPI document and a page to browse it, for everyone (contract, "Meta")."""
 
 from functools import cache
-from typing import Any
 
 from django.http import HttpResponse
 from django.urls import reverse_lazy
@@ -45,9 +44,8 @@ class DocsView(SpectacularSwaggerSplitView):
     url_self = reverse_lazy("docs")  # type: ignore[assignment]  # as good as a str
     metadata_class = None  # its answer to OPTIONS would be put into the template
 
-    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+    def handle_exception(self, exc: Exception) -> Response:
         """The page is HTML; an error is JSON, as everywhere."""
-        if response.exception:
-            request.accepted_renderer, request.accepted_media_type = JsonRenderer(), JsonRenderer.media_type
-        finalized: Response = super().finalize_response(request, response, *args, **kwargs)
-        return finalized
+        self.request.accepted_renderer, self.request.accepted_media_type = JsonRenderer(), JsonRenderer.media_type
+        response: Response = super().handle_exception(exc)
+        return response
