@@ -237,8 +237,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # or it would ask a server of theirs
 }
 
-# --- Log --------------------------------------------------------------------------------------
+# --- Log and metrics --------------------------------------------------------------------------
 
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # without one there is no /metrics
 LOG_FORMAT = read("LOG_FORMAT", one_of("line", "json") if DEBUG else one_of("json", "line"))
 LOG_LEVEL = read("LOG_LEVEL", one_of("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
@@ -264,10 +265,6 @@ LOGGING = {
 # Django's own report of a crash: on the page for debugging, or by mail where ADMINS are set.
 DEFAULT_EXCEPTION_REPORTER = "ractory.api.redaction.Reporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "ractory.api.redaction.ReportFilter"
-
-# --- Metrics ----------------------------------------------------------------------------------
-
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # without one there is no /metrics
 
 # --- Site -------------------------------------------------------------------------------------
 

@@ -9,11 +9,10 @@ Address = IPv4Address | IPv6Address
 
 
 def client_address(request: HttpRequest) -> Address | None:
-    """The client's address; an IPv4 address that comes as IPv6 (`::ffff:192.0.2.1`) is an IPv4 one.
+    """The client's address, an IPv4 one also where it comes as IPv6. None on a socket of the file system.
 
-    It is the peer's, as long as the setting TRUSTED_PROXIES is 0. Behind n proxies, each of which appends its peer to
-    `X-Forwarded-For`, it is the n-th entry from the right: what stands left of it is the client's own invention. A
-    request that passed fewer proxies is known by its peer only. None on a socket of the file system.
+    Behind n TRUSTED_PROXIES, each of which appends its peer to `X-Forwarded-For`, it is the n-th entry from the right:
+    what stands left of it is the client's own invention. If there are fewer entries, it is the peer.
     """
     peer = request.META.get("REMOTE_ADDR", "")
     proxies = settings.TRUSTED_PROXIES

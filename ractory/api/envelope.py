@@ -20,7 +20,7 @@ from rest_framework.views import exception_handler as drf_exception_handler
 
 from ractory.api.errors import MAX_MESSAGE, Fault, TimedOut, Unavailable, Unprocessable
 from ractory.api.redaction import redacted
-from ractory.api.timeouts import is_cancelled
+from ractory.api.retry import CANCELLED, sqlstate
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 
 def _unavailable(error: BaseException) -> Unavailable:
-    return TimedOut() if is_cancelled(error) else Unavailable()
+    return TimedOut() if sqlstate(error) == CANCELLED else Unavailable()
 
 
 def _plain(request: HttpRequest, code: int, detail: str, fallback: HttpResponse) -> HttpResponse:

@@ -1,7 +1,6 @@
 """How a line of the log is written: as one JSON object for machines (`json`), or for a person (`line`).
 
-Only what is named here gets in: no header, no query string, no body. What looks like a secret is taken out, wherever it
-comes from (ractory.api.redaction). A line is bounded, whatever a client puts into it.
+Only what is named here gets in: no header, no query string, no body; cut to a bound, and without secrets.
 """
 
 import json

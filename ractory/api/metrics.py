@@ -1,7 +1,6 @@
-"""Metrics for Prometheus: what is counted of every request, and `GET /metrics`, which hands it out.
+"""Metrics for Prometheus: what is counted of every request (and in sync/metrics.py), and `GET /metrics`.
 
-Labels come from a few fixed words (routes, methods, statuses): never from a path, a body or a tenant. What only one
-app knows is counted there (sync/metrics.py).
+Labels come from a few fixed words (routes, methods, statuses): never from a path, a body or a tenant.
 """
 
 import os

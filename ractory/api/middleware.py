@@ -18,8 +18,6 @@ from uuid_utils.compat import uuid7
 from ractory.api import metrics
 from ractory.api.redaction import cut, holds_secret
 
-GetResponse = Callable[[HttpRequest], HttpResponse]
-
 MAX_PATH, MAX_METHOD = 300, 20  # characters in the log
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -39,7 +37,6 @@ DOCS = (
 )
 ADMIN = f"{DOCS} 'unsafe-eval'"  # unfold's menus and dialogs are Alpine, which compiles the attributes of the page
 NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
-DEBUG_PAGES = (404, 500)  # Django's own, inline from top to bottom; only with DEBUG on
 
 
 class RequestMiddleware:
@@ -49,7 +46,7 @@ class RequestMiddleware:
     by Django's CommonMiddleware, which would refuse probes that name the host by its address.
     """
 
-    def __init__(self, get_response: GetResponse) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
@@ -87,7 +84,7 @@ class HeadersMiddleware(MiddlewareMixin):
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         path = request.path_info
-        if not (settings.DEBUG and response.status_code in DEBUG_PAGES):
+        if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's own pages have inline scripts
             page = ADMIN if path.startswith("/admin/") else NOTHING
             response.headers.setdefault("Content-Security-Policy", DOCS if path == "/api/docs" else page)
         response.headers.setdefault("Permissions-Policy", NO_DEVICES)

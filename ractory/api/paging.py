@@ -1,7 +1,7 @@
 """Lists in pages: an order that is total, where to begin, and the link to the next page.
 
-The link carries a cursor, the last row's values in the list's order, instead of an offset: whatever others insert,
-change or delete meanwhile, no row comes twice and none that was there all along is missed.
+The link carries a cursor, the last row's values in the order of the list: whatever others write meanwhile, no row comes
+twice and none that was there all along is missed.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -22,7 +22,6 @@ from ractory.api.errors import shown
 from ractory.api.query import Flag, Parameter, Query, Text, Whole, in_utc
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
-MAX_OFFSET = 2**31 - 1
 MAX_PAGE_BYTES = 8 * 1024 * 1024  # of JSON
 MAX_KEYS = 4  # of an ordering: a cursor holds a value of each, and must fit into an address
 
@@ -134,20 +133,18 @@ class Ordering(Parameter):
         self.schema = names_schema([sign + name for name in sortable for sign in ("", "-")]) | {"maxItems": MAX_KEYS}
 
     def to_python(self, value: Any) -> tuple[Key, ...]:
-        keys: list[Key] = []
-        for name in value.split(","):
-            plain = name.removeprefix("-")
-            if plain not in self.sortable:
-                raise ValidationError(f"There is no ordering by {shown(plain)}", "ordering_unknown")
-            if any(key.name == plain for key in keys):
-                raise ValidationError(f"Input should name {plain} once", "ordering_twice")
-            keys.append(Key(plain, self.sortable[plain], name.startswith("-")))
+        keys: dict[str, Key] = {}
+        for signed in value.split(","):
+            name = signed.removeprefix("-")
+            if name not in self.sortable:
+                raise ValidationError(f"There is no ordering by {shown(name)}", "ordering_unknown")
+            if name in keys:
+                raise ValidationError(f"Input should name {name} once", "ordering_twice")
+            keys[name] = Key(name, self.sortable[name], signed.startswith("-"))
         if len(keys) > MAX_KEYS:
             raise ValidationError(f"Input should name at most {MAX_KEYS} fields", "too_long")
-        names = [key.name for key in keys]
-        if "guid" in names:
-            return tuple(keys[: names.index("guid") + 1])  # what comes after a unique field orders nothing
-        return (*keys, Key("guid", self.sortable["guid"], keys[-1].descending))
+        keys.setdefault("guid", Key("guid", self.sortable["guid"], keys[name].descending))
+        return tuple(keys.values())[: list(keys).index("guid") + 1]  # what comes after a unique field orders nothing
 
 
 class Fields(Parameter):
@@ -179,7 +176,7 @@ class PageQuery(Query):
     """The parameters that every list takes; the one who knows the model adds a field `ordering`."""
 
     limit = Whole(1, MAX_LIMIT, DEFAULT_LIMIT, help_text=f"How many rows at most; {DEFAULT_LIMIT} by default.")
-    offset = Whole(0, MAX_OFFSET, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
+    offset = Whole(0, 2**31 - 1, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
     count = Flag(help_text="Adds the header `X-Total-Count`.")
     cursor = Text(help_text="Where a page begins: comes with the address in `Link`, and is of no use elsewhere.")
 

@@ -18,8 +18,8 @@ from ractory.api.errors import Fault, Unprocessable, shown
 MAX_GUID = 64  # characters; with "urn:uuid:", braces and dashes it has 47
 WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-# Stricter than fromisoformat(), which takes any character between date and time, and digits without end. An offset
-# whose plus sign nobody percent-encoded comes with a space: "…T10:00:00 02:00".
+# Stricter than fromisoformat(), which takes any character between date and time, and digits without end. The plus sign
+# of an offset may have become a space, if nobody percent-encoded it.
 MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,30})?)?)?)([Zz]|[+ -]\d\d(?::?\d\d)?)?", re.ASCII
 )

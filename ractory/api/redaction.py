@@ -14,8 +14,8 @@ from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 KEY_PREFIX = "rfk_"
 KEY = re.compile(rf"{KEY_PREFIX}\w{{8,}}+", re.ASCII)  # or several, one right behind the other
-# A JWT is looked for from the beginning of a word on, not from each "eyJ", and nothing is tried again: else a word of
-# many "eyJ" would take the square of its length, and anyone may send one in a path.
+# A JWT, looked for once a word and without backtracking: for a word of many "eyJ", which anyone may send in a path, it
+# would else take time by the square of its length.
 TOKEN = re.compile(r"(?<![\w-])(?>([\w-]*?)(?=eyJ))[\w-]{4,}+(?:\.[\w-]*+){2,}+", re.ASCII)
 REDACTED = "[secret]"
 

@@ -29,10 +29,9 @@ class JsonRenderer(BaseRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
-        """Also takes the answer out of its context and of its view, neither of which asks for it any more.
+        """Also takes the answer, which holds its context and its view, out of both of them.
 
-        It holds both. In such a cycle it would stay, with 8 MiB of pictures and what they were made of, until the
-        garbage collector runs, which is seldom.
+        In such a cycle up to 8 MiB of pictures would stay until the garbage collector runs, which is seldom.
         """
         context: Any = renderer_context or {}
         context.pop("response", None)
@@ -44,8 +43,6 @@ class JsonRenderer(BaseRenderer):
 class AlwaysJson(BaseContentNegotiation):
     """Answers JSON whatever `Accept` says: an old client's odd header is no reason for a 406."""
 
-    def select_renderer(
-        self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
+    def select_renderer(self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None) -> Any:
         renderer = next(iter(renderers))
         return renderer, renderer.media_type

@@ -12,16 +12,16 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, wraps
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections
 from prometheus_client import Counter
 from rest_framework.request import Request
+from rest_framework.response import Response
 
-from ractory.api.retry import sqlstate
-from ractory.api.timeouts import is_cancelled
+from ractory.api.retry import CANCELLED, DEADLOCK, SERIALIZATION, sqlstate
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +29,8 @@ PRIMARY, REPLICA = DEFAULT_DB_ALIAS, "replica"
 LOOK_EVERY, TRY_AGAIN = 0.5, 5.0  # seconds: between two looks at a replica that answers, and at one that does not
 WRITTEN = "SELECT pg_current_wal_lsn() - '0/0'"  # bytes of the log, as the next
 REPLAYED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() - '0/0' ELSE -1 END"
-CONFLICTS = ("40001", "40P01")  # with what the replica has to replay: no fault of its own
 
 READS = Counter("ractory_reads", "Lists and single objects, where there is a replica", ["source"])
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 _source: ContextVar[str] = ContextVar("read_from", default=PRIMARY)
 
@@ -51,7 +48,7 @@ class ReplicaRouter:
         return db == PRIMARY
 
 
-def may_lag(view: View) -> View:
+def may_lag(view: Callable[..., Response]) -> Callable[..., Response]:
     """A view's method that only reads, and may show what was true a moment ago: from the replica, if there is one.
 
     From the primary while the replica is away or too far behind, for `Cache-Control: no-cache`, and as long as the
@@ -59,7 +56,7 @@ def may_lag(view: View) -> View:
     """
 
     @wraps(view)
-    def wrapper(self: Any, request: Request, *args: Any, **kwargs: Any) -> Any:
+    def wrapper(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
         replica = the_replica()
         if replica is None:
             return view(self, request, *args, **kwargs)
@@ -72,7 +69,7 @@ def may_lag(view: View) -> View:
                     READS.labels("replica").inc()
                     return answer
             except Error as error:
-                if is_cancelled(error):  # and would be again
+                if sqlstate(error) == CANCELLED:  # and would be again
                     raise
                 replica.note(error)
             finally:
@@ -80,7 +77,7 @@ def may_lag(view: View) -> View:
         READS.labels("primary").inc()
         return view(self, request, *args, **kwargs)
 
-    return cast(View, wrapper)
+    return wrapper
 
 
 def _has_seen(request: Request) -> bool:
@@ -130,8 +127,8 @@ class Replica:
         return self._fit
 
     def note(self, error: Error) -> None:
-        """Something failed there: unless it was the query's own affair, nobody reads there for some seconds."""
-        if isinstance(error, OperationalError | InterfaceError) and sqlstate(error) not in CONFLICTS:
+        """Keeps reads away for some seconds, unless the query failed by itself or for what the replica replays."""
+        if isinstance(error, OperationalError | InterfaceError) and sqlstate(error) not in (SERIALIZATION, DEADLOCK):
             self._next_look = self.clock() + TRY_AGAIN
             self._judge(" ".join(str(error).split()) or type(error).__name__)
 

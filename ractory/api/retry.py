@@ -10,7 +10,7 @@ from django.db import IntegrityError, OperationalError, transaction
 from ractory.api.errors import ConflictRetry
 
 ATTEMPTS = 6
-DEADLOCK, SERIALIZATION, UNIQUE = "40P01", "40001", "23505"  # PostgreSQL, appendix A
+DEADLOCK, SERIALIZATION, UNIQUE, CANCELLED = "40P01", "40001", "23505", "57014"  # PostgreSQL, appendix A
 
 T = TypeVar("T")
 

@@ -1,7 +1,4 @@
-"""How long PostgreSQL may take for a statement of the server; commands have no such limit.
-
-And how many statements that look at more rows than they show one caller may have running at a time.
-"""
+"""How long PostgreSQL may take for the server's statements, and how many costly ones a caller may run at a time."""
 
 import uuid
 from collections.abc import Iterator
@@ -14,17 +11,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from rest_framework.exceptions import Throttled
 
 from ractory.api.errors import Fault, Unprocessable
-from ractory.api.retry import sqlstate
-
-CANCELLED = "57014"  # PostgreSQL's code for a statement that ran into statement_timeout
-
-
-def is_cancelled(error: BaseException) -> bool:
-    return sqlstate(error) == CANCELLED
+from ractory.api.retry import CANCELLED, sqlstate
 
 
 def limit_statements(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Limits a new connection (a receiver of `connection_created`); what is cut off is a 503 (ractory.api.envelope).
+    """Limits a new connection of the server (a receiver of `connection_created`); commands have no limit.
 
     By SET, not as a parameter of the start, which PgBouncer refuses; behind it, its own `connect_query` does it.
     """
@@ -53,12 +44,11 @@ def allow_cascade() -> None:
 
 @contextmanager
 def costly_read(alias: str, caller: uuid.UUID, parameter: str) -> Iterator[None]:
-    """A transaction for reading what may take PostgreSQL long: it shall not take the server from everyone else.
+    """A transaction for reading what may take PostgreSQL long, so that others get their share. Nothing on SQLite.
 
     A caller has SEARCHES_AT_ONCE of them at a time, counted by advisory locks in that database: over all workers and
-    hosts, also behind PgBouncer and on a replica, and freed with the transaction however it ends. Each is one process
-    of PostgreSQL's, without parallel workers, for SEARCH_TIMEOUT seconds a statement. Raises Throttled if all are
-    taken, and 422 at `parameter` if the time is not enough. On SQLite it does nothing.
+    hosts, also behind PgBouncer and on a replica, and freed with the transaction however it ends. A statement has
+    SEARCH_TIMEOUT seconds and no parallel workers. Raises Throttled if all are taken, 422 at `parameter` at a timeout.
     """
     connection = connections[alias]
     if connection.vendor != "postgresql":
@@ -81,7 +71,7 @@ def costly_read(alias: str, caller: uuid.UUID, parameter: str) -> Iterator[None]
                 raise Throttled(1, f"This API key or user has {many} running, and may have no more at once.")
             yield
     except OperationalError as error:
-        if not is_cancelled(error):
+        if sqlstate(error) != CANCELLED:
             raise
         msg = f"This takes longer than {settings.SEARCH_TIMEOUT} seconds; narrow it by a parent or an exact filter"
         raise Unprocessable([Fault(("query", parameter), msg, "too_slow")]) from error

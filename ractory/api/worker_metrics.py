@@ -19,9 +19,9 @@ slot: int | str = "parent"  # whose files this process writes
 
 @cache  # gunicorn reads its configuration again at SIGHUP; the metrics that are there stay with their files
 def share_metrics(parent: str | None) -> None:
-    """Makes the directory of the files in `parent`, to be removed when this process ends. Comes before any metric.
+    """Makes a directory in `parent` for the files, unless DIRECTORY names one, and removes it when this process ends.
 
-    A directory that DIRECTORY names already is used as it is, and stays.
+    Must come before any metric.
     """
     if DIRECTORY not in os.environ:
         directory = os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="ractory-metrics-", dir=parent)

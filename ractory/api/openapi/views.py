@@ -19,8 +19,7 @@ RENDERERS = {renderer.media_type: renderer for renderer in (JsonRenderer(), Open
 @cache
 def document(media_type: str) -> bytes:
     """The document. It is the same for everyone, so it is made once."""
-    generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # partly typed
-    schema = generator.get_schema(public=True)  # type: ignore[no-untyped-call]  # partly typed
+    schema = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]  # partly typed
     return RENDERERS[media_type].render(schema)
 
 
