@@ -32,11 +32,7 @@ class Handler(WSGIHandler):
     request_class = TolerantRequest
 
     def get_response(self, request: HttpRequest) -> HttpResponseBase:
-        """Reads what is left of the body after all, up to twice MAX_BODY_BYTES; a proxy refuses what is larger.
-
-        Many clients, and the proxy, write a whole request before they read; closed on too early, they see a broken
-        connection instead of the answer.
-        """
+        """Reads the rest of the body, too: closed on too early, clients see a broken connection, not the answer."""
         response = super().get_response(request)
         with suppress(ParseError):
             for _ in chunks(request, 2 * settings.MAX_BODY_BYTES):

@@ -1,7 +1,8 @@
 """Sharing metrics between gunicorn's workers: each writes files of its own, and a scrape reads those of all.
 
 Files belong to slots, not to processes: a worker that is replaced hands its slot on, so that counters go on where they
-were and the files stay as few as the workers. gunicorn.conf.py gives each worker its slot.
+were and the files stay as few as the workers. gunicorn.conf.py calls `share_metrics`, which must come before any metric
+is made, and gives each worker its slot.
 """
 
 import atexit
@@ -19,10 +20,7 @@ slot: int | str = "parent"  # whose files this process writes
 
 @cache  # gunicorn reads its configuration again at SIGHUP; the metrics that are there stay with their files
 def share_metrics(parent: str | None) -> None:
-    """Makes a directory in `parent` for the files, unless DIRECTORY names one, and removes it when this process ends.
-
-    Must come before any metric.
-    """
+    """Makes a directory in `parent` for the files, unless DIRECTORY names one; removes it when this process ends."""
     if DIRECTORY not in os.environ:
         directory = os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="ractory-metrics-", dir=parent)
         atexit.register(_remove, directory, owner=os.getpid())
