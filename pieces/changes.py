@@ -28,6 +28,7 @@ from pieces.expressions import CommitPosition
 from pieces.models import LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Kind, Operation, Pictured, Piece
 from pieces.querysets import EntityQuerySet
 from ractory.api.errors import Conflict, Mentions
+from ractory.api.middleware import current_request_id
 from ractory.api.retry import in_transaction
 from ractory.api.timeouts import allow_cascade
 
@@ -42,7 +43,7 @@ class Origin:
 
     operation: Operation
     actor: str
-    request_id: str = ""
+    request_id: str = field(default_factory=current_request_id.get)  # "" outside of a request
     run: Guid | None = None  # its receipt
     started_at: datetime = field(default_factory=timezone.now)
 

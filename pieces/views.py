@@ -24,7 +24,6 @@ from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
 from pieces.openapi import endpoints_of
 from pieces.reading import check_parents, fields_of, read_one, read_page, visible
 from ractory.api.errors import shown
-from ractory.api.middleware import current_request_id
 from ractory.api.query import Query
 from ractory.api.replica import may_lag
 from ractory.api.timeouts import costly_read
@@ -72,12 +71,12 @@ class EntityViewSet(ViewSetMixin, TenantView):
         return Response(read_one(self.model, self._guid(guid), fields, include_inactive=given["include_inactive"]))
 
     def destroy(self, request: Request, guid: str) -> Response:
-        delete_one(self.model, self._guid(guid), origin=self._origin(request, Operation.DELETE))
+        delete_one(self.model, self._guid(guid), origin=Origin(Operation.DELETE, caller_of(request).actor))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, guid: str) -> Response:
-        restore_one(self.model, self._guid(guid), origin=self._origin(request, Operation.RESTORE))
+        restore_one(self.model, self._guid(guid), origin=Origin(Operation.RESTORE, caller_of(request).actor))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _guid(self, text: str) -> uuid.UUID:
@@ -85,10 +84,6 @@ class EntityViewSet(ViewSetMixin, TenantView):
             return uuid.UUID(text)
         except ValueError as error:
             raise NotFound(f"There is no {self.model.kind} {shown(text)}.") from error
-
-    @staticmethod
-    def _origin(request: Request, operation: Operation) -> Origin:
-        return Origin(operation, caller_of(request).actor, current_request_id.get())
 
 
 @extend_schema_view(**endpoints_of(filters.ProjectFilterSet))

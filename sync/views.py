@@ -19,7 +19,6 @@ from pieces.changes import Origin
 from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
 from ractory.api.body import read_json_body
 from ractory.api.errors import Unprocessable
-from ractory.api.middleware import current_request_id
 from ractory.api.query import Flag, Query, Text
 from ractory.api.rendering import to_json
 from sync.idempotency import IdempotencyClaim, KeptAnswer, Replayed, usable_key
@@ -65,7 +64,7 @@ class SyncView(TenantView):
         super().perform_authentication(request)
         if isinstance(request.user, Caller) and request.method == "POST":
             caller = request.user
-            origin = Origin(Operation.SYNC, caller.actor, current_request_id.get(), run=uuid7())
+            origin = Origin(Operation.SYNC, caller.actor, run=uuid7())
             key = usable_key(request.headers.get("Idempotency-Key"))
             self.run = Run(model=self.model, origin=origin, company=caller.company, idempotency_key=key)
 

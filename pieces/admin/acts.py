@@ -17,7 +17,6 @@ from pieces.changes import Acts, Origin, restore_root, soft_delete
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Kind, Operation
 from pieces.names import counts_in_words, names_by_guid
 from ractory.api.errors import Conflict, Mentions
-from ractory.api.middleware import current_request_id
 from ractory.api.retry import in_transaction
 from tenants.admin.staff import StaffAdmin, caller_of, names_of
 
@@ -90,7 +89,7 @@ def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: Htt
         if len(roots) < len(set(guids)):
             raise Conflict("Some of these have been deleted meanwhile. Nothing was done; look again.")
         deletions = [Deletion(company_guid=company, kind=model.kind.value, root_guid=guid) for guid, company in roots]
-        origin = Origin(Operation.DELETE, caller_of(request).actor, current_request_id.get())
+        origin = Origin(Operation.DELETE, caller_of(request).actor)
         soft_delete(deletions, acts=Acts(origin))
         below = {level.plural: sum(getattr(each, level.plural) for each in deletions) for level in model.below()}
         return {model.plural: len(deletions), **below}
@@ -123,7 +122,7 @@ def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
         deletions, counts = preview_restore(guids)
         if len(deletions) < len(set(guids)):
             raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
-        acts = Acts(Origin(Operation.RESTORE, caller_of(request).actor, current_request_id.get()))
+        acts = Acts(Origin(Operation.RESTORE, caller_of(request).actor))
         for deletion in sorted(deletions, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
             model, root = LEVELS_BY_KIND[deletion.kind], deletion.root_guid
             taken = model.all_objects.select_for_update(no_key=True).filter(guid=root, deletion=deletion)

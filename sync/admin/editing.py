@@ -14,7 +14,6 @@ from pieces.admin.page import groups_of, label_of
 from pieces.changes import Origin
 from pieces.models import MAX_PICTURE, SHORT, Entity, Operation, Pictured
 from ractory.api.errors import Conflict
-from ractory.api.middleware import current_request_id
 from sync.schemas import Line
 from sync.submission import Options, Run, submit
 from tenants.caller import Caller
@@ -79,7 +78,7 @@ def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Call
     # The row's identity, its parents and what a batch may not leave out, and over these what is given.
     needed = [field.attname for field in model.settable_fields() if not field.null and not field.has_default()]
     item = {name: getattr(row, name) for name in ("guid", *needed, *model.parent_columns())} | given
-    origin = Origin(Operation.EDIT, caller.actor, current_request_id.get(), run=uuid7())
+    origin = Origin(Operation.EDIT, caller.actor, run=uuid7())
     run = submit(model, [Line(0, orjson.dumps(item))], origin=origin, options=Options(strict=True), claim=as_seen)
     if run.counts["unchanged"]:
         return {}
