@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db import models
-from django.db.models import F, Func
+from django.db.models import Func
 
 SEPARATOR = "\1"  # between the columns; a text may contain it, but hardly ever does
 
@@ -13,9 +13,6 @@ class JoinedTexts(Func):
 
     output_field = models.TextField()
     template = "concat_ws(chr(1), %(expressions)s)"
-
-    def __init__(self, *columns: str) -> None:
-        super().__init__(*map(F, columns))
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         texts = [f"ifnull({compiler.compile(column)[0]}, '')" for column in self.get_source_expressions()]

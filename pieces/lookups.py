@@ -5,11 +5,12 @@ Django's `__in` sends a parameter per value, so its SQL text grows with the list
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from django.db import models
-from django.db.models import F, Func, Lookup
+from django.db import connection, models
+from django.db.models import Lookup
+from django.db.models.expressions import RawSQL
 
 from pieces.models import Piece
 from tenants.models import GuidForeignKey
@@ -43,37 +44,29 @@ def _array(guids: Iterable[uuid.UUID | str]) -> str:
     return f"{{{','.join([guid if isinstance(guid, str) else guid.hex for guid in guids])}}}"
 
 
-class PieceKeyIn(Func):
-    """True for the active pieces whose `(project_guid.bytes, piece_id)` is one of `keys`."""
-
-    output_field = models.BooleanField()
+# Whether a piece is an active one with one of these keys.
+HAS_KEY_POSTGRESQL = (
     # One look into the index per key, whatever the planner thinks of a young table: it can't turn this into a join.
-    postgresql = (
-        "%(expressions)s = ANY(ARRAY(SELECT held.guid FROM unnest(%%s::uuid[], %%s::text[]) AS key(project, id) "
-        "CROSS JOIN LATERAL (SELECT guid FROM pieces_piece WHERE is_active AND project_guid = key.project "
-        "AND piece_id = key.id LIMIT 1) AS held))"
-    )
-    sqlite = (
-        "%(expressions)s IN (SELECT held.guid FROM json_each(%%s) AS key CROSS JOIN pieces_piece AS held "
-        "WHERE held.is_active AND held.project_guid = key.value->>0 AND held.piece_id = key.value->>1)"
-    )
-
-    def __init__(self, keys: Sequence[PieceKey]) -> None:
-        super().__init__(F("guid"))
-        self.keys = keys
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        sql, params = self.as_sql(compiler, connection, template=self.postgresql)
-        projects, piece_ids = zip(*self.keys, strict=True)
-        return sql, [*params, _array(project.hex() for project in projects), list(piece_ids)]
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        sql, params = self.as_sql(compiler, connection, template=self.sqlite)
-        return sql, [*params, json.dumps([(project.hex(), piece_id) for project, piece_id in self.keys])]
+    "pieces_piece.guid = ANY(ARRAY(SELECT held.guid FROM unnest(%s::uuid[], %s::text[]) AS key(project, id) "
+    "CROSS JOIN LATERAL (SELECT guid FROM pieces_piece WHERE is_active AND project_guid = key.project "
+    "AND piece_id = key.id LIMIT 1) AS held))"
+)
+HAS_KEY_SQLITE = (
+    "pieces_piece.guid IN (SELECT held.guid FROM json_each(%s) AS key CROSS JOIN pieces_piece AS held "
+    "WHERE held.is_active AND held.project_guid = key.value->>0 AND held.piece_id = key.value->>1)"
+)
 
 
 def holders(keys: Iterable[PieceKey]) -> dict[PieceKey, uuid.UUID]:
     """The active pieces that have these keys; the other keys are not in it."""
-    wanted = list(dict.fromkeys(keys))
-    rows = Piece.objects.filter(PieceKeyIn(wanted)).values_list("project_guid", "piece_id", "guid") if wanted else ()
+    wanted = [(project.hex(), piece_id) for project, piece_id in dict.fromkeys(keys)]
+    if not wanted:
+        return {}
+    if connection.vendor == "postgresql":
+        projects, piece_ids = zip(*wanted, strict=True)
+        sql, params = HAS_KEY_POSTGRESQL, [_array(projects), list(piece_ids)]
+    else:
+        sql, params = HAS_KEY_SQLITE, [json.dumps(wanted)]
+    has_key = RawSQL(sql, params, output_field=models.BooleanField())  # noqa: S611  # the keys are parameters
+    rows = Piece.objects.filter(has_key).values_list("project_guid", "piece_id", "guid")
     return {(project.bytes, piece_id): guid for project, piece_id, guid in rows}
