@@ -12,10 +12,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from pieces.admin.linking import act_on, with_links
 from pieces.changes import Acts, Origin, restore_root, soft_delete
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Kind, Operation
 from pieces.names import counts_in_words, names_by_guid
+from pieces.templatetags.entities import act_on, with_links
 from ractory.api.errors import Conflict, Mentions
 from ractory.api.retry import in_transaction
 from tenants.admin.staff import StaffAdmin, caller_of, names_of

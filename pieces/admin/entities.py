@@ -17,9 +17,9 @@ from django.views.decorators.http import require_safe
 from pieces.admin.acts import ConfirmingAdmin, delete_many, guids_of, note_names, preview_deletion
 from pieces.admin.filters import by_choice, by_parent, by_value
 from pieces.admin.finding import MAX_HITS, find
-from pieces.admin.linking import act_on, link_to, page_of
 from pieces.admin.page import COLUMNS, Event, about, as_image, deletion_events, newest_first, with_parents
 from pieces.models import Entity, Kind, Pictured
+from pieces.templatetags.entities import act_on, link_to, page_of
 from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
 

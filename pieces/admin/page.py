@@ -14,11 +14,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from pieces.admin.linking import link_to, page_of
 from pieces.models import Assembly, Component, Deletion, Entity, Kind, Pictured, Piece, Project
 from pieces.names import name_of
 from pieces.querysets import EntityQuerySet
 from pieces.reading import add_counts, counted
+from pieces.templatetags.entities import link_to, page_of
 from tenants.admin.staff import names_of
 from tenants.templatetags.staff import NOTHING, moment
 

@@ -12,9 +12,9 @@ from django.utils.safestring import SafeString
 
 from pieces.admin.acts import ConfirmingAdmin, guids_of, note_names, preview_restore, restore_many
 from pieces.admin.filters import by_choice
-from pieces.admin.linking import act_on, page_of
 from pieces.models import LEVELS, Deletion, Project
 from pieces.names import counts_in_words
+from pieces.templatetags.entities import act_on, page_of
 from tenants.templatetags.staff import badge, moment
 
 STATES = {

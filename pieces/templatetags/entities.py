@@ -1,14 +1,41 @@
-"""Filters of templates that show entities. unfold renders a template while it is imported, so imports come late."""
+"""Addresses of entities on staff pages, and links to them: a filter of templates, and what columns and texts call.
 
-from typing import Any
+No import of the admin here: unfold renders a template while it is imported, and that loads this module.
+"""
+
+import uuid
+from collections.abc import Iterable
 
 from django import template
+from django.urls import reverse
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from pieces.models import Entity
+from pieces.names import name_of
 
 register = template.Library()
 
 
-@register.filter
-def link(entity: Any) -> str:
-    from pieces.admin.linking import link_to
+def page_of(kind: str, guid: uuid.UUID | str) -> str:
+    return reverse(f"admin:pieces_{kind}_change", args=[guid])
 
-    return link_to(entity)
+
+def act_on(route: str, guids: Iterable[uuid.UUID | str]) -> str:
+    return reverse(f"admin:{route}", query={"guid": list(guids)})
+
+
+@register.filter("link")
+def link_to(entity: Entity | None) -> SafeString | str:
+    if entity is None:
+        return "–"
+    return format_html('<a href="{}">{}</a>', page_of(entity.kind, entity.guid), name_of(entity))
+
+
+def with_links(text: str, guids: Iterable[uuid.UUID | str]) -> SafeString:
+    """The text, in which each of these guids is a link that finds what it names."""
+    find = reverse("admin:pieces_piece_find")
+    html: str = conditional_escape(text)
+    for guid in guids:
+        html = html.replace(str(guid), f'<a href="{find}?q={guid}">{guid}</a>')
+    return mark_safe(html)  # noqa: S308  # escaped above

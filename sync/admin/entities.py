@@ -15,10 +15,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from pieces.admin import entities as plain
-from pieces.admin.linking import page_of
 from pieces.admin.page import Event, crumbs_of, groups_of
 from pieces.models import LEVELS, Act
 from pieces.names import counts_in_words
+from pieces.templatetags.entities import page_of
 from ractory.api.errors import Conflict, Unprocessable
 from sync.admin.editing import edit, form_of, initial_of
 from sync.models import SyncRun

@@ -16,9 +16,9 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from pieces.admin.filters import by_choice
-from pieces.admin.linking import with_links
 from pieces.admin.page import label_of
 from pieces.models import LEVELS
+from pieces.templatetags.entities import with_links
 from sync.admin.charts import charts_of
 from sync.models import RunStatus, SyncRun, first_guid
 from tenants.admin.staff import StaffAdmin, names_of
