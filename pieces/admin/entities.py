@@ -14,10 +14,10 @@ from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from pieces.admin.acts import ConfirmingAdmin, delete_many, guids_of, note_names, preview_deletion
 from pieces.admin.filters import by_choice, by_parent, by_value
 from pieces.admin.finding import MAX_HITS, find
 from pieces.admin.page import COLUMNS, Event, about, as_image, deletion_events, newest_first, with_parents
+from pieces.admin.trash import ConfirmingAdmin, delete_many, guids_of, note_names, preview_deletion
 from pieces.models import Entity, Kind, Pictured
 from pieces.templatetags.entities import act_on, link_to, page_of
 from tenants.scope import current_scope
@@ -65,7 +65,7 @@ class EntityAdmin(ConfirmingAdmin):
 
     @admin.action(description="Delete …")
     def delete_chosen(self, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponse:
-        return self.to_preview(request, queryset, f"pieces_{self.model.kind}_remove")
+        return redirect(act_on(f"pieces_{self.model.kind}_remove", request.POST.getlist("_selected_action")))
 
     # --- the page ---
 

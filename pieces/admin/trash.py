@@ -1,8 +1,13 @@
-"""The trash: deletions that can be undone, what each would bring back, and bringing it back."""
+"""Moving entities to the trash, the trash itself, and bringing back, one or many: what an act takes along is counted
+first, then all of it is done or nothing."""
 
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_list_or_404, redirect
@@ -10,19 +15,55 @@ from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from pieces.admin.acts import ConfirmingAdmin, guids_of, note_names, preview_restore, restore_many
 from pieces.admin.filters import by_choice
-from pieces.models import LEVELS, Deletion, Project
-from pieces.names import counts_in_words
-from pieces.templatetags.entities import act_on, page_of
+from pieces.changes import Acts, Origin, restore_root, soft_delete
+from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Kind, Operation, Project
+from pieces.names import counts_in_words, names_by_guid
+from pieces.templatetags.entities import act_on, page_of, with_links
+from ractory.api.errors import Conflict, Mentions
+from ractory.api.retry import in_transaction
+from tenants.admin.staff import StaffAdmin, caller_of, names_of
 from tenants.templatetags.staff import badge, moment
 
+MAX_AT_ONCE = 100  # roots in one act
 STATES = {
     "": ("in the trash", Q(restored_at=None, purged_at=None)),
     "restored": ("restored", Q(restored_at__isnull=False)),
     "all": ("all", Q()),
 }
 KINDS = {"": ("All", Q())} | {level.kind.value: (level.plural, Q(kind=level.kind.value)) for level in LEVELS}
+
+Counts = Mapping[str, int]  # rows by the plural of their level
+Preview = tuple[Sequence[Any], Counts]  # what an act would take along: its roots, and all rows
+
+
+class ConfirmingAdmin(StaffAdmin):
+    """Rows are marked in a list, looked at in a preview, and then deleted or restored."""
+
+    def confirm(
+        self,
+        request: HttpRequest,
+        template: str,
+        *,
+        title: str,
+        preview: Callable[[], Preview],
+        act: Callable[[], Counts],
+        done: str,
+        back: str,
+    ) -> HttpResponse:
+        """The preview; posted, the act. A conflict is explained on the same page, and nothing has been done."""
+        conflict = None
+        if request.method == "POST":
+            try:
+                counts = act()
+            except Conflict as error:
+                conflict = with_links(_with_names(str(error.detail), error.mentions), error.mentions)
+            else:
+                self.message_user(request, f"{done}: {counts_in_words(counts)}.", messages.SUCCESS)
+                return redirect(back)
+        roots, counts = preview()
+        context = {"roots": roots, "said": counts_in_words(counts), "conflict": conflict, "back": back}
+        return self.page(request, template, title=title, **context)
 
 
 @admin.register(Deletion)
@@ -59,7 +100,7 @@ class DeletionAdmin(ConfirmingAdmin):
 
     @admin.action(description="Restore …")
     def restore_selected(self, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponse:
-        return self.to_preview(request, queryset, "pieces_deletion_restore")
+        return redirect(act_on("pieces_deletion_restore", request.POST.getlist("_selected_action")))
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Gives the rows of the page the names that they show; one query per level, one for keys."""
@@ -85,3 +126,94 @@ class DeletionAdmin(ConfirmingAdmin):
             done="Restored",
             back=page_of(first.kind, first.root_guid) if len(guids) == 1 else "admin:pieces_deletion_changelist",
         )
+
+
+def guids_of(request: HttpRequest) -> list[uuid.UUID]:
+    """The guids that a page was asked for, in its address or its form; those that are none are left out."""
+    found = []
+    for text in (request.POST if request.method == "POST" else request.GET).getlist("guid")[:MAX_AT_ONCE]:
+        with suppress(ValueError):
+            found.append(uuid.UUID(text))
+    return found
+
+
+def preview_deletion(model: type[Entity], guids: Sequence[uuid.UUID]) -> Preview:
+    """The active ones of `guids` and how many rows of each level would go; one query per level."""
+    roots = list(model.objects.without_picture().filter(guid__any_of=guids).order_by("guid"))
+    found = [root.guid for root in roots]
+    below = {level.plural: level.objects.in_any_of(model.kind, found).count() for level in model.below()}
+    return roots, {model.plural: len(roots), **below}
+
+
+def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
+    """Deletes all of `guids`, each a deletion of its own; returns how many rows went.
+
+    Raises Conflict, and deletes nothing, if one of them is not active any more.
+    """
+
+    def work() -> Counts:
+        rows = model.objects.select_for_update(no_key=True).filter(guid__any_of=guids).order_by("guid")
+        roots = list(rows.values_list("guid", "company_guid"))
+        if len(roots) < len(set(guids)):
+            raise Conflict("Some of these have been deleted meanwhile. Nothing was done; look again.")
+        deletions = [Deletion(company_guid=company, kind=model.kind.value, root_guid=guid) for guid, company in roots]
+        origin = Origin(Operation.DELETE, caller_of(request).actor)
+        soft_delete(deletions, acts=Acts(origin))
+        below = {level.plural: sum(getattr(each, level.plural) for each in deletions) for level in model.below()}
+        return {model.plural: len(deletions), **below}
+
+    return in_transaction(work)
+
+
+def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
+    """Those of `guids` that are neither restored nor being purged, and how many rows of each level they still hold."""
+    rows = Deletion.objects.filter(guid__any_of=guids, restored_at=None, purged_at=None)
+    deletions = list(rows.order_by("guid"))
+    counts: Counter[str] = Counter()
+    for model in LEVELS:
+        of_level = [deletion for deletion in deletions if deletion.kind == model.kind]
+        for level in (model, *model.below()) if of_level else ():
+            held = level.all_objects.in_any_of(model.kind, [deletion.root_guid for deletion in of_level])
+            held = held.filter(deletion_guid__any_of=[deletion.guid for deletion in of_level])
+            counts[level.plural] += held.count()
+    note_names(deletions)
+    return deletions, counts
+
+
+def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
+    """Undoes all of these deletions, from the top level down; returns how many rows came back.
+
+    Raises Conflict, and restores nothing, if one of them can't be undone.
+    """
+
+    def work() -> Counts:
+        deletions, counts = preview_restore(guids)
+        if len(deletions) < len(set(guids)):
+            raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
+        acts = Acts(Origin(Operation.RESTORE, caller_of(request).actor))
+        for deletion in sorted(deletions, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
+            model, root = LEVELS_BY_KIND[deletion.kind], deletion.root_guid
+            taken = model.all_objects.select_for_update(no_key=True).filter(guid=root, deletion=deletion)
+            if not taken.values("guid"):
+                raise Conflict(f"The {model.kind} {root} is not deleted by this deletion any more.", {root: model.kind})
+            restore_root(model, root, acts=acts)
+        return counts
+
+    return in_transaction(work)
+
+
+def _with_names(detail: str, mentions: Mentions) -> str:
+    """A conflict's text with names beside the guids that it mentions: `component “W01” <guid>`."""
+    for guid, name in names_by_guid((kind, guid) for guid, kind in mentions.items()).items():
+        detail = detail.replace(f" {guid}", f" “{name}” {guid}")
+    return detail
+
+
+def note_names(deletions: Sequence[Any]) -> None:
+    """Gives each deletion the names of its root and of who deleted and restored it."""
+    roots = names_by_guid((deletion.kind, deletion.root_guid) for deletion in deletions)
+    actors = names_of(actor for deletion in deletions for actor in (deletion.actor, deletion.restored_by))
+    for deletion in deletions:
+        deletion.root_name = roots.get(deletion.root_guid, deletion.root_guid)
+        deletion.actor_name = actors.get(deletion.actor, deletion.actor)
+        deletion.restorer = actors.get(deletion.restored_by or "", deletion.restored_by)
