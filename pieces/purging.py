@@ -86,15 +86,14 @@ class Purge:
         return kept | Q(is_active=True) | Q(deleted_at__gte=self.before)
 
     def _keep_back(self, batch: Guids) -> None:
-        """Finds the deletions that took parents of rows which stay; what they took stays too, and so on upwards."""
-        found: set[uuid.UUID] = set(batch)
-        while found:
-            staying, found = self._staying(), set()
+        """Keeps the deletions that took parents of rows which stay; what they took stays too, which may keep others."""
+        while True:
+            known, staying = len(self.kept), self._staying()
             for level, parent in LINKS:
                 rows = level.all_objects.filter(staying, **{f"{parent}__deletion_guid__any_of": batch})
-                found.update(rows.values_list(f"{parent}__deletion_guid", flat=True).distinct())
-            found -= self.kept
-            self.kept |= found
+                self.kept.update(rows.values_list(f"{parent}__deletion_guid", flat=True).distinct())
+            if len(self.kept) == known:
+                return
 
     def _rows(self, level: type[Entity], going: Guids) -> "QuerySet[Any]":
         rows: QuerySet[Any] = level.all_objects.filter(deletion_guid__any_of=going)

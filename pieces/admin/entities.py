@@ -35,9 +35,6 @@ class EntityAdmin(ConfirmingAdmin):
 
     # --- the list ---
 
-    def get_list_display(self, request: HttpRequest) -> Sequence[str]:
-        return (*self.list_display, "state", "changed")
-
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """Without pictures, and without the columns that the list does not show."""
         rows: QuerySet[Any] = super().get_queryset(request)
@@ -126,7 +123,7 @@ class EntityAdmin(ConfirmingAdmin):
 
 
 class ProjectAdmin(EntityAdmin):
-    list_display = ("code", "company_name", "due", "in_production")
+    list_display = ("code", "company_name", "due", "in_production", "state", "changed")
     list_filter = (DELETED, by_value("code"))
 
     def due(self, project: Any) -> str:
@@ -134,19 +131,22 @@ class ProjectAdmin(EntityAdmin):
 
 
 class ComponentAdmin(EntityAdmin):
-    list_display = ("code", "in_project", "designation", "quantity")
+    list_display = ("code", "in_project", "designation", "quantity", "state", "changed")
     list_select_related = ("project",)
     list_filter = (DELETED, by_value("code"), by_parent(Kind.PROJECT))
 
 
 class AssemblyAdmin(EntityAdmin):
-    list_display = ("__str__", "in_component", "trolley", "cell_number")
+    list_display = ("__str__", "in_component", "trolley", "cell_number", "state", "changed")
     list_select_related = ("component",)
     list_filter = (DELETED, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
 
 
 class PieceAdmin(EntityAdmin):
-    list_display = ("piece_id", "barcode", "in_component", "profile_code", "outer_length", "trolley_cell")
+    list_display = (
+        *("piece_id", "barcode", "in_component", "profile_code", "outer_length", "trolley_cell"),
+        *("state", "changed"),
+    )
     list_select_related = ("component",)
     list_filter = (
         DELETED,

@@ -20,7 +20,7 @@ from pieces.changes import Acts, Origin, restore_root, soft_delete
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Kind, Operation, Project
 from pieces.names import counts_in_words, names_by_guid
 from pieces.templatetags.entities import act_on, page_of, with_links
-from ractory.api.errors import Conflict, Mentions
+from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction
 from tenants.admin.staff import StaffAdmin, caller_of, names_of
 from tenants.templatetags.staff import badge, moment
@@ -38,7 +38,7 @@ Preview = tuple[Sequence[Any], Counts]  # what an act would take along: its root
 
 
 class ConfirmingAdmin(StaffAdmin):
-    """Rows are marked in a list, looked at in a preview, and then deleted or restored."""
+    """Rows are marked in a list (never "all pages" of it), looked at in a preview, and then deleted or restored."""
 
     def confirm(
         self,
@@ -51,13 +51,16 @@ class ConfirmingAdmin(StaffAdmin):
         done: str,
         back: str,
     ) -> HttpResponse:
-        """The preview; posted, the act. A conflict is explained on the same page, and nothing has been done."""
+        """The preview; posted, the act. A conflict is explained on the same page, with names, and nothing is done."""
         conflict = None
         if request.method == "POST":
             try:
                 counts = act()
             except Conflict as error:
-                conflict = with_links(_with_names(str(error.detail), error.mentions), error.mentions)
+                conflict = str(error.detail)
+                for guid, name in names_by_guid((kind, guid) for guid, kind in error.mentions.items()).items():
+                    conflict = conflict.replace(f" {guid}", f" “{name}” {guid}")
+                conflict = with_links(conflict, error.mentions)
             else:
                 self.message_user(request, f"{done}: {counts_in_words(counts)}.", messages.SUCCESS)
                 return redirect(back)
@@ -200,13 +203,6 @@ def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
         return counts
 
     return in_transaction(work)
-
-
-def _with_names(detail: str, mentions: Mentions) -> str:
-    """A conflict's text with names beside the guids that it mentions: `component “W01” <guid>`."""
-    for guid, name in names_by_guid((kind, guid) for guid, kind in mentions.items()).items():
-        detail = detail.replace(f" {guid}", f" “{name}” {guid}")
-    return detail
 
 
 def note_names(deletions: Sequence[Any]) -> None:
