@@ -7,4 +7,4 @@ class PiecesConfig(AppConfig):
     name = "pieces"
 
     def ready(self) -> None:
-        from pieces import lookups  # noqa: F401  # registers them
+        from pieces import expressions  # noqa: F401  # registers `any_of`

@@ -63,8 +63,7 @@ class ListQuery(PageQuery, EntityQuery):
 class ExactFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
     """Rows with just this value. An empty text is one, where django-filter's own filters would pass it over."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, label="", **options)  # no page shows a label
+    label = None  # no page shows one
 
     def filter(self, qs: "QuerySet[Any]", value: Any) -> "QuerySet[Any]":
         return qs if value is None else qs.filter(**{f"{self.field_name}__{self.lookup_expr}": value})

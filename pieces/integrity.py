@@ -51,7 +51,6 @@ def _differing(model: type[Entity], relation: str, shared: str) -> "QuerySet[Any
 
 def _digest_holds(model: type[Entity], row: dict[str, Any]) -> bool:
     content = content_of(model)
-    picture, known = row.get("picture"), row.get("picture_digest")
-    if (None if picture is None else hashed(bytes(picture))) != (None if known is None else bytes(known)):
-        return False
-    return digest_of(content, content.pick(row)) == bytes(row["digest"])
+    picture = row.get("picture")
+    of_picture = None if picture is None else hashed(picture)
+    return row.get("picture_digest") == of_picture and digest_of(content, content.pick(row)) == row["digest"]

@@ -18,13 +18,11 @@ def names_by_guid(wanted: Iterable[tuple[str, uuid.UUID]]) -> dict[uuid.UUID, st
     guids = defaultdict(list)
     for kind, guid in wanted:
         guids[kind].append(guid)
-    found = [
-        row
-        for level in LEVELS
-        if level.kind in guids
-        for row in level.all_objects.filter(guid__any_of=guids[level.kind]).only("guid", level.known_by)
-    ]
-    return {row.guid: name_of(row) for row in found}
+    names: dict[uuid.UUID, str] = {}
+    for level in (level for level in LEVELS if level.kind in guids):
+        rows = level.all_objects.filter(guid__any_of=guids[level.kind]).only("guid", level.known_by)
+        names |= {row.guid: name_of(row) for row in rows}
+    return names
 
 
 def counts_in_words(counts: Mapping[str, int]) -> str:

@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 
 from pieces.changes import Change, Root, State
 from pieces.content import content_of, digest_of, hashed, sent_digest
-from pieces.lookups import PieceKey, holders
+from pieces.expressions import PieceKey, holders
 from pieces.models import LEVELS_BY_KIND, Deletion, Entity, Kind, Pictured, Piece
 from pieces.querysets import VERSION, fetched
 from ractory.api.errors import Fault, Mentions, shown

@@ -1,8 +1,3 @@
-"""The staff's pages about what: finding, the four levels, deletion and the trash.
+"""The staff's pages about what. sync.admin registers the admins of the four levels, with what it knows of runs."""
 
-sync.admin registers the admins of the four levels, with what it knows of runs and with changes by hand.
-"""
-
-from pieces.admin import trash
-
-__all__ = ("trash",)
+from pieces.admin import trash  # noqa: F401  # registers its admin

@@ -33,8 +33,6 @@ class EntityAdmin(ConfirmingAdmin):
     list_before_template = "pieces/list_of.html"
     actions = ("delete_chosen",)
 
-    # --- the list ---
-
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """Without pictures, and without the columns that the list does not show."""
         rows: QuerySet[Any] = super().get_queryset(request)
@@ -63,8 +61,6 @@ class EntityAdmin(ConfirmingAdmin):
     @admin.action(description="Delete …")
     def delete_chosen(self, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponse:
         return redirect(act_on(f"pieces_{self.model.kind}_remove", request.POST.getlist("_selected_action")))
-
-    # --- the page ---
 
     def get_urls(self) -> list[URLPattern]:
         return [
