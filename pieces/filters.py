@@ -84,10 +84,9 @@ class MomentFilter(ExactFilter):
 class SearchFilter(TextFilter):
     """Rows with this text in one of the columns.
 
-    No index can help on PostgreSQL: below row-level security a condition may be looked up in an index only if its
-    function is marked as leakproof, and no operator that looks for parts of texts is (test_indexes.py shows it). So
-    the list is walked in its order until the page is full; one comparison of all texts at once takes two thirds of the
-    time of one for each.
+    No index can help on PostgreSQL: below row-level security only leakproof functions are looked up in one, and none
+    that finds parts of texts is (test_indexes.py). So the list is walked in its order until the page is full; comparing
+    all texts at once takes two thirds of the time of one after the other.
     """
 
     def __init__(self, *columns: str) -> None:

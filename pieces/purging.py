@@ -95,9 +95,8 @@ class Purge:
             if len(self.kept) == known:
                 return
 
-    def _rows(self, level: type[Entity], going: Guids) -> "QuerySet[Any]":
-        rows: QuerySet[Any] = level.all_objects.filter(deletion_guid__any_of=going)
-        return rows.filter(is_active=False, deleted_at__lt=self.before)
+    def _rows(self, level: type[Entity], going: Guids) -> Any:
+        return level.all_objects.filter(deletion_guid__any_of=going, is_active=False, deleted_at__lt=self.before)
 
     def _mark(self, going: Guids) -> None:
         Deletion.objects.filter(_has_rows(), guid__any_of=going, purged_at=None).update(purged_at=timezone.now())

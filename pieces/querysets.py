@@ -55,11 +55,8 @@ class EntityQuerySet(BulkQuerySet):
         return {guid.bytes: rows for guid, rows in counted}
 
     def shared(self, *fields: str) -> list[tuple[Any, ...]]:
-        """These fields of the rows, in guid order; the rows stay as they are until the transaction ends.
-
-        `FOR SHARE`: others may lock them in the same way, but not change them. On SQLite, where a writing
-        transaction is alone anyway, plain reading.
-        """
+        """These fields of the rows, in guid order; until the transaction ends others may lock them in the same way, but
+        not change them. On SQLite, where a writing transaction is alone, plain reading."""
         return fetched(self.order_by("guid").values_list(*fields), lock="FOR SHARE")
 
     def locked_versions(self) -> str:
@@ -67,9 +64,9 @@ class EntityQuerySet(BulkQuerySet):
         rows = self.order_by("guid").select_for_update(no_key=True).values_list(VERSION)
         sql, params = rows.query.get_compiler(self.db).as_sql()
         with connections[self.db].cursor() as cursor:
-            cursor.execute(f"SELECT string_agg(version, ' ') FROM ({sql}) AS locked(version)", params)  # noqa: S608  # of Django
-            row = cursor.fetchone()
-        return (row and row[0]) or ""
+            cursor.execute(f"SELECT coalesce(string_agg(version, ' '), '') FROM ({sql}) AS locked(version)", params)  # noqa: S608  # of Django
+            versions: str = cursor.fetchone()[0]
+        return versions
 
     def delete(self) -> Any:
         """Refused: rows are only ever soft-deleted (pieces.changes), or purged by an operator."""

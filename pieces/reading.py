@@ -44,10 +44,9 @@ def counted(model: type[Entity]) -> dict[str, type[Entity]]:
     return {f"{level.kind.value}_count": level for level in levels}
 
 
-def visible(model: type[Entity], *, include_inactive: bool) -> "QuerySet[Any]":
-    """The rows of the tenant scope; the soft-deleted ones only if asked for."""
-    rows: QuerySet[Any] = (model.all_objects if include_inactive else model.objects).all()
-    return rows
+def visible(model: type[Entity], *, include_inactive: bool) -> Any:
+    """The rows of the tenant scope, a queryset; the soft-deleted ones only if asked for."""
+    return (model.all_objects if include_inactive else model.objects).all()
 
 
 def read_page(rows: "QuerySet[Any]", page: Page, fields: Sequence[str]) -> tuple[list[Shown], Sequence[Any] | None]:

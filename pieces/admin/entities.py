@@ -1,5 +1,6 @@
 """The four levels: their lists and pages, deletion with a preview, the search box. sync.admin registers them."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -16,18 +17,23 @@ from django.views.decorators.http import require_safe
 
 from pieces.admin.filters import by_choice, by_parent, by_value
 from pieces.admin.finding import MAX_HITS, find
-from pieces.admin.page import COLUMNS, Event, about, as_image, deletion_events, newest_first, with_parents
-from pieces.admin.trash import ConfirmingAdmin, delete_many, guids_of, note_names, preview_deletion
+from pieces.admin.page import COLUMNS, Event, about, deletion_events, with_parents
+from pieces.admin.trash import confirm, delete_many, guids_of, note_names, preview_deletion
 from pieces.models import Entity, Kind, Pictured
 from pieces.templatetags.entities import act_on, link_to, page_of
+from tenants.admin.staff import StaffAdmin, names_of
 from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
 
 # Deleted ones only would be a search without an index: that list is the trash.
 DELETED = by_choice("deleted", "deleted ones", {"": ("hidden", Q(is_active=True)), "shown": ("shown", Q())})
+# How one begins, by the second half of its media type.
+RASTER_IMAGE = re.compile(
+    rb"(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<gif>GIF8)|(?P<bmp>BM)|(?P<webp>RIFF.{4}WEBP)", re.DOTALL
+)
 
 
-class EntityAdmin(ConfirmingAdmin):
+class EntityAdmin(StaffAdmin):
     """Rows come in by sync and go by soft deletion; the list shows the last changed ones first."""
 
     list_before_template = "pieces/list_of.html"
@@ -74,9 +80,11 @@ class EntityAdmin(ConfirmingAdmin):
         entity = self.entity_or_404(object_id)
         if entity.deletion:
             note_names([entity.deletion])
+        events = sorted(self.history(entity), key=lambda event: event.at, reverse=True)
+        names = names_of(event.actor for event in events)
         context = about(entity) | {
             "state": self.state(entity),
-            "history": newest_first(self.history(entity)),
+            "history": [(event, names.get(event.actor or "", event.actor or "someone unknown")) for event in events],
             "urls": self.urls_of(entity),
         }
         return self.page(request, "pieces/entity.html", title=str(entity), **context)
@@ -97,17 +105,24 @@ class EntityAdmin(ConfirmingAdmin):
             raise Http404 from error
 
     def picture(self, request: HttpRequest, guid: UUID) -> HttpResponse:
+        """As such if it is a raster image; all else, an SVG with a script say, is a download that nothing runs."""
         rows = self.model.all_objects.filter(guid=guid)
         picture = rows.values_list("picture", flat=True).first() if issubclass(self.model, Pictured) else None
         if picture is None:
             raise Http404
-        return as_image(bytes(picture))
+        raster = RASTER_IMAGE.match(picture)
+        headers = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+        if raster is None:
+            headers["Content-Disposition"] = 'attachment; filename="picture.bin"'
+        content_type = f"image/{raster.lastgroup}" if raster else "application/octet-stream"
+        return HttpResponse(picture, content_type=content_type, headers=headers)
 
     def remove(self, request: HttpRequest) -> HttpResponse:
         guids = guids_of(request)
         get_list_or_404(self.model.all_objects.filter(guid__any_of=guids).values("guid"))
         the_list = reverse(f"admin:pieces_{self.model.kind}_changelist")
-        return self.confirm(
+        return confirm(
+            self,
             request,
             "pieces/remove.html",
             title="Delete?",

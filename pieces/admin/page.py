@@ -1,6 +1,5 @@
-"""The page of one entity: what it is, where it hangs, what is in it, what happened to it, its picture."""
+"""The page of one entity: what it is, where it hangs, what is in it, what happened to it."""
 
-import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from functools import cache
 from typing import Any
 
 from django.db.models import Field, Q
-from django.http import HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,7 +18,6 @@ from pieces.names import name_of
 from pieces.querysets import EntityQuerySet
 from pieces.reading import add_counts, counted
 from pieces.templatetags.entities import link_to, page_of
-from tenants.admin.staff import names_of
 from tenants.templatetags.staff import NOTHING, moment
 
 MAX_CHILDREN, MAX_DELETIONS = 100, 100
@@ -53,8 +50,6 @@ GROUPS: dict[type[Entity], dict[str, str]] = {
         "Info": "client dealer info2 info3",
     },
 }
-# How raster images begin, by the second half of their media types.
-IMAGES = rb"(?s)(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<gif>GIF8)|(?P<bmp>BM)|(?P<webp>RIFF.{4}WEBP)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +149,8 @@ def _table(title: str, entity: Entity, rows: EntityQuerySet) -> dict[str, Any]:
         row[names[0]] = row[names[0]] or f"{str(row['guid'])[:8]}…"
         row["url"] = page_of(level.kind, row["guid"])
         row["cells"] = [(label, NOTHING if row[name] in (None, "") else row[name]) for name, label in columns.items()]
-    all_of_them = reverse(f"admin:pieces_{level.kind}_changelist", query={entity.kind.column: entity.guid})
-    return {"title": title, "labels": columns.values(), "rows": found, "list_url": all_of_them, "is_cut": is_cut}
-
-
-def newest_first(events: Sequence[Event]) -> list[tuple[Event, str]]:
-    """The events, each with the name of who did it."""
-    names = names_of(event.actor for event in events)
-    newest = sorted(events, key=lambda event: event.at, reverse=True)
-    return [(event, names.get(event.actor or "", event.actor or "someone unknown")) for event in newest]
+    list_url = reverse(f"admin:pieces_{level.kind}_changelist", query={entity.kind.column: entity.guid})
+    return {"title": title, "labels": columns.values(), "rows": found, "list_url": list_url, "is_cut": is_cut}
 
 
 def deletion_events(entity: Entity) -> Iterator[Event]:
@@ -183,14 +171,3 @@ def deletion_events(entity: Entity) -> Iterator[Event]:
         yield Event(deletion.created_at, "deleted", deletion.actor, through, deletion.act_guid)
         if deletion.restored_at:
             yield Event(deletion.restored_at, "restored", deletion.restored_by, through)
-
-
-def as_image(picture: bytes) -> HttpResponse:
-    """As a browser gets it: a raster image by its first bytes; all else, an SVG with a script say, is a download that
-    nothing runs."""
-    found = re.match(IMAGES, picture)
-    headers = {"Content-Security-Policy": "default-src 'none'; sandbox"}
-    if found is None:
-        headers["Content-Disposition"] = 'attachment; filename="picture.bin"'
-    kind = f"image/{found.lastgroup}" if found else "application/octet-stream"
-    return HttpResponse(picture, content_type=kind, headers=headers)

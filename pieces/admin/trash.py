@@ -37,40 +37,37 @@ Counts = Mapping[str, int]  # rows by the plural of their level
 Preview = tuple[Sequence[Any], Counts]  # what an act would take along: its roots, and all rows
 
 
-class ConfirmingAdmin(StaffAdmin):
-    """Rows are marked in a list (never "all pages" of it), looked at in a preview, and then deleted or restored."""
-
-    def confirm(
-        self,
-        request: HttpRequest,
-        template: str,
-        *,
-        title: str,
-        preview: Callable[[], Preview],
-        act: Callable[[], Counts],
-        done: str,
-        back: str,
-    ) -> HttpResponse:
-        """The preview; posted, the act. A conflict is explained on the same page, with names, and nothing is done."""
-        conflict = None
-        if request.method == "POST":
-            try:
-                counts = act()
-            except Conflict as error:
-                conflict = str(error.detail)
-                for guid, name in names_by_guid((kind, guid) for guid, kind in error.mentions.items()).items():
-                    conflict = conflict.replace(f" {guid}", f" “{name}” {guid}")
-                conflict = with_links(conflict, error.mentions)
-            else:
-                self.message_user(request, f"{done}: {counts_in_words(counts)}.", messages.SUCCESS)
-                return redirect(back)
-        roots, counts = preview()
-        context = {"roots": roots, "said": counts_in_words(counts), "conflict": conflict, "back": back}
-        return self.page(request, template, title=title, **context)
+def confirm(
+    model_admin: StaffAdmin,
+    request: HttpRequest,
+    template: str,
+    *,
+    title: str,
+    preview: Callable[[], Preview],
+    act: Callable[[], Counts],
+    done: str,
+    back: str,
+) -> HttpResponse:
+    """The preview; posted, the act. A conflict is explained on the same page, with names, and nothing is done."""
+    conflict = None
+    if request.method == "POST":
+        try:
+            counts = in_transaction(act)
+        except Conflict as error:
+            conflict = str(error.detail)
+            for guid, name in names_by_guid((kind, guid) for guid, kind in error.mentions.items()).items():
+                conflict = conflict.replace(f" {guid}", f" “{name}” {guid}")
+            conflict = with_links(conflict, error.mentions)
+        else:
+            model_admin.message_user(request, f"{done}: {counts_in_words(counts)}.", messages.SUCCESS)
+            return redirect(back)
+    roots, counts = preview()
+    context = {"roots": roots, "said": counts_in_words(counts), "conflict": conflict, "back": back}
+    return model_admin.page(request, template, title=title, **context)
 
 
 @admin.register(Deletion)
-class DeletionAdmin(ConfirmingAdmin):
+class DeletionAdmin(StaffAdmin):
     """Newest first by guid (UUIDv7)."""
 
     list_display = ("deleted", "with_it_went", "when", "by", "state")
@@ -103,6 +100,7 @@ class DeletionAdmin(ConfirmingAdmin):
 
     @admin.action(description="Restore …")
     def restore_selected(self, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponse:
+        # What is marked, never "all pages".
         return redirect(act_on("pieces_deletion_restore", request.POST.getlist("_selected_action")))
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -120,7 +118,8 @@ class DeletionAdmin(ConfirmingAdmin):
     def restore(self, request: HttpRequest) -> HttpResponse:
         guids = guids_of(request)
         first = get_list_or_404(Deletion.objects.filter(guid__any_of=guids))[0]
-        return self.confirm(
+        return confirm(
+            self,
             request,
             "pieces/restore.html",
             title="Restore?",
@@ -149,23 +148,18 @@ def preview_deletion(model: type[Entity], guids: Sequence[uuid.UUID]) -> Preview
 
 
 def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
-    """Deletes all of `guids`, each a deletion of its own; returns how many rows went.
+    """Deletes all of `guids`, each a deletion of its own, within a transaction; returns how many rows went.
 
     Raises Conflict, and deletes nothing, if one of them is not active any more.
     """
-
-    def work() -> Counts:
-        rows = model.objects.select_for_update(no_key=True).filter(guid__any_of=guids).order_by("guid")
-        roots = list(rows.values_list("guid", "company_guid"))
-        if len(roots) < len(set(guids)):
-            raise Conflict("Some of these have been deleted meanwhile. Nothing was done; look again.")
-        deletions = [Deletion(company_guid=company, kind=model.kind.value, root_guid=guid) for guid, company in roots]
-        origin = Origin(Operation.DELETE, caller_of(request).actor)
-        soft_delete(deletions, acts=Acts(origin))
-        below = {level.plural: sum(getattr(each, level.plural) for each in deletions) for level in model.below()}
-        return {model.plural: len(deletions), **below}
-
-    return in_transaction(work)
+    rows = model.objects.select_for_update(no_key=True).filter(guid__any_of=guids).order_by("guid")
+    roots = list(rows.values_list("guid", "company_guid"))
+    if len(roots) < len(set(guids)):
+        raise Conflict("Some of these have been deleted meanwhile. Nothing was done; look again.")
+    deletions = [Deletion(company_guid=company, kind=model.kind.value, root_guid=guid) for guid, company in roots]
+    soft_delete(deletions, acts=Acts(Origin(Operation.DELETE, caller_of(request).actor)))
+    below = {level.plural: sum(getattr(each, level.plural) for each in deletions) for level in model.below()}
+    return {model.plural: len(deletions), **below}
 
 
 def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
@@ -184,25 +178,21 @@ def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
 
 
 def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
-    """Undoes all of these deletions, from the top level down; returns how many rows came back.
+    """Undoes all of these deletions, from the top level down, within a transaction; returns how many rows came back.
 
     Raises Conflict, and restores nothing, if one of them can't be undone.
     """
-
-    def work() -> Counts:
-        deletions, counts = preview_restore(guids)
-        if len(deletions) < len(set(guids)):
-            raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
-        acts = Acts(Origin(Operation.RESTORE, caller_of(request).actor))
-        for deletion in sorted(deletions, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
-            model, root = LEVELS_BY_KIND[deletion.kind], deletion.root_guid
-            taken = model.all_objects.select_for_update(no_key=True).filter(guid=root, deletion=deletion)
-            if not taken.values("guid"):
-                raise Conflict(f"The {model.kind} {root} is not deleted by this deletion any more.", {root: model.kind})
-            restore_root(model, root, acts=acts)
-        return counts
-
-    return in_transaction(work)
+    deletions, counts = preview_restore(guids)
+    if len(deletions) < len(set(guids)):
+        raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
+    acts = Acts(Origin(Operation.RESTORE, caller_of(request).actor))
+    for deletion in sorted(deletions, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
+        model, root = LEVELS_BY_KIND[deletion.kind], deletion.root_guid
+        taken = model.all_objects.select_for_update(no_key=True).filter(guid=root, deletion=deletion)
+        if not taken.values("guid"):
+            raise Conflict(f"The {model.kind} {root} is not deleted by this deletion any more.", {root: model.kind})
+        restore_root(model, root, acts=acts)
+    return counts
 
 
 def note_names(deletions: Sequence[Any]) -> None:

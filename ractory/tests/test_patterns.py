@@ -69,6 +69,7 @@ WORST: dict[str, tuple[str, list[Worst]]] = {
         of("eyJ", "eyJ-", "eyJa.", "eyJ.", "a.eyJ", "eyJa..", "eyJa.b.", "a", "-", ".", "a.", "eyJa.eyJ ", "é"),
     ),
     "ractory.api.redaction.ReportFilter.hidden_settings": ("search", of("A", "API", "TOKE", "DATABASE_")),
+    "pieces.admin.entities.RASTER_IMAGE": ("match", raw(b"\x89PNG", b"RIFF")),
     "sync.schemas.CANONICAL": ("fullmatch", of("a", "abcdef01-", "abcd-")),
     "sync.schemas.NUMBER": ("fullmatch", [*of(" ", "1", "1.", " 1"), between("1", " ", "x"), between(" ", "1", "x")]),
     "sync.schemas.NUMERIC": ("fullmatch", [*of(" ", "1", "1.0"), between("1.0", " ", "x"), between("1.", "0", "x")]),
