@@ -1,8 +1,5 @@
-"""Every invariant of the contract, counted over the whole database: each by one set-based query.
-
-Most are held by constraints as well; this is what proves them after a crash, a restore of a backup or a change by
-hand.
-"""
+"""Every invariant of the contract, counted over the whole database, each by one set-based query. Constraints hold
+most of them; this proves all after a crash, a restore of a backup or a change by hand."""
 
 from typing import Any
 

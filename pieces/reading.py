@@ -135,8 +135,7 @@ def row_bytes(model: type[Entity], columns: Collection[str]) -> Any:
 def check_parents(wanted: Mapping[str, Any], *, include_inactive: bool) -> None:
     """Raises 404 if a parent that a list is filtered by is not visible, 400 if they do not fit each other.
 
-    `wanted` has the guids by column, None where there is no filter. A deleted parent is visible with
-    `include_inactive` only.
+    `wanted` has the guids by column, None where there is no filter.
     """
     for level in LEVELS:
         guid = wanted.get(level.kind.column)

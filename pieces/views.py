@@ -1,7 +1,4 @@
-"""Reading and managing the four entities: `/api/v1/{projects,components,assemblies,pieces}`.
-
-Writing is the business of sync.
-"""
+"""Reading and managing the four entities, `/api/v1/{projects,components,assemblies,pieces}`; sync writes them."""
 
 import uuid
 from contextlib import nullcontext
@@ -19,7 +16,6 @@ from rest_framework.viewsets import ViewSetMixin
 
 from pieces import filters
 from pieces.changes import Origin, delete_one, restore_one
-from pieces.filters import EntityFilterSet, EntityQuery, ListQuery, ReadQuery
 from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
 from pieces.openapi import endpoints_of
 from pieces.reading import check_parents, fields_of, read_one, read_page, visible
@@ -35,7 +31,7 @@ class EntityViewSet(ViewSetMixin, TenantView):
     """List, read, soft-delete and restore one entity; the subclasses name it (contract, "Reading and managing")."""
 
     model: ClassVar[type[Entity]]
-    filterset_class: ClassVar[type[EntityFilterSet]]
+    filterset_class: ClassVar[type[filters.EntityFilterSet]]
     lookup_field = "guid"
     lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
 
@@ -46,12 +42,12 @@ class EntityViewSet(ViewSetMixin, TenantView):
         if self.action == "list":
             self.filterset = self.filterset_class(data)
             return self.filterset.form
-        return ReadQuery(data, self.model) if self.action == "retrieve" else EntityQuery(data)
+        return filters.ReadQuery(data, self.model) if self.action == "retrieve" else filters.EntityQuery(data)
 
     @may_lag
     def list(self, request: Request) -> Response:
         """A page of the rows that the filters leave, `Link` to the next page, `X-Total-Count` if asked for."""
-        query: ListQuery = self.query
+        query: filters.ListQuery = self.query
         given, page, costly = query.checked(), query.page(), query.costly
         check_parents(given, include_inactive=given["include_inactive"])
         rows = self.filterset.filter_queryset(visible(self.model, include_inactive=given["include_inactive"]))

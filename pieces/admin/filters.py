@@ -66,13 +66,11 @@ def by_parent(kind: Kind) -> type[admin.SimpleListFilter]:
                 self.parent = rows.without_picture().first()
             return [(str(self.parent.guid), name_of(self.parent))] if self.parent else []
 
-        def has_output(self) -> bool:
+        def has_output(self) -> bool:  # if not, Django leaves the filter out
             """Also for a parent that is not there: or the list would show everything."""
             return self.value() is not None
 
         def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-            if self.value() is None:
-                return queryset
             return queryset.filter(**{kind.value: self.parent}) if self.parent else queryset.none()
 
     return ParentFilter

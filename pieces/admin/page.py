@@ -158,8 +158,7 @@ def deletion_events(entity: Entity) -> Iterator[Event]:
 
     Its parents are those of today: what happened below an earlier parent, before a move, is not told.
     """
-    above = [getattr(entity, column) for column in entity.parent_columns()]
-    roots = [entity.guid, *(guid for guid in above if guid)]
+    roots = {entity.guid, *(getattr(entity, column) for column in entity.parent_columns())} - {None}
     rows = Deletion.objects.filter(root_guid__any_of=roots, created_at__gte=entity.created_at).order_by("-created_at")
     last: Deletion | None = None
     for deletion in reversed(rows[:MAX_DELETIONS]):

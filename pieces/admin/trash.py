@@ -164,8 +164,7 @@ def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: Htt
 
 def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
     """Those of `guids` that are neither restored nor being purged, and how many rows of each level they still hold."""
-    rows = Deletion.objects.filter(guid__any_of=guids, restored_at=None, purged_at=None)
-    deletions = list(rows.order_by("guid"))
+    deletions = list(Deletion.objects.filter(guid__any_of=guids, restored_at=None, purged_at=None).order_by("guid"))
     counts: Counter[str] = Counter()
     for model in LEVELS:
         of_level = [deletion for deletion in deletions if deletion.kind == model.kind]
