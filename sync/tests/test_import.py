@@ -53,22 +53,6 @@ def test_each_batch_goes_in_as_a_sync_would_with_a_receipt(
         }
 
 
-def test_items_on_one_line_are_rows_of_their_own(
-    manage: Manage, company: Company, component: Component, tmp_path: Path
-) -> None:
-    """As most programs write an array: each item is in, and what is wrong is said of the one that it is about."""
-    pieces = [small_piece(component, number) for number in range(4)]
-    pieces[1]["outer_length"], pieces[2]["component_guid"] = "x", uuid.uuid4()
-    path, errors = tmp_path / "pieces.json", tmp_path / "errors.ndjson"
-    path.write_bytes(orjson.dumps(pieces))
-    outcome = manage("import_pieces", path, "--company", company.guid, "--errors", errors, "--json")
-    counts = {name: outcome.json[name] for name in ("rows", "inserted", "updated", "faulty")}
-    assert counts == {"rows": 4, "inserted": 2, "updated": 0, "faulty": 2}
-    assert piece_ids() == ["0", "3"]
-    said = [(row["line"], row["piece_id"], [f["field"] for f in row["faults"]]) for row in faulty_lines(errors)]
-    assert said == [(1, "1", ["outer_length"]), (1, "2", ["component_guid"])]
-
-
 def test_a_receipt_tells_faults_in_the_order_of_the_lines(
     manage: Manage, company: Company, component: Component, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from pieces.models import Component, Piece, Project
 from sync.files import reading
 from sync.files.reading import BadFile, Source, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
-from sync.tests.files import ndjson, packed, piece_ids, small_piece
+from sync.tests.files import faulty_lines, ndjson, packed, piece_ids, small_piece
 from tenants.models import Company
 from tenants.scope import every_company
 from tenants.tests.commands import Manage, Outcome
@@ -68,6 +68,22 @@ def test_every_format_is_read_and_found_out(
     outcome = load(data, "--format", chosen or name, "--json")
     assert (outcome.code, outcome.err, outcome.json["inserted"]) == (0, "", 3)
     assert piece_ids() == ["0", "1", "2"]
+
+
+def test_items_on_one_line_are_rows_of_their_own(
+    manage: Manage, company: Company, component: Component, tmp_path: Path
+) -> None:
+    """As most programs write an array: each item is in, and what is wrong is said of the one that it is about."""
+    pieces = [small_piece(component, number) for number in range(4)]
+    pieces[1]["outer_length"], pieces[2]["component_guid"] = "x", uuid.uuid4()
+    path, errors = tmp_path / "pieces.json", tmp_path / "errors.ndjson"
+    path.write_bytes(orjson.dumps(pieces))
+    outcome = manage("import_pieces", path, "--company", company.guid, "--errors", errors, "--json")
+    counts = {name: outcome.json[name] for name in ("rows", "inserted", "updated", "faulty")}
+    assert counts == {"rows": 4, "inserted": 2, "updated": 0, "faulty": 2}
+    assert piece_ids() == ["0", "3"]
+    said = [(row["line"], row["piece_id"], [f["field"] for f in row["faults"]]) for row in faulty_lines(errors)]
+    assert said == [(1, "1", ["outer_length"]), (1, "2", ["component_guid"])]
 
 
 @pytest.mark.parametrize("name", FORMATS)
