@@ -150,11 +150,11 @@ class _Found:
             self.faults.append(Fault(loc, f"{msg}, got {shown(value[0])}" if value else msg, code))
 
     def add_unknown(self, loc: tuple[str | int, ...], names: Iterable[str]) -> None:
-        for name in sorted(names):
+        for name in map(echoed, sorted(names)):
             if len(self.names) < MAX_NAMES:
-                self.names.add(echoed(name))
+                self.names.add(name)
             if self.strict:
-                self.add((*loc, echoed(name)), "extra_forbidden", f"Unknown field {shown(name)}")
+                self.add((*loc, name), "extra_forbidden", f"Unknown field {shown(name)}")
 
 
 def _decoded(model: type[Entity], raw: bytes) -> Item | None:
