@@ -241,6 +241,8 @@ def test_nobody_notices_that_a_host_reloads(front: Front) -> None:
 
 
 def test_in_compose_whoever_ends_tls_before_nginx_says_who_calls_and_how(front: Front) -> None:
+    projects = [front.tenant.project(code) for code in ("one page", "and a next")]
+    assert front.call("POST", "/api/v1/sync/projects", {"projects": projects}).status == 200
     network = ("--networks", "203.0.113.0/24", "--scopes", "sync:read", "--json")
     made = manage(front.environment, "create_api_key", "--company", front.tenant.company, *network)
     site = {name: (COMPOSE / name).read_text() for name in ("hosts.conf", "listen.conf")}
