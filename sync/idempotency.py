@@ -17,7 +17,7 @@ from rest_framework.exceptions import ParseError
 from ractory.api.errors import Conflict, Fault, Unprocessable, shown
 from ractory.api.redaction import holds_secret
 from sync.models import MAX_KEY, IdempotentAnswer
-from sync.submission import Run
+from sync.submission import Claim, Run
 from tenants.scope import Scope, within
 
 KEPT = timedelta(hours=24)
@@ -46,7 +46,7 @@ class Replayed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class IdempotencyClaim:
+class IdempotencyClaim(Claim):
     """A caller's key for one request; `fingerprint` tells that request from another, `shown` makes its answer.
 
     The key is as it was sent: whether it is one is asked after what is wrong with the body.

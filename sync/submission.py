@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import orjson
@@ -119,8 +119,8 @@ class Run:
         transaction.on_commit(partial(count_run, row), robust=True)
 
 
-class Claim(Protocol):
-    """What else is to be in the transaction of a submission."""
+class Claim:
+    """What else is to be in the transaction of a submission. This one is for nothing."""
 
     def take(self) -> None:
         """Before anything is done; what it raises ends the submission."""
@@ -142,62 +142,80 @@ def submit(
     """Inserts or updates what the lines say, within the tenant scope and in a transaction of its own.
 
     `faults` are known already: of what the lines came in, or of further lines that could not even be read. `names` are
-    unknown ones beside the lines. Raises Unprocessable with every fault,
-    each at its line's place, ParseError for one that can't be read, PermissionDenied for an item of another company,
-    ConflictRetry; then nothing is written.
+    unknown ones beside the lines. Raises Unprocessable with every fault, each at its line's place, ParseError for one
+    that can't be read, PermissionDenied for an item of another company, ConflictRetry; then nothing is written.
     With `leave_out` the faults of the lines that were left out are in the Run; Unprocessable comes only if others
     turned out to be at fault again and again. (Contract, "Sync".)
     """
-    options = options or Options()
+    options, claim = options or Options(), claim or Claim()
+    checked = _check(model, lines, options, faults, names)
+    tries = MAX_TRIES if options.leave_out else 1
+    for left in reversed(range(tries)):
+        try:
+            return in_transaction(lambda: _carry_out(model, checked, origin, options, claim))
+        except Unprocessable as refusal:
+            if not left:
+                raise Unprocessable(refusal.found, ignored=checked.ignored) from refusal
+            for fault in refusal.found:
+                checked.items.pop(cast(int, fault.loc[2]), None)
+            checked.left_out += refusal.found
+    raise AssertionError("the last try returns or raises")
+
+
+@dataclass(slots=True)
+class _Checked:
+    """What may go in of the lines, by their places, and why the others may not."""
+
+    received: int
+    items: dict[int, Item]
+    raws: Mapping[int, bytes]  # of items that may be recognised by their bytes when they come again
+    recognised: Mapping[int, Guid]
+    ignored: Sequence[str]
+    left_out: list[Fault]
+
+
+def _check(
+    model: type[Entity], lines: Sequence[Line], options: Options, faults: Sequence[Fault], names: Sequence[str]
+) -> _Checked:
+    """Decodes and checks the lines that are not recognised, each once. Raises as `submit` does."""
     recognised = _recognised(model, lines)
     rest = [line for line in lines if line.place not in recognised]
     batch = parse(model, rest, strict=options.strict, faults=faults, names=names, leave_out=options.leave_out)
     if batch.fault_count and not options.leave_out:
         raise Unprocessable(batch.faults, batch.fault_count, ignored=batch.ignored)
     items = {line.place: item for line, item in zip(rest, batch.items, strict=True) if item is not None}
-    left_out = [*batch.faults, *_foreign(model, items, options)]
+    foreign = _foreign(model, items, options)
+    received = len(lines) + len({fault.loc[2] for fault in faults if len(fault.loc) > 2})
     raws = {} if batch.ignored else {line.place: line.raw for line in rest}
+    return _Checked(received, items, raws, recognised, batch.ignored, [*batch.faults, *foreign])
 
-    def work() -> Run:
-        if claim:
-            claim.take()
-        with transaction.atomic() if options.dry_run else nullcontext():  # a savepoint to go back to
-            outcomes = _carried_out(model, items, raws, recognised, origin, match=options.match)
-            if options.dry_run:
-                transaction.set_rollback(True)
-        companies = {item["company_guid"] for item in items.values()}
-        run = Run(
-            model=model,
-            origin=origin,
-            company=current_scope().company or (companies.pop() if len(companies) == 1 else None),
-            received=len(lines) + len({fault.loc[2] for fault in faults if len(fault.loc) > 2}),
-            outcomes=outcomes,
-            ignored=batch.ignored,
-            left_out=sorted(left_out, key=lambda fault: fault.loc[2:3]),
-            line_numbers=options.line_numbers,
-            fault_count=len(left_out),
-            http_status=200 if outcomes or not left_out else Unprocessable.status_code,
-            dry_run=options.dry_run,
-            idempotency_key=options.idempotency_key,
-        )
-        if options.receipt:
-            run.save()
-        if claim:
-            claim.keep(run)
-        return run
 
-    for attempt in range(1, MAX_TRIES + 1):
-        try:
-            return in_transaction(work)
-        except Unprocessable as refusal:
-            if not options.leave_out:
-                raise Unprocessable(refusal.found, ignored=batch.ignored) from refusal
-            if attempt == MAX_TRIES:
-                raise
-            for fault in refusal.found:
-                items.pop(cast(int, fault.loc[2]), None)
-            left_out += refusal.found
-    raise AssertionError("the last attempt returns or raises")
+def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: Options, claim: Claim) -> Run:
+    """The transaction: data, receipt, and what the claim is for."""
+    claim.take()
+    with transaction.atomic() if options.dry_run else nullcontext():  # a savepoint to go back to
+        outcomes = _outcomes(model, checked, origin, match=options.match)
+        if options.dry_run:
+            transaction.set_rollback(True)
+    companies = {item["company_guid"] for item in checked.items.values()}
+    run = Run(
+        model=model,
+        origin=origin,
+        company=current_scope().company or (companies.pop() if len(companies) == 1 else None),
+        received=checked.received,
+        outcomes=outcomes,
+        ignored=checked.ignored,
+        left_out=sorted(checked.left_out, key=lambda fault: fault.loc[2:3]),
+        line_numbers=options.line_numbers,
+        fault_count=len(checked.left_out),
+        http_status=200 if outcomes or not checked.left_out else Unprocessable.status_code,
+        dry_run=options.dry_run,
+        idempotency_key=options.idempotency_key,
+    )
+    if options.receipt:
+        run.save()
+    claim.keep(run)
+    return run
 
 
 def refuse(run: Run, http_status: int, detail: str | Sequence[Any], fault_count: int) -> bool:
@@ -273,18 +291,12 @@ def _guid_in(item: bytes) -> Guid | None:
         return None
 
 
-def _carried_out(
-    model: type[Entity],
-    items: Mapping[int, Item],
-    raws: Mapping[int, bytes],
-    recognised: Mapping[int, Guid],
-    origin: Origin,
-    *,
-    match: bool,
-) -> list[Outcome]:
+def _outcomes(model: type[Entity], checked: _Checked, origin: Origin, *, match: bool) -> list[Outcome]:
     """Looks, plans, locks, makes sure that nothing has changed meanwhile, and writes."""
+    items, recognised = checked.items, checked.recognised
+    done: list[Outcome] = []
     for attempt in range(MAX_LOOKS) if items else ():
-        context = look(model, items, raws=raws, recognised=recognised, match=match)
+        context = look(model, items, raws=checked.raws, recognised=recognised, match=match)
         plan = make_plan(model, context)
         if plan.faults:
             raise Unprocessable(plan.faults)
@@ -294,7 +306,6 @@ def _carried_out(
     else:
         if items:
             raise ConflictRetry
-        done = []
     known = (Outcome(place, guid, Action.UNCHANGED) for place, guid in recognised.items())
     return sorted([*done, *known]) if recognised else done
 

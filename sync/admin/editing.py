@@ -15,7 +15,7 @@ from pieces.changes import Origin
 from pieces.models import MAX_PICTURE, SHORT, Entity, Operation, Pictured
 from ractory.api.errors import Conflict
 from sync.schemas import Line
-from sync.submission import Options, Run, submit
+from sync.submission import Claim, Options, submit
 from tenants.caller import Caller
 
 MOMENT = "%Y-%m-%dT%H:%M"  # of an <input type="datetime-local">
@@ -88,7 +88,7 @@ def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Call
 
 
 @dataclass(frozen=True, slots=True)
-class _AsSeen:
+class _AsSeen(Claim):
     """The claim of a change by hand: nobody has written the row since the person opened the form."""
 
     model: type[Entity]
@@ -104,9 +104,6 @@ class _AsSeen:
 
     def take(self) -> None:
         self.row(self.model.objects.select_for_update(no_key=True))
-
-    def keep(self, run: Run) -> None:
-        """There is nothing to keep."""
 
 
 def _given(value: Any) -> Any:

@@ -25,7 +25,7 @@ from ractory.api.rendering import to_json
 from sync.files.reading import BadFile, FileRow
 from sync.models import FileImport
 from sync.schemas import Line, max_items
-from sync.submission import Options, Run, submit
+from sync.submission import Claim, Options, Run, submit
 
 MAX_BATCH = 8 * 1024 * 1024  # bytes; a thousand pieces with every field but the picture have two
 PATIENCE = 5  # times that a batch is sent again when other writers were in its way
@@ -179,16 +179,13 @@ class Importer:
 
 
 @dataclass(slots=True)
-class _Advance:
+class _Advance(Claim):
     """The claim of a batch: its faulty rows, and how far the import has got with it."""
 
     importer: Importer
     rows: Sequence[FileRow]
     digest: bytes
     values: dict[str, Any] = field(default_factory=dict)  # of the progress, once this is kept
-
-    def take(self) -> None:
-        """Nothing: what has been done meanwhile is seen in the end."""
 
     def keep(self, run: Run) -> None:
         """Raises Overtaken."""

@@ -151,12 +151,12 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the batches that the engine is given, one by one."""
     sizes: list[int] = []
 
-    def counted(model: Any, items: Any, *args: Any, **options: Any) -> Any:
-        sizes.extend([len(items)] if items else [])  # none is left of a batch of which all are at fault
-        return carried_out(model, items, *args, **options)
+    def counted(model: Any, checked: Any, *args: Any, **options: Any) -> Any:
+        sizes.extend([len(checked.items)] if checked.items else [])  # none is left of a batch that is all at fault
+        return outcomes(model, checked, *args, **options)
 
-    carried_out = submission._carried_out
-    monkeypatch.setattr(submission, "_carried_out", counted)
+    outcomes = submission._outcomes
+    monkeypatch.setattr(submission, "_outcomes", counted)
     return sizes
 
 
@@ -353,10 +353,10 @@ def test_two_imports_of_one_file_do_not_both_go_on(
 
     def overtaken(*given: Any, **options: Any) -> Any:
         FileImport.objects.update(rows=3)
-        return carried_out(*given, **options)
+        return outcomes(*given, **options)
 
-    carried_out = submission._carried_out
-    monkeypatch.setattr(submission, "_carried_out", overtaken)
+    outcomes = submission._outcomes
+    monkeypatch.setattr(submission, "_outcomes", overtaken)
     outcome = manage("import_pieces", path, "--company", company.guid)
     assert (outcome.code, piece_ids()) == (3, [])
     assert outcome.complaint.endswith("another process is importing this file")
