@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Now
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils import timezone
 from rest_framework.exceptions import NotFound
@@ -72,7 +72,7 @@ class Acts:
                 actor=origin.actor,
                 request_id=origin.request_id,
                 run_guid=origin.run,
-                at=self.now,
+                at=self._now or Now(),
                 position=CommitPosition(),
             )
             guid = self._guids[company.bytes] = act.guid
@@ -116,10 +116,11 @@ class Change(NamedTuple):
 def insert(model: type[Entity], changes: Sequence[Change], *, acts: Acts) -> None:
     """Inserts the rows. Raises IntegrityError if one is there already."""
     if changes:
-        columns = ("company_guid", "created_in", "created_at", "updated_at", *_columns(model, with_state=True))
+        now = acts.now
+        columns = (*_columns(model, with_state=True), "company_guid", "created_in", "created_at", "updated_at")
         rows = [
-            (change.company, acts.of(change.company), acts.now, acts.now, *_values(model, change, acts))
-            for change in changes
+            (*row, change.company, acts.of(change.company), now, now)
+            for change, row in zip(changes, _rows(model, changes, acts), strict=True)
         ]
         model.all_objects.bulk_create(rows, columns=columns)
 
@@ -130,41 +131,35 @@ def update(model: type[Entity], changes: Sequence[Change], *, acts: Acts, verify
     Raises Stale if one is not there, or, with `verify`, has another version than it should: the UPDATE leaves that
     alone, and the caller must roll back. Without, the caller holds the rows' locks.
     """
+    digests = {"picture": "picture_digest"} if issubclass(model, Pictured) else None
+    options: dict[str, Any] = {"stamp": "updated_at", "unless_same": digests, "versioned": verify}
     for with_state in (False, True):
-        rows = [
-            (*_values(model, change, acts), change.version) if verify else _values(model, change, acts)
-            for change in changes
-            if (change.state is not None) is with_state
-        ]
+        some = [change for change in changes if (change.state is not None) is with_state]
+        rows = _rows(model, some, acts)
+        if verify:
+            rows = [(*row, change.version) for change, row in zip(some, rows, strict=True)]
         columns = _columns(model, with_state=with_state)[1:]
-        digests = {"picture": "picture_digest"} if issubclass(model, Pictured) else None
-        options: dict[str, Any] = {"stamp": "updated_at", "unless_same": digests, "versioned": verify}
         if model.all_objects.bulk_update(rows, columns, **options) < len(rows):
             raise Stale
 
 
 def _columns(model: type[Entity], *, with_state: bool) -> tuple[str, ...]:
-    """Those of `_values`."""
+    """Those of `_rows`."""
     picture = ("picture",) if issubclass(model, Pictured) else ()
     state = ("is_active", "deletion_guid", "deleted_at", *model.parent_columns()) if with_state else ()
     return ("guid", "changed_in", "digest", "sent_digest", *picture, *content_of(model).names, *state)
 
 
-def _values(model: type[Entity], change: Change, acts: Acts) -> tuple[Any, ...]:
-    """The row, in the order of `_columns`."""
-    guid, company, digest, sent_digest, picture, content, state, _ = change
-    values = (
-        guid,
-        acts.of(company),
-        digest,
-        sent_digest,
-        *((picture,) if issubclass(model, Pictured) else ()),
-        *content,
-    )
-    if state is None:
-        return values
-    deleted_at = acts.now if state.deletion and not state.deleted_at else state.deleted_at
-    return (*values, state.is_active, state.deletion, deleted_at, *state.parents)
+def _rows(model: type[Entity], changes: Sequence[Change], acts: Acts) -> list[tuple[Any, ...]]:
+    """The rows, in the order of `_columns`."""
+    pictured, rows = issubclass(model, Pictured), []
+    for guid, company, digest, sent_digest, picture, content, state, _ in changes:
+        row = (guid, acts.of(company), digest, sent_digest, *((picture,) if pictured else ()), *content)
+        if state:
+            deleted_at = acts.now if state.deletion and not state.deleted_at else state.deleted_at
+            row += (state.is_active, state.deletion, deleted_at, *state.parents)
+        rows.append(row)
+    return rows
 
 
 class Stamp(models.Func):
@@ -273,10 +268,12 @@ def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[C
 
     Returns the pieces that can't come back; then the caller must roll back.
     """
+    if not roots:
+        return []
     if model.below():
         allow_cascade()
     guids, deletions = [root.guid for root in roots], [root.deletion for root in roots]
-    for level in (model, *model.below()) if roots else ():
+    for level in (model, *model.below()):
         rows = level.all_objects.in_any_of(model.kind, guids).filter(deletion_guid__any_of=deletions)
         if clashes := _activate(level, rows, acts):
             return clashes

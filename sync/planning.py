@@ -84,12 +84,7 @@ class Placed(NamedTuple):
     parents: Parents
     active: bool
     stays: bool  # where it is, and does not become active there: it proves its parents fit for it as it is
-
-    @property
-    def wants_piece_id(self) -> bool:
-        """Whether it is to be an active piece, and is not the one that has this piece_id already."""
-        kept = self.stays and self.stored and self.stored.piece_id == self.item.get("piece_id")
-        return self.active and not kept
+    wants_piece_id: bool  # it is to be active, and is not the one that has this piece_id already; of pieces
 
 
 def place(
@@ -100,7 +95,8 @@ def place(
     kept = stored.parents if stored else (None,) * len(columns)
     parents = tuple([item.get(column, parent) for column, parent in zip(columns, kept, strict=True)])
     stays = stored is not None and parents == kept and (stored.is_active or not active)
-    return Placed(index, item, raw, guid, stored, parents, active, stays)
+    wants = active and not (stays and stored and stored.piece_id == item.get("piece_id"))
+    return Placed(index, item, raw, guid, stored, parents, active, stays, wants)
 
 
 @dataclass(frozen=True, slots=True)

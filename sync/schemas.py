@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from django.db import models
@@ -39,8 +39,7 @@ MAX_NAMES = 100  # of unknown fields that are told and kept
 Item = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One item as it came in: where it stands (its index in a body, 0 in a form), and its JSON."""
 
     place: int
