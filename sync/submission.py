@@ -197,11 +197,13 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
         outcomes = _outcomes(model, checked, origin, match=options.match)
         if options.dry_run:
             transaction.set_rollback(True)
-    companies = {item["company_guid"] for item in checked.items.values()}
+    company = current_scope().company
+    if company is None and len(companies := {item["company_guid"] for item in checked.items.values()}) == 1:
+        company = companies.pop()
     run = Run(
         model=model,
         origin=origin,
-        company=current_scope().company or (companies.pop() if len(companies) == 1 else None),
+        company=company,
         received=checked.received,
         outcomes=outcomes,
         ignored=checked.ignored,
