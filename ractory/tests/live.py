@@ -13,7 +13,7 @@ from bench.faults.server import Server, manage
 
 T = TypeVar("T")
 
-PATIENCE = 60  # seconds for what happens by itself, in the background
+PATIENCE = 150  # seconds for what happens by itself; a worker that hangs as it starts is ended after 30, and again
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def replaced(server: Served, how: signal.Signals, whom: list[int]) -> None:
     before = set(server.workers())
     for pid in whom:
         os.kill(pid, how)
-    until(lambda: len(server.workers()) == 2 and not before & set(server.workers()) and server.is_up())
+    until(lambda: server.is_up() and len(server.workers()) == 2 and not before & set(server.workers()))
 
 
 def test_counters_outlive_workers_and_gauges_do_not(server: Served, component: Component) -> None:
