@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils import timezone
 from rest_framework.exceptions import NotFound
@@ -72,7 +72,7 @@ class Acts:
                 actor=origin.actor,
                 request_id=origin.request_id,
                 run_guid=origin.run,
-                at=self._now or Now(),
+                at=self.now,
                 position=CommitPosition(),
             )
             guid = self._guids[company.bytes] = act.guid

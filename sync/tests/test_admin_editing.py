@@ -189,3 +189,16 @@ def test_the_history_names_the_runs_that_made_changed_and_deleted(
     assert f"/admin/sync/syncrun/{changed}/" not in page  # only the last change is remembered
     SyncRun.across_companies.all().delete()  # as purge_runs does
     assert "in a sync run whose receipt is gone" in page_text(staff, piece)
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_deletion_and_a_restore_are_no_change_besides(
+    staff: Client, sync: Sync, family: Family, restored: bool
+) -> None:
+    """The row's last act is the one that the deletion, or the restore, is told of already."""
+    path = f"/api/v1/pieces/{family.piece.guid}"
+    assert sync.api.delete(path).status_code == 204
+    if restored:
+        assert sync.api.post(f"{path}/restore").status_code == 204
+    text = page_text(staff, family.piece)
+    assert (text.count("Deleted by"), text.count("Restored by"), text.count("Changed by")) == (1, int(restored), 0)
