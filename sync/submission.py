@@ -27,7 +27,7 @@ from pieces.content import content_of, sent_digest
 from pieces.models import LEVELS, Entity
 from pieces.querysets import fetched
 from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable, shown
-from ractory.api.retry import in_transaction, sqlstate
+from ractory.api.retry import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
 from sync.metrics import count_run
 from sync.models import RunStatus, SyncRun
 from sync.planning import Action, Context, Parent, Plan, look, make_plan
@@ -41,7 +41,6 @@ SAMPLE = 16  # lines that are tried first: where none of them comes again, hardl
 MAX_TRIES = 10  # at a batch, leaving out the lines that the last try found at fault
 MAX_LOOKS = 10  # at a batch whose rows keep changing between looking and locking
 MAX_WAIT = 50  # milliseconds for a lock, of rows that are stamped already
-LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL, appendix A
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Run:
     ignored: Sequence[str] = ()  # unknown fields
     left_out: Sequence[Fault] = ()  # what is wrong with the lines that were left out
     line_numbers: Sequence[int] = ()
-    refusal: str | Sequence[Any] = ()  # as it goes over the wire
+    refusal: str | Sequence[Any] = ()  # of a request: in words, or its faults as records
     fault_count: int = 0
     http_status: int = 200
     dry_run: bool = False
@@ -223,7 +222,7 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
 def refuse(run: Run, http_status: int, detail: str | Sequence[Any], fault_count: int) -> bool:
     """Keeps the receipt of a request that came to nothing, in a transaction of its own.
 
-    `detail` is as it goes over the wire, with the first of the faults. False if that can't be done, because the
+    `detail` says why: in words, or by the first of the faults as records. False if that can't be done, because the
     database is away or busy: the refusal stands all the same.
     """
     refused = replace(run, http_status=http_status, refusal=detail, fault_count=fault_count)
@@ -364,11 +363,11 @@ def _write(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, ver
         changes.update(model, plan.updates, acts=acts, verify=verify)
         changes.insert(model, plan.inserts, acts=acts)
     if plan.moved:
-        _refuse(model, context, model.parents[-1].column, changes.carry_below(model, plan.moved, acts=acts))
-    _refuse(model, context, "guid", changes.restore(model, plan.restored, acts=acts))
+        _check_clashes(model, context, model.parents[-1].column, changes.carry_below(model, plan.moved, acts=acts))
+    _check_clashes(model, context, "guid", changes.restore(model, plan.restored, acts=acts))
 
 
-def _refuse(model: type[Entity], context: Context, column: str, clashes: Sequence[Clash]) -> None:
+def _check_clashes(model: type[Entity], context: Context, column: str, clashes: Sequence[Clash]) -> None:
     """422 for pieces below that can't follow, at the item that would take them along."""
     if clashes:
         place_of = {placed.guid.bytes: placed.place for placed in context.items if placed.guid}

@@ -10,7 +10,8 @@ from django.db import IntegrityError, OperationalError, transaction
 from ractory.api.errors import ConflictRetry
 
 ATTEMPTS = 6
-DEADLOCK, SERIALIZATION, UNIQUE, CANCELLED = "40P01", "40001", "23505", "57014"  # PostgreSQL, appendix A
+# PostgreSQL, appendix A
+DEADLOCK, SERIALIZATION, UNIQUE, CANCELLED, LOCK_NOT_AVAILABLE = "40P01", "40001", "23505", "57014", "55P03"
 
 T = TypeVar("T")
 
