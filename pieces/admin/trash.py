@@ -118,12 +118,18 @@ class DeletionAdmin(StaffAdmin):
     def restore(self, request: HttpRequest) -> HttpResponse:
         guids = guids_of(request)
         first = get_list_or_404(Deletion.objects.filter(guid__any_of=guids))[0]
+
+        def preview() -> Preview:
+            deletions, counts = preview_restore(guids)
+            note_names(deletions)
+            return deletions, counts
+
         return confirm(
             self,
             request,
             "pieces/restore.html",
             title="Restore?",
-            preview=lambda: preview_restore(guids),
+            preview=preview,
             act=lambda: restore_many(guids, request=request),
             done="Restored",
             back=page_of(first.kind, first.root_guid) if len(guids) == 1 else "admin:pieces_deletion_changelist",
@@ -172,7 +178,6 @@ def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
             held = level.all_objects.in_any_of(model.kind, [deletion.root_guid for deletion in of_level])
             held = held.filter(deletion_guid__any_of=[deletion.guid for deletion in of_level])
             counts[level.plural] += held.count()
-    note_names(deletions)
     return deletions, counts
 
 
