@@ -134,7 +134,8 @@ def _deletions(project: uuid.UUID) -> list[float]:
     """The ratios of deleting and of restoring, each to a bare UPDATE that sets the same columns of the same pieces."""
     from django.utils import timezone
 
-    from pieces.changes import Origin, delete_one, restore_one
+    from pieces.acts import Origin
+    from pieces.changes import delete_one, restore_one
     from pieces.models import Deletion, Operation, Project
     from tenants.scope import every_company
 

@@ -6,6 +6,7 @@ turn, in one run. `--rows 1000000 5000000` goes on with as many rows in the tabl
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -247,11 +248,21 @@ def main() -> int:
     parser.add_argument("--rows", type=int, nargs="*", default=[], help="sizes of the table to go on with")
     options = parser.parse_args()
     url = os.environ.get("DATABASE_URL", "")
-    if not url:
-        again = [sys.executable, "-m", "bench.sync", *sys.argv[1:]]
-        with tempfile.TemporaryDirectory() as folder:
-            import subprocess
+    return on_both_databases(
+        "bench.sync",
+        lambda: (
+            on_sqlite(options.rounds, url.removeprefix("sqlite:///"))
+            if url.startswith("sqlite")
+            else on_postgresql(options.rounds, options.rows)
+        ),
+    )
 
+
+def on_both_databases(module: str, lines: Callable[[], Iterator[Line]]) -> int:
+    """Prints them, on the database of DATABASE_URL; if there is none, on a SQLite and on a PostgreSQL of their own."""
+    if not os.environ.get("DATABASE_URL"):
+        again = [sys.executable, "-m", module, *sys.argv[1:]]
+        with tempfile.TemporaryDirectory() as folder:
             environment = os.environ | {"DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3"}
             sqlite = subprocess.run(again, env=environment, check=False).returncode
         beside_postgresql = [sys.executable, "-m", "ractory.tests.postgresql", *again]
@@ -262,12 +273,7 @@ def main() -> int:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    lines = (
-        on_sqlite(options.rounds, url.removeprefix("sqlite:///"))
-        if url.startswith("sqlite")
-        else on_postgresql(options.rounds, options.rows)
-    )
-    for what, measured, target in lines:
+    for what, measured, target in lines():
         print(f"| {what:54} | {measured:50} | {target:9} |", flush=True)
     return 0
 

@@ -1,13 +1,13 @@
 """Django's `bulk_create` and `bulk_update` in a fixed number of statements, whatever the number and the width of rows.
 
-PostgreSQL: binary `COPY` into a temporary table, then one `INSERT` or `UPDATE` from it. SQLite: one `executemany`.
+PostgreSQL: binary `COPY` into a temporary table, then one `INSERT` or `UPDATE` from it. SQLite: one `executemany`, for
+an `UPDATE` into a temporary table too.
 Which rows to write, and with what, is decided elsewhere.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
-from operator import itemgetter
 from typing import Any, TypeAlias, cast
 
 from django.db import connections, models, transaction
@@ -126,37 +126,24 @@ class BulkQuerySet(models.QuerySet[Any]):
     ) -> int:
         connection, table = self._table()
         quote, columns = connection.ops.quote_name, (_field(self.model, "pk").attname, *names)
-        order: list[int] = []  # of the columns among SQLite's parameters
-
-        def new(column: str) -> str:
-            """SQL of the column's new value."""
-            order.append(columns.index(column))
-            return f"staged.{quote(column)}" if connection.vendor == "postgresql" else "%s"
-
+        staged = _staged(connection, self.model, columns, rows, versioned=versioned)
         sets = [f"{quote(stamp)} = {stamp_sql(connection, f'{table}.{quote(stamp)}')}"] if stamp else []
         for column in names:
+            value = f"staged.{quote(column)}"
             if column in unless_same:
-                old, digest = f"{table}.{quote(column)}", unless_same[column]
-                value = f"CASE WHEN {table}.{quote(digest)} = {new(digest)} THEN {old} ELSE {new(column)} END"
-            else:
-                value = new(column)
+                old, digest = f"{table}.{quote(column)}", quote(unless_same[column])
+                value = f"CASE WHEN {table}.{digest} = staged.{digest} THEN {old} ELSE {value} END"
             sets.append(f"{quote(column)} = {value}")
-        update, same_key = (
-            f"UPDATE {table} SET {', '.join(sets)}",  # noqa: S608  # names, quoted
-            f"WHERE {table}.{quote(columns[0])} = {new(columns[0])}",
-        )
-        if connection.vendor != "postgresql":
-            pick = itemgetter(*order)
-            return _executemany(
-                connection, f"{update} {same_key}", self.model, pick(columns), [pick(row) for row in rows]
-            )
+        key = quote(columns[0])
         # In the order of the key, so that two writers of the same rows wait in one order.
-        staged = _staged(connection, self.model, columns, rows, versioned=versioned)
-        source = f"FROM (SELECT * FROM {staged} ORDER BY {quote(columns[0])}) AS staged"  # noqa: S608  # names, quoted
+        source = f"FROM (SELECT * FROM {staged} ORDER BY {key}) AS staged WHERE {table}.{key} = staged.{key}"  # noqa: S608  # names, quoted
         same_version = f" AND {table}.{VERSION_SQL} = staged.version" if versioned else ""
         with connection.cursor() as cursor:
-            cursor.execute(f"{update} {source} {same_key}{same_version}")
-            return int(cursor.rowcount)
+            cursor.execute(f"UPDATE {table} SET {', '.join(sets)} {source}{same_version}")  # noqa: S608  # names, quoted
+            found = int(cursor.rowcount)
+            if connection.vendor == "sqlite":
+                cursor.execute(f"DROP TABLE {staged}")
+        return found
 
     def _table(self) -> tuple[BaseDatabaseWrapper, str]:
         connection = connections[self.db]
@@ -175,17 +162,27 @@ def _staged(
     *,
     versioned: bool = False,
 ) -> str:
-    """The name of a temporary table with the rows, which ends with the transaction.
+    """The name of a temporary table with the rows; on PostgreSQL it ends with the transaction.
 
-    COPY itself can't update, and is refused under row-level security.
+    COPY itself can't update, and is refused under row-level security. On SQLite a statement for each row would make
+    ready for the table's trigger anew each time, which takes as long as all the rest.
     """
     quote = connection.ops.quote_name
     name = f"staged_{next(_stages)}"
-    names = ", ".join(map(quote, columns)) + (", '' AS version" if versioned else "")
+    names = ", ".join(map(quote, columns))
+    source = f"FROM {quote(model._meta.db_table)}"
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE TEMP TABLE {name} AS SELECT {names} {source} WHERE 0")  # names, quoted
+        marks = ", ".join(["%s"] * len(columns))
+        _executemany(connection, f"INSERT INTO {name} VALUES ({marks})", model, columns, rows)  # noqa: S608  # our own name
+        return name
+    names += ", '' AS version" if versioned else ""
     types = [(_field(model, column).db_type(connection) or "").partition("(")[0] for column in columns]
     with connection.cursor() as cursor:
-        source = f"SELECT {names} FROM {quote(model._meta.db_table)} WITH NO DATA"  # noqa: S608  # names, quoted
-        cursor.execute(f"CREATE TEMP TABLE {name} ON COMMIT DROP AS {source}")
+        cursor.execute(
+            f"CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {names} {source} WITH NO DATA"
+        )  # names, quoted
         copying = cursor.copy(f"COPY {name} FROM STDIN (FORMAT BINARY)")
         with connection.wrap_database_errors, copying as copy:  # Django's cursor does not wrap what COPY raises
             copy.set_types([*types, "text"] if versioned else types)
@@ -196,7 +193,7 @@ def _staged(
 
 def _executemany(
     connection: BaseDatabaseWrapper, sql: str, model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]
-) -> int:
+) -> None:
     fields = [_field(model, name) for name in columns]
     adapters = [(index, adapter) for index, field in enumerate(fields) if (adapter := _adapter(connection, field))]
 
@@ -209,7 +206,6 @@ def _executemany(
 
     with connection.cursor() as cursor:
         cursor.executemany(sql, [adapted(row) for row in rows])
-        return int(cursor.rowcount)
 
 
 def _field(model: type[models.Model], name: str) -> Field:

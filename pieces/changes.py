@@ -7,28 +7,27 @@ transaction, which holds locks on the rows that it names.
 """
 
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connections, models
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import connections
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.db.models.sql.compiler import SQLCompiler
-from django.utils import timezone
 from rest_framework.exceptions import NotFound
 from uuid_utils.compat import uuid7
 
-from pieces.bulk import database_clock, stamp_sql
+from pieces.acts import Origin
+from pieces.bulk import database_clock
 from pieces.content import content_of
-from pieces.expressions import CommitPosition
-from pieces.models import LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Kind, Operation, Pictured, Piece
+from pieces.expressions import CommitPosition, Stamp
+from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Kind, Pictured, Piece
 from pieces.querysets import EntityQuerySet
+from pieces.receipts import Receipt, counts_of
 from ractory.api.errors import Conflict, Mentions
-from ractory.api.middleware import current_request_id
 from ractory.api.retry import in_transaction
 from ractory.api.timeouts import allow_cascade
 
@@ -37,22 +36,15 @@ MAX_CLASHES = 100
 ACTIVE: Mapping[str, Any] = {"is_active": True, "deleted_at": None, "deletion": None}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a change comes from: what the act, once it is one, says of it."""
-
-    operation: Operation
-    actor: str
-    request_id: str = field(default_factory=current_request_id.get)  # "" outside of a request
-    run: Guid | None = None  # its receipt
-    started_at: datetime = field(default_factory=timezone.now)
-
-
 class Acts:
-    """The acts of one transaction, one for each company whose rows it writes; recorded with the first row."""
+    """The acts of one transaction, one for each company whose rows it writes; recorded with the first row.
+
+    `below` counts the rows that went, came back or were carried along, as "deleted", "restored", "updated".
+    """
 
     def __init__(self, origin: Origin, *, now: datetime | None = None) -> None:
         self.origin = origin
+        self.below = Counter[str]()
         self._now, self._guids = now, dict[bytes, Guid]()
 
     @property
@@ -72,6 +64,7 @@ class Acts:
                 actor=origin.actor,
                 request_id=origin.request_id,
                 run_guid=origin.run,
+                undoes=origin.undoes,
                 at=self.now,
                 position=CommitPosition(),
             )
@@ -85,6 +78,31 @@ class Acts:
         if len(guids) == 1:
             return guids[0]
         return Subquery(Act.objects.filter(guid__in=guids, company_guid=OuterRef("company_guid")).values("guid"))
+
+    def save_receipt(self, model: type[Entity], *, received: int = 1) -> None:
+        """The receipt of a deletion or a restore that began at rows of this level, if it is to have one."""
+        if self.origin.run:
+            companies = [Guid(bytes=company) for company in self._guids]
+            company = companies[0] if len(companies) == 1 else None
+            counts = counts_of(self.below)
+            Receipt(
+                model=model, origin=self.origin, company=company, received=received, counts=counts, http_status=204
+            ).save()
+
+    def forget_between(self, *levels: type[Entity]) -> None:
+        """Takes away the states that these acts both made and replaced: nobody else has ever seen them.
+
+        Whoever writes a row more than once calls it at last. The state before keeps the picture, if it went meanwhile.
+        """
+        for history in [HISTORIES[level] for level in levels]:
+            written = history.objects.filter(replaced_in__in=list(self._guids.values()))
+            between = written.filter(changed_in=F("replaced_in"))
+            if hasattr(history, "picture"):
+                same = between.filter(guid=OuterRef("guid"), picture_digest=OuterRef("picture_digest"))
+                kept = same.filter(picture__isnull=False).values("picture")[:1]
+                before = written.exclude(changed_in=F("replaced_in"))
+                before.filter(picture=None, picture_digest__isnull=False).update(picture=Subquery(kept))
+            remove(between)
 
 
 class Stale(Exception):
@@ -162,21 +180,8 @@ def _rows(model: type[Entity], changes: Sequence[Change], acts: Acts) -> list[tu
     return rows
 
 
-class Stamp(models.Func):
-    """The value of `updated_at` in an UPDATE (pieces.bulk.stamp_sql)."""
-
-    output_field = models.DateTimeField()
-
-    def __init__(self) -> None:
-        super().__init__("updated_at")
-
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *_: Any, **__: Any) -> Any:
-        column, params = compiler.compile(self.get_source_expressions()[0])
-        return stamp_sql(connection, column), params
-
-
-def _set(rows: EntityQuerySet, acts: Acts, **values: Any) -> None:
-    """One UPDATE, which stamps the rows; no item's bytes stand for them any more.
+def _set(rows: EntityQuerySet, acts: Acts, **values: Any) -> int:
+    """One UPDATE, which stamps the rows; no item's bytes stand for them any more. Returns their number.
 
     PostgreSQL computes the new values of a row before it waits for the row's lock; so the rows are locked first, in
     guid order, by the same statement.
@@ -184,7 +189,7 @@ def _set(rows: EntityQuerySet, acts: Acts, **values: Any) -> None:
     if connections[rows.db].features.has_select_for_update:
         locked = rows.order_by("guid").select_for_update(no_key=True).values("guid")
         rows = rows.model.all_objects.filter(guid__in=locked)
-    rows.update(updated_at=Stamp(), changed_in=acts.changed_in, sent_digest=None, **values)
+    return rows.update(updated_at=Stamp(), changed_in=acts.changed_in, sent_digest=None, **values)
 
 
 @contextmanager
@@ -225,17 +230,17 @@ def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
     if len(deletions) == 1:  # for which a temporary table would take longer than all the rest
         deletions[0].save(force_insert=True)
         deletion_guid: Any = deletions[0].guid
-        _set(model.objects.filter(guid=roots[0]), acts, **state, deletion=deletion_guid)
+        acts.below["deleted"] += _set(model.objects.filter(guid=roots[0]), acts, **state, deletion=deletion_guid)
     else:
         Deletion.objects.bulk_create(deletions)
         # The roots get theirs by guid. What is below them finds it at its root, by the key: not in a list of all of
         # them, once for each row.
         rows = [(each.root_guid, each.guid, each.act_guid, *state.values(), None) for each in deletions]
         columns = ("deletion_guid", "changed_in", *state, "sent_digest")
-        model.all_objects.bulk_update(rows, columns, stamp="updated_at")
+        acts.below["deleted"] += model.all_objects.bulk_update(rows, columns, stamp="updated_at")
         deletion_guid = Subquery(model.all_objects.filter(guid=OuterRef(model.kind.column)).values("deletion_guid"))
     for level in model.below():
-        _set(level.objects.in_any_of(model.kind, roots), acts, **state, deletion=deletion_guid)
+        acts.below["deleted"] += _set(level.objects.in_any_of(model.kind, roots), acts, **state, deletion=deletion_guid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +280,7 @@ def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[C
     guids, deletions = [root.guid for root in roots], [root.deletion for root in roots]
     for level in (model, *model.below()):
         rows = level.all_objects.in_any_of(model.kind, guids).filter(deletion_guid__any_of=deletions)
-        if clashes := _activate(level, rows, acts):
+        if clashes := _activate(level, rows, acts, counted="restored"):
             return clashes
     undone = Deletion.objects.filter(guid__any_of=deletions, root_guid__any_of=guids)
     undone.update(restored_at=acts.now, restored_by=acts.origin.actor)
@@ -298,18 +303,18 @@ def carry_below(model: type[Entity], moved: Collection[Guid], *, acts: Acts) -> 
         if level is Piece:
             unsaved = uuid7()  # see out_of_the_way
             deletion = {"deleted_at": Coalesce(F("deleted_at"), acts.now), "deletion": Coalesce(F("deletion"), unsaved)}
-            _set(rows, acts, **parents, is_active=False, **deletion)
+            acts.below["updated"] += _set(rows, acts, **parents, is_active=False, **deletion)
             clashes = _activate(level, rows.filter(deletion_guid=unsaved), acts)
         else:
-            _set(rows, acts, **parents)
+            acts.below["updated"] += _set(rows, acts, **parents)
     return clashes
 
 
-def _activate(level: type[Entity], rows: EntityQuerySet, acts: Acts) -> list[Clash]:
+def _activate(level: type[Entity], rows: EntityQuerySet, acts: Acts, *, counted: str = "") -> list[Clash]:
     """Makes the rows active, unless some of them are pieces which, once active, would share a piece_id: these."""
     if level is Piece and (clashes := _clashes(rows)):
         return clashes
-    _set(rows, acts, **ACTIVE)
+    acts.below[counted] += _set(rows, acts, **ACTIVE)
     return []
 
 
@@ -347,14 +352,22 @@ def delete_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetime
         if root is None:
             raise NotFound(f"There is no active {model.kind} {guid}.")
         deletion = Deletion(company_guid=root["company_guid"], kind=model.kind.value, root_guid=guid)
-        soft_delete([deletion], acts=Acts(origin, now=now))
+        acts = Acts(origin, now=now)
+        soft_delete([deletion], acts=acts)
+        acts.save_receipt(model)
 
     in_transaction(work)
 
 
 def restore_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetime | None = None) -> None:
     """`restore_root` in a transaction of its own."""
-    in_transaction(lambda: restore_root(model, guid, acts=Acts(origin, now=now)))
+
+    def work() -> None:
+        acts = Acts(origin, now=now)
+        restore_root(model, guid, acts=acts)
+        acts.save_receipt(model)
+
+    in_transaction(work)
 
 
 def restore_root(model: type[Entity], guid: Guid, *, acts: Acts) -> None:

@@ -8,14 +8,15 @@ from functools import cache, cached_property
 from typing import Any
 
 import django_filters
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
 from pieces.expressions import SEPARATOR, JoinedTexts
 from pieces.models import SHORT, Assembly, Component, Entity, Piece, Project
-from pieces.reading import fields_of
-from ractory.api.paging import Fields, Ordering, Page, PageQuery
+from pieces.reading import counted, fields_of
+from ractory.api.paging import CursorQuery, Fields, Key, Ordering, Page, PageQuery
 from ractory.api.query import Flag, Guid, Moment, Query, Text
 from tenants.scope import current_scope
 
@@ -31,9 +32,24 @@ class EntityQuery(Query):
 class ReadQuery(EntityQuery):
     """The parameters of `GET /{guid}`."""
 
+    at = Moment(help_text="The object as it was at this moment, without the counts; UTC unless it says otherwise.")
+
     def __init__(self, data: QueryDict, model: type[Entity]) -> None:
         super().__init__(data)
+        self.model = model
         self.fields["fields"] = Fields(fields_of(model, full=True))
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        if given.get("at") and (unknown := counted(self.model).keys() & given.get("fields", ())):
+            self.add_error("fields", ValidationError(f"Nobody knows the past {sorted(unknown)[0]}", "field_unknown"))
+        return given
+
+
+class HistoryQuery(CursorQuery):
+    """The parameters of `GET /{guid}/history`; a cursor is the id of a state."""
+
+    order = (Key("id", models.BigAutoField(), descending=True),)
 
 
 class ListQuery(PageQuery, EntityQuery):

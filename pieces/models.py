@@ -1,4 +1,4 @@
-"""The hierarchy `Project -> Component -> Assembly -> Piece`, every field declared once, and its deletions.
+"""The hierarchy `Project -> Component -> Assembly -> Piece`, every field declared once, and its history.
 
 The sync schema, the wire shapes and the OpenAPI document are derived from these classes. A field's name on the
 wire is its `attname`. Lengths are whole millimetres, angles whole degrees (contract, "Words" and "Fields").
@@ -13,7 +13,10 @@ from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from pieces.bulk import BulkQuerySet
+from pieces.acts import Act as Act
+from pieces.acts import Deletion as Deletion
+from pieces.acts import Kind as Kind
+from pieces.acts import Operation as Operation
 from pieces.querysets import ActiveManager, AllManager
 from tenants.models import Company, GuidForeignKey
 from tenants.scope import TenantManager
@@ -21,6 +24,7 @@ from tenants.scope import TenantManager
 SHORT, LONG = 255, 4000  # characters
 MAX_PICTURE = 256 * 1024  # bytes, decoded
 DIGEST_SIZE = 16  # bytes
+NO_ACT = uuid.UUID(int=0)  # in place of an act, of a write by hand that names none
 
 READ_ONLY = frozenset({"created_at", "updated_at", "deleted_at"})
 INTERNAL = frozenset({"deletion_guid", "created_in", "changed_in", "digest", "picture_digest", "sent_digest"})
@@ -52,92 +56,6 @@ def list_index(*columns: str, sparse: bool = False) -> models.Index:
     """
     condition = Q(**{f"{columns[-1]}__isnull": False}) if sparse else None
     return models.Index(fields=[*columns, "guid"], name=f"%(class)s_by_{columns[-1]}", condition=condition)
-
-
-class Kind(models.TextChoices):
-    """The four levels, from the top."""
-
-    PROJECT = "project"
-    COMPONENT = "component"
-    ASSEMBLY = "assembly"
-    PIECE = "piece"
-
-    @property
-    def column(self) -> str:
-        """The column by which an entity further down names the one of this level that it is in."""
-        return f"{self.value}_guid"
-
-
-class Operation(models.TextChoices):
-    """What an act was."""
-
-    SYNC = "sync"
-    IMPORT = "import"
-    EDIT = "edit"
-    DELETE = "delete"
-    RESTORE = "restore"
-
-
-class Act(models.Model):
-    """One committed change of a company's rows: who, when, in which request. Each row names the act that wrote it last.
-
-    A transaction that writes rows of several companies is an act for each of them. Newer acts have greater guids
-    (UUIDv7), but neither these nor their moments are the order of commits: `position`, then `guid`, is.
-    """
-
-    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
-    company_guid: uuid.UUID
-    operation = models.CharField(max_length=10, choices=Operation.choices)
-    actor = models.CharField(max_length=300)
-    request_id = models.CharField(max_length=128, blank=True)
-    run_guid = models.UUIDField(null=True, editable=False)  # the receipt in sync
-    at = models.DateTimeField()
-    position = models.BigIntegerField()  # 0: before positions were kept
-
-    objects: ClassVar[Any] = TenantManager()
-    across_companies: ClassVar[Any] = models.Manager()
-
-    class Meta:
-        indexes = (
-            models.Index(fields=["company", "position", "guid"], name="act_in_order"),
-            models.Index(fields=["run_guid"], name="act_by_run", condition=Q(run_guid__isnull=False)),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.operation} {self.at:%Y-%m-%d %H:%M:%S}"
-
-
-class Deletion(models.Model):
-    """One act of soft deletion: who, when, through what, how much. Every row it took carries its guid."""
-
-    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    # The unique constraint has an index. With one of its own PostgreSQL looked at all of the company's deletions to
-    # check the foreign key of each deleted row.
-    company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
-    company_guid: uuid.UUID
-    kind = models.CharField(max_length=10, choices=Kind.choices)
-    root_guid = models.UUIDField(db_index=True)
-    act_guid = models.UUIDField(null=True, editable=False)  # null: made before acts were kept
-    actor = models.CharField(max_length=300)
-    request_id = models.CharField(max_length=128, blank=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    # How many rows below the root went with it.
-    components = models.PositiveIntegerField(default=0)
-    assemblies = models.PositiveIntegerField(default=0)
-    pieces = models.PositiveIntegerField(default=0)
-    restored_at = models.DateTimeField(null=True, blank=True)
-    restored_by = models.CharField(max_length=300, null=True, blank=True)
-    # Since then some of its rows may be gone for good (pieces.purging): it can't be restored any more.
-    purged_at = models.DateTimeField(null=True, blank=True)
-
-    objects: ClassVar[Any] = TenantManager.from_queryset(BulkQuerySet)()
-
-    class Meta:
-        constraints = (models.UniqueConstraint(fields=["company", "guid"], name="deletion_company_guid"),)
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.root_guid}"
 
 
 class Entity(models.Model):
@@ -370,3 +288,42 @@ class Piece(Pictured):
 
 LEVELS: tuple[type[Entity], ...] = (Project, Component, Assembly, Piece)
 LEVELS_BY_KIND: dict[str, type[Entity]] = {model.kind.value: model for model in LEVELS}
+
+
+class History(models.Model):
+    """A state that a row had until another one replaced it: the entity's columns once more, filled by the database
+    itself at each UPDATE (pieces.triggers). Of a picture there is only the digest, unless the update changed it.
+
+    A state leads to the one before it by `changed_in`, which that one has as its `replaced_in` (pieces.history).
+    """
+
+    id = models.BigAutoField(primary_key=True)  # grows with time
+    # No foreign keys: they would cost a look per row, and what they name may be purged.
+    company = GuidForeignKey(Company, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False)
+    company_guid: uuid.UUID
+    replaced_in = models.UUIDField()  # the act; NO_ACT where nobody said
+    replaced_at = models.DateTimeField()
+
+    objects: ClassVar[Any] = TenantManager()
+    across_companies: ClassVar[Any] = models.Manager()
+
+    class Meta:
+        abstract = True
+        # The states that an act replaced, and those that it made. Acts' guids grow, so new entries of these indexes
+        # stand together; those of one by the rows' own guids, all over the place, would take as long as all the rest.
+        indexes: ClassVar[Any] = (
+            models.Index(fields=["replaced_in", "guid"], name="%(class)s_by_act"),
+            models.Index(fields=["changed_in", "guid"], name="%(class)s_of_act"),
+        )
+
+
+def _history_of(model: type[Entity]) -> type[History]:
+    fields: dict[str, Any] = {"__module__": __name__, "Meta": type("Meta", (History.Meta,), {"abstract": False})}
+    for column in model._meta.concrete_fields:
+        if column.name != "company":
+            is_guid = isinstance(column, models.ForeignKey | models.UUIDField)
+            fields[column.attname] = models.UUIDField(null=column.null) if is_guid else column.clone()
+    return type(f"{model.__name__}History", (History,), fields)
+
+
+HISTORIES: dict[type[Entity], type[History]] = {model: _history_of(model) for model in LEVELS}

@@ -6,15 +6,28 @@ from django.db import models
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema
 
-from pieces.filters import EntityFilterSet, ReadQuery
+from pieces.filters import EntityFilterSet, HistoryQuery, ReadQuery
+from pieces.history import ACTIONS
 from pieces.models import Entity
 from pieces.reading import counted, fields_of
-from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, header, named, path_guid, query_parameters
+from ractory.api.openapi.errors import ERROR
+from ractory.api.openapi.schemas import (
+    COUNT,
+    TEXT,
+    an_object,
+    answer,
+    array_of,
+    header,
+    named,
+    path_guid,
+    query_parameters,
+)
 from ractory.api.paging import MAX_LIMIT, MAX_PAGE_BYTES
 from ractory.api.query import GUID, Json, Query
 
 LINK = header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', TEXT, 200)
 TOTAL = header("X-Total-Count", "With `count=true`: the rows on all pages.", COUNT, 200)
+RUN_HEADER = header("X-Sync-Run", "The guid of the receipt.", GUID, 200, 204, always=True)
 AFTER = header(
     "X-Sync-Run",
     "Where lists are read from a replica: the answer is no older than these syncs, whose answers had these "
@@ -47,6 +60,27 @@ def as_read(column: "models.Field[object, object]") -> Json:
     return {**schema, "type": [schema["type"], "null"]} if column.null else schema
 
 
+NULLABLE = {**TEXT, "type": ["string", "null"]}
+HISTORY_ENTRY: Json = {
+    "at": {"type": "string", "format": "date-time"},
+    "action": {"type": "string", "enum": list(ACTIONS)},
+    "actor": {**NULLABLE, "description": "Null for a write by hand, past this server."},
+    "run_guid": {**NULLABLE, "format": "uuid", "description": "Of the receipt."},
+    "request_id": NULLABLE,
+    "deletion_guid": {
+        **NULLABLE,
+        "format": "uuid",
+        "description": "Of the deletion that it is in, or was.",
+    },
+    "changes": {
+        "type": "object",
+        "description": "By field: its old and its new value; a picture by its digests, in hexadecimal.",
+        "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2},
+    },
+}
+GONE = "It was there, and is not kept any more."
+
+
 def endpoints_of(filters: type[EntityFilterSet]) -> dict[str, Any]:
     """What the endpoints of an entity do, for drf-spectacular's `extend_schema_view`."""
     model: type[Entity] = filters._meta.model
@@ -60,6 +94,7 @@ def endpoints_of(filters: type[EntityFilterSet]) -> dict[str, Any]:
     shapes = "Short objects, full ones with `detail=true`, or with just the `fields` that were asked for."
     listed = answer(shapes, {"anyOf": [{"type": "array", "items": shape} for shape in (full, short, chosen)]})
     one = answer("The full object, or just the `fields` of it that were asked for.", {"anyOf": [full, chosen]})
+    entry = named("HistoryEntry", an_object(HISTORY_ENTRY))
     data, guid = QueryDict(), path_guid(f"The {kind}'s guid.")
     return {
         "list": extend_schema(
@@ -77,20 +112,27 @@ def endpoints_of(filters: type[EntityFilterSet]) -> dict[str, Any]:
             operation_id=f"get_{kind}",
             summary=f"Get one {kind}",
             parameters=[guid, *query_parameters(ReadQuery(data, model)), AFTER],
-            responses={200: one},
+            responses={200: one, 410: answer(GONE, ERROR)},
+        ),
+        "history": extend_schema(
+            operation_id=f"list_{kind}_history",
+            summary=f"Who changed the {kind}, when, and what",
+            description="Newest first, of a deleted one too. A page of long entries may end before `limit`.",
+            parameters=[guid, *query_parameters(HistoryQuery(data)), AFTER, LINK],
+            responses={200: answer("The changes.", array_of(entry)), 410: answer(GONE, ERROR)},
         ),
         "destroy": extend_schema(
             operation_id=f"delete_{kind}",
             summary=f"Soft-delete one {kind}",
             description="Everything active below it goes along.",
-            parameters=[guid, *query_parameters(Query(data))],
+            parameters=[guid, *query_parameters(Query(data)), RUN_HEADER],
             responses={204: answer("It is deleted.")},
         ),
         "restore": extend_schema(
             operation_id=f"restore_{kind}",
             summary=f"Restore one {kind}",
             description="It comes back with what that same deletion took; what had been deleted before stays deleted.",
-            parameters=[guid, *query_parameters(Query(data))],
+            parameters=[guid, *query_parameters(Query(data)), RUN_HEADER],
             request=None,
             responses={204: answer("It is back.")},
         ),

@@ -68,6 +68,10 @@ class EntityQuerySet(BulkQuerySet):
             versions: str = cursor.fetchone()[0]
         return versions
 
+    def locked(self) -> int:
+        """Locks the rows, in guid order, against change; their number."""
+        return len(fetched(self.order_by("guid").values_list("guid"), lock="FOR NO KEY UPDATE"))
+
     def delete(self) -> Any:
         """Refused: rows are only ever soft-deleted (pieces.changes), or purged by an operator."""
         raise TypeError("Rows are soft-deleted: see pieces.changes.")

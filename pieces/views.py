@@ -2,7 +2,8 @@
 
 import uuid
 from contextlib import nullcontext
-from typing import ClassVar
+from dataclasses import replace
+from typing import ClassVar, cast
 
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_view
@@ -13,21 +14,59 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSetMixin
+from uuid_utils.compat import uuid7
 
 from pieces import filters
-from pieces.changes import Origin, delete_one, restore_one
+from pieces.acts import Origin
+from pieces.changes import delete_one, restore_one
+from pieces.history import read_at, read_history
 from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
 from pieces.openapi import endpoints_of
 from pieces.reading import check_parents, fields_of, read_one, read_page, visible
-from ractory.api.errors import shown
+from pieces.receipts import Receipt
+from ractory.api.errors import Unprocessable, shown
 from ractory.api.query import Query
 from ractory.api.replica import may_lag
 from ractory.api.timeouts import costly_read
+from tenants.caller import Caller
 from tenants.permissions import MayDelete, MayRead
 from tenants.views import TenantView, caller_of
 
+WITHOUT_RECEIPT = (401, 403, 429)  # refusals that no limit bounds: their receipts would fill the table
 
-class EntityViewSet(ViewSetMixin, TenantView):
+
+class ReceiptView(TenantView):
+    """An endpoint whose requests have receipts, refused ones too, but those that anyone could get as often as he likes.
+
+    `receipt` is what is known of it so far: nothing for a caller whom nobody knows, or if there is to be none.
+    """
+
+    model: ClassVar[type[Entity]]
+    receipt: Receipt | None = None
+
+    def operation_of(self, request: Request) -> Operation | None:
+        """What the request wants to do; None for one that only reads."""
+        raise NotImplementedError
+
+    def perform_authentication(self, request: Request) -> None:
+        super().perform_authentication(request)
+        operation = self.operation_of(request)
+        if operation and isinstance(request.user, Caller):
+            origin = Origin(operation, request.user.actor, run=uuid7())
+            self.receipt = Receipt(model=self.model, origin=origin, company=request.user.company, received=1)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response = super().handle_exception(exc)
+        if self.receipt and response.status_code not in WITHOUT_RECEIPT:
+            receipt, detail, count = self.receipt, response.data["detail"], 1
+            if isinstance(exc, Unprocessable):
+                receipt, detail, count = replace(receipt, ignored=exc.ignored), exc.records(), exc.total
+            if receipt.refuse(response.status_code, detail, count):
+                response.headers["X-Sync-Run"] = str(receipt.origin.run)
+        return response
+
+
+class EntityViewSet(ViewSetMixin, ReceiptView):
     """List, read, soft-delete and restore one entity; the subclasses name it (contract, "Reading and managing")."""
 
     model: ClassVar[type[Entity]]
@@ -42,7 +81,12 @@ class EntityViewSet(ViewSetMixin, TenantView):
         if self.action == "list":
             self.filterset = self.filterset_class(data)
             return self.filterset.form
-        return filters.ReadQuery(data, self.model) if self.action == "retrieve" else filters.EntityQuery(data)
+        if self.action == "retrieve":
+            return filters.ReadQuery(data, self.model)
+        return filters.HistoryQuery(data) if self.action == "history" else filters.EntityQuery(data)
+
+    def operation_of(self, request: Request) -> Operation | None:
+        return {"destroy": Operation.DELETE, "restore": Operation.RESTORE}.get(self.action or "")
 
     @may_lag
     def list(self, request: Request) -> Response:
@@ -62,18 +106,32 @@ class EntityViewSet(ViewSetMixin, TenantView):
 
     @may_lag
     def retrieve(self, request: Request, guid: str) -> Response:
-        given = self.query.checked()
+        """The object as it is, or as it was `at` a moment."""
+        given, found = self.query.checked(), self._guid(guid)
         fields = given["fields"] or fields_of(self.model, full=True)
-        return Response(read_one(self.model, self._guid(guid), fields, include_inactive=given["include_inactive"]))
+        inactive = given["include_inactive"]
+        if moment := given["at"]:
+            return Response(read_at(self.model, found, moment, fields, include_inactive=inactive))
+        return Response(read_one(self.model, found, fields, include_inactive=inactive))
+
+    @action(detail=True)
+    @may_lag
+    def history(self, request: Request, guid: str) -> Response:
+        page = self.query.page()
+        entries, last = read_history(self.model, self._guid(guid), page)
+        headers = {"Link": page.next_link(request._request, last)} if last else {}
+        return Response(entries, headers=headers)
 
     def destroy(self, request: Request, guid: str) -> Response:
-        delete_one(self.model, self._guid(guid), origin=Origin(Operation.DELETE, caller_of(request).actor))
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        origin = cast(Receipt, self.receipt).origin
+        delete_one(self.model, self._guid(guid), origin=origin)
+        return Response(status=status.HTTP_204_NO_CONTENT, headers={"X-Sync-Run": str(origin.run)})
 
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, guid: str) -> Response:
-        restore_one(self.model, self._guid(guid), origin=Origin(Operation.RESTORE, caller_of(request).actor))
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        origin = cast(Receipt, self.receipt).origin
+        restore_one(self.model, self._guid(guid), origin=origin)
+        return Response(status=status.HTTP_204_NO_CONTENT, headers={"X-Sync-Run": str(origin.run)})
 
     def _guid(self, text: str) -> uuid.UUID:
         try:

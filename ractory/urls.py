@@ -9,7 +9,7 @@ from ractory.api.envelope import no_page, unknown
 from ractory.api.health import HealthView, LivenessView
 from ractory.api.metrics import UNKNOWN, metrics
 from ractory.api.openapi.views import DocsView, SchemaView
-from sync.runs import RunsView, RunView
+from sync.runs import RunChangesView, RunsView, RunView, UndoView
 from sync.views import SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
 from tenants.admin.login import login, password_change
 from tenants.views import LoginView, MeView, RefreshView
@@ -41,6 +41,8 @@ urlpatterns = [
     *(path(f"api/v1/sync/{sync.model.plural}", sync.as_view()) for sync in SYNC_VIEWS),
     path("api/v1/sync/runs", RunsView.as_view(), name="sync-runs"),
     path("api/v1/sync/runs/<str:guid>", RunView.as_view(), name="sync-run"),
+    path("api/v1/sync/runs/<str:guid>/changes", RunChangesView.as_view(), name="run-changes"),
+    path("api/v1/sync/runs/<str:guid>/undo", UndoView.as_view(), name="run-undo"),
     path("api/v1/", include(entities.urls)),
     path("api/<path:rest>", unknown, name=UNKNOWN),
 ]

@@ -6,8 +6,8 @@ from django.db import models
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema, extend_schema_view
 
-from pieces.models import Entity, Piece
-from pieces.openapi import as_read, plain
+from pieces.models import Entity, Operation, Piece
+from pieces.openapi import RUN_HEADER, as_read, plain
 from ractory.api.errors import MAX_ECHO, MAX_LISTED
 from ractory.api.openapi.errors import FAULT
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, body, header, named, query_parameters
@@ -45,7 +45,7 @@ IGNORED = "Unknown fields, percent-encoded: the first 100 characters of each nam
 HEADERS = (
     header("Prefer", PREFER, {**TEXT, "examples": ["return=representation, handling=strict"]}),
     header("Idempotency-Key", KEY, {**TEXT, "maxLength": MAX_KEY, "pattern": PRINTABLE}),
-    header("X-Sync-Run", "The guid of the receipt.", GUID, 200, always=True),
+    RUN_HEADER,
     header("X-Ignored-Fields", IGNORED, TEXT, 200),
     header("Preference-Applied", "What of `Prefer` was heeded (RFC 7240).", TEXT, 200),
     header("Idempotent-Replayed", REPLAYED, {**TEXT, "const": "true"}, 200),
@@ -113,6 +113,7 @@ def receipt_schema() -> Json:
         "ignored_fields": array_of({"type": "string", "maxLength": MAX_ECHO}, maxItems=MAX_NAMES),
         "entity": {"type": "string", "enum": sorted(EXAMPLES)},
         "status": {"type": "string", "enum": RunStatus.values},
+        "operation": {"type": "string", "enum": Operation.values},
     }
     wire = {name: written.get(name) or as_read(columns[name]) for name in SyncRun().as_wire()}
     return named("SyncRun", an_object(wire))

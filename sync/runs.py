@@ -1,40 +1,59 @@
-"""The receipts of what was sent, `GET /api/v1/sync/runs` (contract, "Sync")."""
+"""The receipts of what was done, `GET /api/v1/sync/runs`; what a run did, and its undo (contract, "Sync", "Undo")."""
 
-from typing import Any
+import uuid
 
-from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import IntegerField, UUIDField
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
+from uuid_utils.compat import uuid7
 
-from pieces.models import LEVELS
-from pieces.openapi import LINK, TOTAL
+from pieces.acts import Origin
+from pieces.history import read_acts
+from pieces.models import LEVELS, Operation
+from pieces.openapi import GONE, HISTORY_ENTRY, LINK, RUN_HEADER, TOTAL
+from pieces.receipts import Receipt, RunStatus, SyncRun
+from pieces.views import ReceiptView
 from ractory.api.errors import shown
-from ractory.api.openapi.schemas import answer, array_of, path_guid, query_parameters
-from ractory.api.paging import MAX_PAGE_BYTES, Key, PageQuery, fitting
-from ractory.api.query import Choice, Moment, Query, Text
-from sync.models import RunStatus, SyncRun
+from ractory.api.openapi.errors import ERROR
+from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, named, path_guid, query_parameters
+from ractory.api.paging import MAX_PAGE_BYTES, CursorQuery, Key, PageQuery, fitting
+from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_of
 from sync.openapi import receipt_schema
-from tenants.permissions import MayRead
-from tenants.views import TenantView
+from sync.undo import acts_of_run, check_receipt, entity_of, undo
+from tenants.permissions import MayRead, MaySync
+from tenants.scope import current_scope
+from tenants.views import TenantView, caller_of
 
 RECEIPT = receipt_schema()
+RUN = "From the header `X-Sync-Run`, or from a history."
+ENTITY = {"type": "string", "enum": [model.plural for model in LEVELS]}
+CHANGE = named("RunChange", an_object({"entity": ENTITY, "guid": GUID, **HISTORY_ENTRY}))
+COUNTS = {"changed": COUNT, "deleted": COUNT, "restored": COUNT, "skipped": COUNT}
+UNDONE = named(
+    "Undone",
+    an_object({"run_guid": GUID, **COUNTS, "dry_run": {"type": "boolean", "const": True}}, "skipped", "dry_run"),
+)
+NO_RUN = {**GUID, "type": ["string", "null"]}
+CONFLICT = an_object({"entity": ENTITY, "guid": GUID, "run_guid": NO_RUN})
+CONFLICTS = named("UndoConflicts", an_object({"detail": TEXT, "conflicts": array_of(CONFLICT)}, "conflicts"))
+IN_CONFLICT = "Rows have been written since (the first 100 are named), or it has been undone already. Nothing was done."
 
 
 class RunsQuery(PageQuery):
     """What the list of receipts can be asked for; newest first, always."""
 
+    order = (Key("guid", SyncRun._meta.get_field("guid"), descending=True),)
+
     entity = Choice([model.plural for model in LEVELS])
+    operation = Choice(Operation.values)
     status = Choice(RunStatus.values)
     idempotency_key = Text()
     request_id = Text()
     since = Moment(help_text="Only those that began at or after this moment; UTC unless it says otherwise.")
-
-    def clean(self) -> dict[str, Any]:
-        self.cleaned_data["ordering"] = (Key("guid", SyncRun._meta.get_field("guid"), descending=True),)
-        return super().clean()
 
 
 class RunsView(TenantView):
@@ -55,7 +74,7 @@ class RunsView(TenantView):
     )
     def get(self, request: Request) -> Response:
         given, page = self.query.checked(), self.query.page()
-        wanted = {name: given[name] for name in ("entity", "status", "idempotency_key", "request_id")}
+        wanted = {name: given[name] for name in ("entity", "operation", "status", "idempotency_key", "request_id")}
         wanted["started_at__gte"] = given["since"]
         rows = SyncRun.objects.filter(**{lookup: value for lookup, value in wanted.items() if value})
         listed = page.of(rows)
@@ -81,8 +100,89 @@ class RunView(TenantView):
         responses={200: answer("The receipt.", RECEIPT)},
     )
     def get(self, request: Request, guid: str) -> Response:
-        try:
-            run = SyncRun.objects.get(guid=guid)
-        except (SyncRun.DoesNotExist, ValidationError) as error:  # ValidationError: it is no UUID
-            raise NotFound(f"There is no sync run {shown(guid)}.") from error
+        run = SyncRun.objects.filter(guid=guid_of_run(guid)).first()
+        if run is None:
+            raise NotFound(f"There is no run {guid}.")
         return Response(run.as_wire())
+
+
+def guid_of_run(text: str) -> uuid.UUID:
+    """Raises 404 for a text that is none."""
+    try:
+        return guid_of(text)
+    except ValueError as error:
+        raise NotFound(f"There is no run {shown(text)}.") from error
+
+
+class RunChangesQuery(CursorQuery):
+    """The parameters of what a run did: from the top level down, by guid."""
+
+    order = (
+        Key("level", IntegerField(validators=[MinValueValidator(0), MaxValueValidator(len(LEVELS))])),
+        Key("guid", UUIDField()),
+    )
+
+
+class RunChangesView(TenantView):
+    """What a run did, row by row, with what each row was before (contract, "History")."""
+
+    permission_classes = (MayRead,)
+    query_class = RunChangesQuery
+
+    @extend_schema(
+        operation_id="list_run_changes",
+        summary="List what a run did",
+        description=(
+            "Row by row, from projects down: those that it wrote and those that a deletion, a restore or a move took "
+            "along. A page of long ones may end before `limit`, with a `Link`."
+        ),
+        parameters=[path_guid(RUN), *query_parameters(RunChangesQuery(QueryDict())), LINK],
+        responses={200: answer("What it did.", array_of(CHANGE)), 410: answer(GONE, ERROR)},
+    )
+    def get(self, request: Request, guid: str) -> Response:
+        page, run = self.query.page(), guid_of_run(guid)
+        acts = acts_of_run(run)
+        if not acts:
+            check_receipt(run)
+        changes, last = read_acts(acts, page)
+        return Response(changes, headers={"Link": page.next_link(request._request, last)} if last else {})
+
+
+class UndoQuery(Query):
+    """The options of an undo."""
+
+    dry_run = Flag(help_text="The full answer, and nothing is written.")
+    conflicts = Choice(["skip"], help_text="Leaves rows that somebody has written since as they are.")
+
+
+class UndoView(ReceiptView):
+    """Takes a run back."""
+
+    permission_classes = (MaySync,)
+    query_class = UndoQuery
+
+    def operation_of(self, request: Request) -> Operation | None:
+        """The receipt says of which entity it is, which is only known once there is such a run."""
+        return None
+
+    @extend_schema(
+        operation_id="undo_run",
+        summary="Undo a run",
+        description=(
+            "What it wrote is put back, all of it or nothing: changed rows to what they were, inserted ones are "
+            "soft-deleted, deleted ones restored, moved ones moved back. The undo is a run of its own."
+        ),
+        parameters=[path_guid(RUN), *query_parameters(UndoQuery(QueryDict())), RUN_HEADER],
+        request=None,
+        responses={200: answer("It is undone.", UNDONE), 409: answer(IN_CONFLICT, CONFLICTS), 410: answer(GONE, ERROR)},
+    )
+    def post(self, request: Request, guid: str) -> Response:
+        given, run = self.query.checked(), guid_of_run(guid)
+        origin = Origin(Operation.UNDO, caller_of(request).actor, run=uuid7())
+        dry_run, skip = given["dry_run"], given["conflicts"] == "skip"
+        if entity := entity_of(run):
+            self.receipt = Receipt(model=entity, origin=origin, company=current_scope().company, dry_run=dry_run)
+        undone = undo(run, origin=origin, dry_run=dry_run, skip=skip)
+        counts = {"changed": undone.changed, "deleted": undone.deleted, "restored": undone.restored}
+        more = ({"skipped": undone.skipped} if skip else {}) | ({"dry_run": True} if dry_run else {})
+        return Response({"run_guid": origin.run, **counts, **more}, headers={"X-Sync-Run": str(origin.run)})

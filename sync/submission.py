@@ -12,27 +12,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple, cast
 
 import msgspec
-import orjson
-from django.db import DatabaseError, OperationalError, connection, transaction
-from django.utils import timezone
+from django.db import OperationalError, connection, transaction
 from rest_framework.exceptions import PermissionDenied
 
 from pieces import changes
-from pieces.changes import Acts, Clash, Origin, Stale
+from pieces.acts import Origin
+from pieces.changes import Acts, Clash, Stale
 from pieces.content import content_of, sent_digest
 from pieces.models import LEVELS, Entity
 from pieces.querysets import fetched
+from pieces.receipts import Receipt
 from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable, shown
 from ractory.api.retry import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
-from sync.metrics import count_run
-from sync.models import RunStatus, SyncRun
 from sync.planning import Action, Context, Parent, Plan, look, make_plan
 from sync.schemas import Item, Line, parse
-from tenants.scope import Scope, current_scope, within
+from tenants.scope import current_scope
 
 logger = logging.getLogger(__name__)
 
@@ -63,59 +60,26 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What became of a submission: what its receipt says. It is saved once, with the data."""
+class Run(Receipt):
+    """What became of a submission; its receipt is saved with the data."""
 
-    model: type[Entity]
-    origin: Origin
-    company: Guid | None  # of all of its items, if they share one
-    received: int = 0  # lines
     outcomes: Sequence[Outcome] = ()  # in the order of the lines, without those that were left out
-    ignored: Sequence[str] = ()  # unknown fields
     left_out: Sequence[Fault] = ()  # what is wrong with the lines that were left out
-    line_numbers: Sequence[int] = ()
-    refusal: str | Sequence[Any] = ()  # of a request: in words, or its faults as records
-    fault_count: int = 0
-    http_status: int = 200
-    dry_run: bool = False
-    idempotency_key: str | None = None
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """Lines by action. As in the answer, those that were there already are all counted in `updated`."""
-        found = Counter(outcome.action for outcome in self.outcomes)
-        counts = {action.value: found[action] for action in Action}
-        return counts | {"updated": found.total() - found[Action.INSERTED]}
 
-    def save(self) -> None:
-        """In the caller's transaction."""
-        refusal = self.refusal
-        faults = [{"loc": [], "msg": refusal, "type": "refused"}] if isinstance(refusal, str) else [*refusal]
-        for fault in self.left_out[:MAX_LISTED]:
-            number = self.line_numbers[cast(int, fault.loc[2])]
-            loc = (*fault.loc[:2], number - 1, *fault.loc[3:])
-            faults.append(replace(fault, loc=loc, msg=f"Line {number}: {fault.msg}").as_record())
-        row = SyncRun(
-            guid=self.origin.run,
-            company_guid=self.company,
-            entity=self.model.plural,
-            status=RunStatus.SUCCEEDED if self.http_status == 200 else RunStatus.REJECTED,
-            http_status=self.http_status,
-            received=self.received,
-            **self.counts,
-            dry_run=self.dry_run,
-            fault_count=self.fault_count,
-            errors_json=orjson.dumps(faults[:MAX_LISTED]).decode(),
-            ignored_json=orjson.dumps(self.ignored).decode(),
-            actor=self.origin.actor,
-            request_id=self.origin.request_id,
-            idempotency_key=self.idempotency_key,
-            started_at=self.origin.started_at,
-            duration_ms=max(0, round((timezone.now() - self.origin.started_at).total_seconds() * 1000)),
-        )
-        with within(Scope(self.company)):  # a refusal can come before there is a scope
-            row.save(force_insert=True)
-        transaction.on_commit(partial(count_run, row), robust=True)
+def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Lines by action. As in the answer, those that were there already are all counted in `updated`."""
+    found = Counter(outcome.action for outcome in outcomes)
+    counts = {action.value: found[action] for action in Action}
+    return counts | {"updated": found.total() - found[Action.INSERTED]}
+
+
+def _at_lines(faults: Sequence[Fault], line_numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """The first faults of lines that were left out, with their lines in the file, for the receipt."""
+    for fault in faults[:MAX_LISTED]:
+        number = line_numbers[cast(int, fault.loc[2])]
+        loc = (*fault.loc[:2], number - 1, *fault.loc[3:])
+        yield replace(fault, loc=loc, msg=f"Line {number}: {fault.msg}").as_record()
 
 
 class Claim:
@@ -199,16 +163,18 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
     company = current_scope().company
     if company is None and len(companies := {item["company_guid"] for item in checked.items.values()}) == 1:
         company = companies.pop()
+    left_out = sorted(checked.left_out, key=lambda fault: fault.loc[2:3])
     run = Run(
         model=model,
         origin=origin,
         company=company,
         received=checked.received,
+        counts=counted(outcomes),
         outcomes=outcomes,
         ignored=checked.ignored,
-        left_out=sorted(checked.left_out, key=lambda fault: fault.loc[2:3]),
-        line_numbers=options.line_numbers,
-        fault_count=len(checked.left_out),
+        left_out=left_out,
+        faults=list(_at_lines(left_out, options.line_numbers)),
+        fault_count=len(left_out),
         http_status=200 if outcomes or not checked.left_out else Unprocessable.status_code,
         dry_run=options.dry_run,
         idempotency_key=options.idempotency_key,
@@ -217,21 +183,6 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
         run.save()
     claim.keep(run)
     return run
-
-
-def refuse(run: Run, http_status: int, detail: str | Sequence[Any], fault_count: int) -> bool:
-    """Keeps the receipt of a request that came to nothing, in a transaction of its own.
-
-    `detail` says why: in words, or by the first of the faults as records. False if that can't be done, because the
-    database is away or busy: the refusal stands all the same.
-    """
-    refused = replace(run, http_status=http_status, refusal=detail, fault_count=fault_count)
-    try:
-        in_transaction(refused.save)
-    except (ConflictRetry, DatabaseError) as error:
-        logger.error("No receipt for a sync that was answered %s", http_status, exc_info=error)
-        return False
-    return True
 
 
 def _foreign(model: type[Entity], items: dict[int, Item], options: Options) -> list[Fault]:
@@ -293,22 +244,31 @@ def _guid_in(item: bytes) -> Guid | None:
 
 
 def _outcomes(model: type[Entity], checked: _Checked, origin: Origin, *, match: bool) -> list[Outcome]:
-    """Looks, plans, locks, makes sure that nothing has changed meanwhile, and writes."""
-    items, recognised = checked.items, checked.recognised
-    done: list[Outcome] = []
+    done = write_items(model, checked.items, Acts(origin), checked.raws, checked.recognised, match=match)
+    known = (Outcome(place, guid, Action.UNCHANGED) for place, guid in checked.recognised.items())
+    return sorted([*done, *known]) if checked.recognised else done
+
+
+def write_items(
+    model: type[Entity],
+    items: Mapping[int, Item],
+    acts: Acts,
+    raws: Mapping[int, bytes] | None = None,
+    recognised: Mapping[int, Guid] | None = None,
+    *,
+    match: bool = False,
+) -> list[Outcome]:
+    """Looks, plans, locks, makes sure that nothing has changed meanwhile, and writes; within a transaction."""
     for attempt in range(MAX_LOOKS) if items else ():
-        context = look(model, items, raws=checked.raws, recognised=recognised, match=match)
+        context = look(model, items, raws=raws or {}, recognised=recognised or {}, match=match)
         plan = make_plan(model, context)
         if plan.faults:
             raise Unprocessable(plan.faults)
-        if _written(model, plan, context, Acts(origin), lock=attempt > 0 or not plan.is_plain):
-            done = list(map(Outcome, items, [placed.guid for placed in context.items], plan.actions))
-            break
-    else:
-        if items:
-            raise ConflictRetry
-    known = (Outcome(place, guid, Action.UNCHANGED) for place, guid in recognised.items())
-    return sorted([*done, *known]) if recognised else done
+        if _written(model, plan, context, acts, lock=attempt > 0 or not plan.is_plain):
+            return list(map(Outcome, items, [placed.guid for placed in context.items], plan.actions))
+    if items:
+        raise ConflictRetry
+    return []
 
 
 def _written(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, lock: bool) -> bool:
@@ -365,6 +325,8 @@ def _write(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, ver
     if plan.moved:
         _check_clashes(model, context, model.parents[-1].column, changes.carry_below(model, plan.moved, acts=acts))
     _check_clashes(model, context, "guid", changes.restore(model, plan.restored, acts=acts))
+    if not plan.is_plain:
+        acts.forget_between(model, *model.below())
 
 
 def _check_clashes(model: type[Entity], context: Context, column: str, clashes: Sequence[Clash]) -> None:

@@ -5,33 +5,29 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
-from typing import ClassVar, cast
+from typing import cast
 from urllib.parse import quote
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse, QueryDict
 from rest_framework.request import Request
-from rest_framework.response import Response
-from uuid_utils.compat import uuid7
 
-from pieces.changes import Origin
 from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
+from pieces.receipts import Receipt
+from pieces.views import ReceiptView
 from ractory.api.body import read_json_body
-from ractory.api.errors import Unprocessable
 from ractory.api.query import Flag, Query, Text
 from ractory.api.rendering import to_json
 from sync.idempotency import IdempotencyClaim, KeptAnswer, Replayed, usable_key
 from sync.openapi import described
 from sync.schemas import split
-from sync.submission import Options, Run, refuse, submit
-from tenants.caller import Caller
+from sync.submission import Options, Run, submit
 from tenants.permissions import MaySync
 from tenants.scope import current_scope
 from tenants.throttling import charge_rows
-from tenants.views import TenantView, caller_of
+from tenants.views import caller_of
 
-WITHOUT_RECEIPT = (401, 403, 429)  # refusals that no limit bounds: their receipts would fill the table
 MAX_IGNORED_HEADER = 4000  # characters
 
 
@@ -53,37 +49,25 @@ class SyncQuery(Query):
         return match is not None
 
 
-class SyncView(TenantView):
+class SyncView(ReceiptView):
     """One batch of one entity, all or nothing; the subclasses name the model."""
 
     permission_classes = (MaySync,)
-    model: ClassVar[type[Entity]]
-    run: Run | None = None  # what is known of it before it is carried out; none for a caller whom nobody knows
+
+    def operation_of(self, request: Request) -> Operation | None:
+        return Operation.SYNC if request.method == "POST" else None
 
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)
-        if isinstance(request.user, Caller) and request.method == "POST":
-            caller = request.user
-            origin = Origin(Operation.SYNC, caller.actor, run=uuid7())
+        if self.receipt:
             key = usable_key(request.headers.get("Idempotency-Key"))
-            self.run = Run(model=self.model, origin=origin, company=caller.company, idempotency_key=key)
+            self.receipt = replace(self.receipt, received=0, idempotency_key=key)
 
     def new_query(self, data: QueryDict) -> Query:
         return SyncQuery(data, self.model)
 
     def check_query(self) -> None:
         """Its faults are told together with those of the body."""
-
-    def handle_exception(self, exc: Exception) -> Response:
-        """A refusal has a receipt too, but one that anyone could get as often as they like."""
-        response = super().handle_exception(exc)
-        if self.run and response.status_code not in WITHOUT_RECEIPT:
-            run, detail, count = self.run, response.data["detail"], 1
-            if isinstance(exc, Unprocessable):
-                run, detail, count = replace(run, ignored=exc.ignored), exc.records(), exc.total
-            if refuse(run, response.status_code, detail, count):
-                response.headers["X-Sync-Run"] = str(run.origin.run)
-        return response
 
     def post(self, request: Request) -> HttpResponse:
         with ExitStack() as alone:
@@ -92,9 +76,10 @@ class SyncView(TenantView):
         return HttpResponse(answer.body, content_type="application/json", headers=answer.headers)
 
     def _answer(self, request: Request, raw: bytes) -> KeptAnswer:
-        run, body = cast(Run, self.run), split(self.model, raw)
-        self.run = run = replace(run, received=len(body.lines), company=current_scope().company)
-        charge_rows(caller_of(request), run.received)
+        body = split(self.model, raw)
+        receipt = replace(cast(Receipt, self.receipt), received=len(body.lines), company=current_scope().company)
+        self.receipt = receipt
+        charge_rows(caller_of(request), receipt.received)
         prefer = preferences(request.headers.get("Prefer", ""))
         strict = prefer.get("handling") == "strict"
         faults = [*self.query.faults(), *(self.query.unknown() if strict else ()), *body.faults]
@@ -103,12 +88,18 @@ class SyncView(TenantView):
             strict=strict,
             match=bool(given.get("match")),
             dry_run=bool(given.get("dry_run")),
-            idempotency_key=run.idempotency_key,
+            idempotency_key=receipt.idempotency_key,
         )
         claim = None if options.dry_run else self._claim(request, raw, options, partial(shown_as, prefer=prefer))
         try:
             done = submit(
-                self.model, body.lines, origin=run.origin, options=options, claim=claim, faults=faults, names=body.names
+                self.model,
+                body.lines,
+                origin=receipt.origin,
+                options=options,
+                claim=claim,
+                faults=faults,
+                names=body.names,
             )
         except Replayed as replayed:
             return replayed.answer

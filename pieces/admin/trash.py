@@ -14,9 +14,11 @@ from django.shortcuts import get_list_or_404, redirect
 from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from uuid_utils.compat import uuid7
 
+from pieces.acts import Origin
 from pieces.admin.filters import by_choice
-from pieces.changes import Acts, Origin, restore_root, soft_delete
+from pieces.changes import Acts, restore_root, soft_delete
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Kind, Operation, Project
 from pieces.names import counts_in_words, names_by_guid
 from pieces.templatetags.entities import act_on, page_of, with_links
@@ -163,7 +165,9 @@ def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: Htt
     if len(roots) < len(set(guids)):
         raise Conflict("Some of these have been deleted meanwhile. Nothing was done; look again.")
     deletions = [Deletion(company_guid=company, kind=model.kind.value, root_guid=guid) for guid, company in roots]
-    soft_delete(deletions, acts=Acts(Origin(Operation.DELETE, caller_of(request).actor)))
+    acts = Acts(Origin(Operation.DELETE, caller_of(request).actor, run=uuid7()))
+    soft_delete(deletions, acts=acts)
+    acts.save_receipt(model, received=len(deletions))
     below = {level.plural: sum(getattr(each, level.plural) for each in deletions) for level in model.below()}
     return {model.plural: len(deletions), **below}
 
@@ -189,13 +193,15 @@ def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
     deletions, counts = preview_restore(guids)
     if len(deletions) < len(set(guids)):
         raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
-    acts = Acts(Origin(Operation.RESTORE, caller_of(request).actor))
+    acts = Acts(Origin(Operation.RESTORE, caller_of(request).actor, run=uuid7()))
     for deletion in sorted(deletions, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
         model, root = LEVELS_BY_KIND[deletion.kind], deletion.root_guid
         taken = model.all_objects.select_for_update(no_key=True).filter(guid=root, deletion=deletion)
         if not taken.values("guid"):
             raise Conflict(f"The {model.kind} {root} is not deleted by this deletion any more.", {root: model.kind})
         restore_root(model, root, acts=acts)
+    first = min(deletions, key=lambda each: Kind.values.index(each.kind))
+    acts.save_receipt(LEVELS_BY_KIND[first.kind], received=len(deletions))
     return counts
 
 

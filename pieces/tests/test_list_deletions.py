@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from pieces.changes import Origin, delete_one, restore_one
+from pieces.acts import Origin
+from pieces.changes import delete_one, restore_one
 from pieces.models import Deletion, Entity, Operation, Piece
 from pieces.tests.families import KINDS, Family
 from tenants.scope import every_company

@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from pieces import purging
-from pieces.changes import Origin, delete_one, restore_one
+from pieces.acts import Origin
+from pieces.changes import delete_one, restore_one
 from pieces.integrity import broken_invariants
 from pieces.models import LEVELS, Deletion, Entity, Operation, Piece
 from pieces.purging import Purge

@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from pieces import purging
-from pieces.changes import Acts, Origin, Root, delete_one, restore, restore_root
+from pieces.acts import Origin
+from pieces.changes import Acts, Root, delete_one, restore, restore_root
 from pieces.integrity import broken_invariants
 from pieces.models import Component, Deletion, Operation, Piece
 from pieces.purging import Purge

@@ -5,7 +5,8 @@ import uuid
 import pytest
 from django.utils import timezone
 
-from pieces.changes import Origin, delete_one
+from pieces.acts import Origin
+from pieces.changes import delete_one
 from pieces.models import Deletion, Entity, Operation
 from pieces.tests.factories import PieceFactory
 from pieces.tests.families import KINDS, Family, is_active

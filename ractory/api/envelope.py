@@ -47,7 +47,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     response = drf_exception_handler(exc, context)
     if response is not None:
         detail = response.data.get("detail", "") if isinstance(response.data, dict) else response.data
-        response.data = {"detail": redacted(str(detail)[:MAX_MESSAGE])}
+        response.data = {"detail": redacted(str(detail)[:MAX_MESSAGE])} | getattr(exc, "more", {})
     return response
 
 

@@ -83,12 +83,20 @@ class TimedOut(Unavailable):
     )
 
 
+class Gone(APIException):
+    """410: it was there, and is not kept any more."""
+
+    status_code = status.HTTP_410_GONE
+
+
 class Conflict(APIException):
+    """409. `more` stands beside the `detail` in the answer."""
+
     status_code = status.HTTP_409_CONFLICT
 
-    def __init__(self, detail: str | None = None, mentions: Mentions | None = None) -> None:
+    def __init__(self, detail: str | None = None, mentions: Mentions | None = None, **more: Any) -> None:
         super().__init__(detail)
-        self.mentions = mentions or {}
+        self.mentions, self.more = mentions or {}, more
 
 
 class ConflictRetry(Conflict):

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from django.core.exceptions import ValidationError
@@ -172,17 +172,18 @@ def names_schema(names: Iterable[str]) -> dict[str, Any]:
     return {"type": "array", "items": {"type": "string", "enum": list(names)}, "minItems": 1, "uniqueItems": True}
 
 
-class PageQuery(Query):
-    """The parameters that every list takes; the one who knows the model adds a field `ordering`."""
+class CursorQuery(Query):
+    """The parameters of a list in one order, `order`, that is paged through by `Link` alone."""
+
+    order: ClassVar[tuple[Key, ...]]
 
     limit = Whole(1, MAX_LIMIT, DEFAULT_LIMIT, help_text=f"How many rows at most; {DEFAULT_LIMIT} by default.")
-    offset = Whole(0, 2**31 - 1, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
-    count = Flag(help_text="Adds the header `X-Total-Count`.")
     cursor = Text(help_text="Where a page begins: comes with the address in `Link`, and is of no use elsewhere.")
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
-        if given.get("cursor") is not None and "ordering" in given:
+        given.setdefault("ordering", getattr(self, "order", None))
+        if given.get("cursor") is not None and given["ordering"]:
             try:
                 given["after"] = decode_cursor(given["cursor"], given["ordering"])
             except ValidationError as error:
@@ -192,5 +193,12 @@ class PageQuery(Query):
     def page(self) -> Page:
         """The page asked for. Raises 422."""
         given = self.checked()
-        amount = {name: given[name] for name in ("limit", "offset", "count")}
-        return Page(given["ordering"], after=given.get("after"), **amount)
+        count, offset = given.get("count", False), given.get("offset", 0)
+        return Page(given["ordering"], given["limit"], offset, count, after=given.get("after"))
+
+
+class PageQuery(CursorQuery):
+    """The parameters of the other lists; the one who knows the model adds a field `ordering`, or says `order`."""
+
+    offset = Whole(0, 2**31 - 1, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
+    count = Flag(help_text="Adds the header `X-Total-Count`.")

@@ -12,7 +12,8 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from pieces.changes import Origin, delete_one
+from pieces.acts import Origin
+from pieces.changes import delete_one
 from pieces.models import LEVELS, Component, Entity, Operation, Piece, Project
 from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
 from ractory.api.rendering import to_json

@@ -19,7 +19,8 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 
-from pieces.changes import Origin, delete_one
+from pieces.acts import Origin
+from pieces.changes import delete_one
 from pieces.models import Deletion, Operation, Piece
 from pieces.tests.factories import PieceFactory
 from ractory.api.rendering import to_json

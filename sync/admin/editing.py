@@ -10,8 +10,8 @@ from django import forms
 from unfold import widgets
 from uuid_utils.compat import uuid7
 
+from pieces.acts import Origin
 from pieces.admin.page import groups_of, label_of
-from pieces.changes import Origin
 from pieces.models import MAX_PICTURE, SHORT, Entity, Operation, Pictured
 from ractory.api.errors import Conflict
 from sync.schemas import Line

@@ -17,7 +17,7 @@ from django.db import reset_queries
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from pieces.changes import Origin
+from pieces.acts import Origin
 from pieces.models import Entity, Operation
 from ractory.api.body import MAX_VALUES, is_crowded
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
@@ -196,7 +196,7 @@ class _Advance(Claim):
         faulty = [FaultyRow(row, faults[place]) for place, row in enumerate(self.rows) if place in faults]
         self.importer.faulty_rows.write(faulty)
         progress = self.importer.progress
-        more = run.counts | {"faulty": len(faulty), "rows": len(self.rows)}
+        more = {**run.counts, "faulty": len(faulty), "rows": len(self.rows)}
         self.values = {name: getattr(progress, name) + count for name, count in more.items()}
         if not self.importer.dry_run:
             saved = {"digest": self.digest, "updated_at": timezone.now(), "errors_size": self.importer.faulty_rows.size}

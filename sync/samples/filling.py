@@ -12,7 +12,8 @@ import orjson
 from rest_framework.exceptions import NotFound
 from uuid_utils.compat import uuid7
 
-from pieces.changes import Origin, delete_one
+from pieces.acts import Origin
+from pieces.changes import delete_one
 from pieces.models import LEVELS, Component, Entity, Operation, Piece, Project
 from sync.samples.orders import Order
 from sync.schemas import Line
@@ -56,7 +57,7 @@ def fill(order: Order, users: Mapping[Role, User]) -> Counter[str]:
         counts[model.plural] = len(items)
     for model, guid in roots:
         with suppress(NotFound):  # it has been deleted before
-            origin = Origin(Operation.DELETE, users[Role.PROJECT_MANAGER].as_caller().actor)
+            origin = Origin(Operation.DELETE, users[Role.PROJECT_MANAGER].as_caller().actor, run=uuid7())
             delete_one(model, uuid.UUID(guid), origin=origin)
             counts["deletions"] += 1
     return counts

@@ -8,7 +8,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from pieces.changes import Origin, delete_one
+from pieces.acts import Origin
+from pieces.changes import delete_one
 from pieces.integrity import broken_invariants
 from pieces.models import Entity, Operation, Piece
 from pieces.tests.factories import PieceFactory

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from pieces.models import Component
+from pieces.receipts import MAX_ERRORS, MAX_IGNORED, SyncRun
 from ractory.api.tests.client import Api
-from sync.models import MAX_ERRORS, MAX_IGNORED, SyncRun
 from sync.tests.batches import Sync, piece_item
 from sync.tests.test_sync_runs import RUNS, receipt
 from tenants.caller import Role

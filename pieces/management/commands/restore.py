@@ -3,8 +3,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from rest_framework.exceptions import APIException
+from uuid_utils.compat import uuid7
 
-from pieces.changes import Acts, Origin, restore_root
+from pieces.acts import Origin
+from pieces.changes import Acts, restore_root
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Operation
 from ractory.api.retry import in_transaction
 from tenants.management.printing import PrintingCommand, guid
@@ -32,7 +34,9 @@ def _restore(given: uuid.UUID) -> dict[str, Any]:
     for level in (model, *model.below()):
         taken = level.all_objects.in_any_of(model.kind, [row.guid]).filter(deletion_guid=deletion)
         counts[level.plural] = taken.count()
-    restore_root(model, row.guid, acts=Acts(Origin(Operation.RESTORE, "command:restore")))
+    acts = Acts(Origin(Operation.RESTORE, "command:restore", run=uuid7()))
+    restore_root(model, row.guid, acts=acts)
+    acts.save_receipt(model)
     about = {"guid": row.guid, "kind": model.kind.value, "company_guid": row.company_guid, "deletion_guid": deletion}
     return about | counts
 

@@ -1,0 +1,237 @@
+"""What rows were before: a row's states one behind the other, and what of it changed, when and by whom (contract,
+"History"). The database keeps the states (pieces.triggers); here they are read, and differences worked out.
+"""
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from django.db import connections
+from django.db.models import Q
+from rest_framework.exceptions import NotFound
+
+from pieces.models import HISTORIES, LEVELS, NO_ACT, Act, Entity
+from pieces.querysets import fetched
+from pieces.reading import Shown, counted
+from ractory.api.errors import Gone
+from ractory.api.paging import MAX_PAGE_BYTES, Page, fitting
+from ractory.api.rendering import to_json
+
+Guid = uuid.UUID
+State = Mapping[str, Any]  # the columns of a row, or of its history, by name
+NEWEST = 2**63 - 1  # beyond every id
+
+# The ids of the states before one: each has, as the act that replaced it, the act that made the next one. A row that
+# was written twice under one act has two such; the greatest id below that of the next one is meant.
+CHAIN = """
+    WITH RECURSIVE chain(id, act, place) AS (
+        SELECT id, coalesce(changed_in, '{no_act}'), 1 FROM {table} WHERE id = (
+            SELECT max(id) FROM {table} WHERE replaced_in = %s AND guid = %s AND id < %s) {until}
+        UNION ALL
+        SELECT state.id, coalesce(state.changed_in, '{no_act}'), place + 1 FROM chain
+        JOIN {table} AS state ON state.id = (
+            SELECT max(id) FROM {table} AS earlier
+            WHERE earlier.replaced_in = chain.act AND earlier.guid = %s AND earlier.id < chain.id)
+        WHERE place < %s {until}
+    )
+    SELECT id FROM chain ORDER BY place
+"""
+
+
+def columns_of(model: type[Entity]) -> list[str]:
+    """All but the picture, which is large."""
+    return [field.attname for field in model._meta.concrete_fields if field.attname != "picture"]
+
+
+def states_before(model: type[Entity], state: State, *, most: int, after: datetime | None = None) -> list[State]:
+    """Up to `most` states that the row had before this one, the last of them first; with `after`, only those that were
+    replaced after that moment. One query by which they are found, one that reads them."""
+    history = HISTORIES[model]
+    connection = connections[history.objects.db]
+    is_sqlite = connection.vendor == "sqlite"
+    guid, act = (value.hex if is_sqlite else value for value in (state["guid"], state["changed_in"] or NO_ACT))
+    until: str = "AND replaced_at > %s" if after else ""
+    moment: list[Any] = [connection.ops.adapt_datetimefield_value(after)] if after else []
+    sql = CHAIN.format(table=history._meta.db_table, no_act=NO_ACT.hex, until=until)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [act, guid, state.get("id", NEWEST), *moment, guid, most, *moment])
+        ids = [id for (id,) in cursor.fetchall()]
+    names = ("id", "replaced_at", *columns_of(model))
+    rows = history.objects.filter(id__in=ids).order_by("-id").values_list(*names)
+    return [dict(zip(names, row, strict=True)) for row in fetched(rows)]
+
+
+def current_state(model: type[Entity], guid: Guid) -> State:
+    """The row, a deleted one too. Raises 404."""
+    found: State | None = model.all_objects.filter(guid=guid).values(*columns_of(model)).first()
+    if found is None:
+        raise NotFound(f"There is no {model.kind} {guid}.")
+    return found
+
+
+def state_at(model: type[Entity], guid: Guid, moment: datetime) -> State:
+    """The row as it was then. Raises 404 before it was there, 410 if that is not known any more."""
+    state = current_state(model, guid)
+    if state["created_at"] > moment:
+        raise NotFound(f"There was no {model.kind} {guid} at that moment yet.")
+    if later := states_before(model, state, most=NEWEST, after=moment):
+        state = later[-1]
+    if not is_first(state) and state["updated_at"] > moment and not states_before(model, state, most=1):
+        raise Gone(f"What the {model.kind} {guid} was at that moment is not kept any more.")
+    return state
+
+
+def is_first(state: State) -> bool:
+    """Whether the row was made like this: before it there was nothing."""
+    return bool(state["created_in"] and state["created_in"] == state["changed_in"])
+
+
+def read_at(
+    model: type[Entity], guid: Guid, moment: datetime, fields: Sequence[str], *, include_inactive: bool
+) -> Shown:
+    """The object as `read_one` would have read it then, but for the counts, which nobody knows."""
+    state = state_at(model, guid, moment)
+    if not (state["is_active"] or include_inactive):
+        raise NotFound(f"The {model.kind} {guid} was deleted at that moment.")
+    names = [name for name in fields if name not in counted(model)]
+    return {name: picture_of(model, state) if name == "picture" else state[name] for name in names}
+
+
+def picture_of(model: type[Entity], state: State) -> bytes | None:
+    """The picture of a state. The update that took it away has kept it, or it is the row's own still."""
+    if state.get("picture_digest") is None:
+        return None
+    now = current_state(model, state["guid"])
+    rows: Any = model.all_objects.filter(guid=state["guid"])
+    if now["picture_digest"] != state["picture_digest"]:
+        since = states_before(model, now, most=NEWEST, after=state["replaced_at"] - timedelta(microseconds=1))
+        rows = HISTORIES[model].objects.filter(id__in=[later["id"] for later in since], picture__isnull=False)
+    picture: bytes | None = (
+        rows.filter(picture_digest=state["picture_digest"]).values_list("picture", flat=True).first()
+    )
+    return picture
+
+
+# --- What changed ------------------------------------------------------------------------------
+
+
+def entry(model: type[Entity], old: State | None, new: State, acts: Mapping[Guid | None, Act]) -> Shown:
+    """What made the state `new` of the state `old`, or of nothing (contract, "History")."""
+    # A write by hand names no act, so the row still has that of the write before.
+    act = None if old and old["changed_in"] == new["changed_in"] else acts.get(new["changed_in"])
+    return {
+        "at": old["replaced_at"] if old else new["created_at"],
+        "action": action_of(model, old, new),
+        "actor": act.actor if act else None,
+        "run_guid": act.run_guid if act else None,
+        "request_id": act.request_id or None if act else None,
+        "deletion_guid": new["deletion_guid"] or (old["deletion_guid"] if old else None),
+        "changes": differences(model, old, new),
+    }
+
+
+def action_of(model: type[Entity], old: State | None, new: State) -> str:
+    if old is None:
+        return "inserted"
+    if old["is_active"] != new["is_active"]:
+        return "restored" if new["is_active"] else "deleted"
+    return "moved" if any(old[name] != new[name] for name in model.parent_columns()) else "updated"
+
+
+ACTIONS = ("inserted", "updated", "moved", "deleted", "restored")
+
+
+@cache
+def told_fields(model: type[Entity]) -> tuple[str, ...]:
+    """The fields whose changes are told; a picture by its digest."""
+    silent = {"guid", "company_guid", "created_at", "updated_at"}
+    return tuple(field.attname for field in model.wire_fields() if field.attname not in silent)
+
+
+def differences(model: type[Entity], old: State | None, new: State) -> dict[str, tuple[Any, Any]]:
+    """Each field that differs, with its old and its new value."""
+    found = {}
+    for name in told_fields(model):
+        column = "picture_digest" if name == "picture" else name
+        before, after = old[column] if old else None, new[column]
+        if before != after:
+            found[name] = (_shown(before), _shown(after))
+    return found
+
+
+def _shown(value: Any) -> Any:
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
+
+
+def acts_of(states: Iterable[State]) -> dict[Guid | None, Act]:
+    """The acts that made these states, by guid; one query."""
+    found: dict[Guid | None, Act] = Act.objects.in_bulk({state["changed_in"] for state in states} - {None})
+    return found
+
+
+def read_history(model: type[Entity], guid: Guid, page: Page) -> tuple[list[Shown], Sequence[Any] | None]:
+    """A page of the row's history, newest first, in a fixed number of queries; if there is more, where that begins.
+
+    Raises 404. A page begins after the id of a state, which it shows as the new one.
+    """
+    state = current_state(model, guid)
+    if page.after is not None:
+        names = ("id", "replaced_at", *columns_of(model))
+        found = HISTORIES[model].objects.filter(guid=guid, id=page.after[0]).values(*names).first()
+        if found is None:
+            raise Gone("The history is not kept any further.")
+        state = found
+    states = [state, *states_before(model, state, most=page.limit + 1)]
+    acts = acts_of(states)
+    entries = [entry(model, old, new, acts) for new, old in pairwise(states)]
+    if len(states) <= page.limit + 1 and is_first(states[-1]):
+        entries.append(entry(model, None, states[-1], acts))
+    fits = fitting((len(to_json(each)) for each in entries[: page.limit]), most=MAX_PAGE_BYTES)
+    return entries[:fits], (states[fits]["id"],) if len(entries) > fits else None
+
+
+def read_acts(acts: Collection[Guid], page: Page) -> tuple[list[Shown], Sequence[Any] | None]:
+    """A page of what these acts did, row by row, from the top level down; if there is more, where that begins.
+
+    Raises 410 if what some row was before is not kept any more. A page begins after (the number of a level, a guid).
+    """
+    found: list[Shown] = []
+    place, after = page.after or (0, None)
+    for number in range(place, len(LEVELS)):
+        level, room = LEVELS[number], page.limit + 1 - len(found)
+        found += _changes_of(level, acts, after if number == place else None, room)
+        if len(found) > page.limit:
+            break
+    fits = fitting((len(to_json(each)) for each in found[: page.limit]), most=MAX_PAGE_BYTES)
+    if len(found) <= fits:
+        return found, None
+    last = found[fits - 1]
+    number = next(number for number, level in enumerate(LEVELS) if level.plural == last["entity"])
+    return found[:fits], (number, last["guid"])
+
+
+def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None, most: int) -> list[Shown]:
+    """What the acts did to rows of this level, in the order of their guids; four queries."""
+    beyond = {"guid__gt": after} if after else {}
+    replaced, made = Q(replaced_in__in=acts), Q(changed_in__in=acts)
+    rows, past = level.all_objects.filter(made, **beyond), HISTORIES[level].objects.filter(made | replaced, **beyond)
+    written = list(
+        rows.values_list("guid", flat=True).union(past.values_list("guid", flat=True)).order_by("guid")[:most]
+    )
+    names = columns_of(level)
+    states = {state["guid"]: state for state in rows.filter(guid__any_of=written).values(*names)}
+    before: dict[Guid, State] = {}
+    for state in past.filter(guid__any_of=written).order_by("-id").values("id", "replaced_at", *names):
+        if state["changed_in"] in acts:
+            states.setdefault(state["guid"], state)
+        else:
+            before[state["guid"]] = state
+    said = acts_of(states.values())
+    for guid in written:
+        if guid not in before and not is_first(states[guid]):
+            raise Gone("What these rows were before is not kept any more.")
+    told = [(guid, entry(level, before.get(guid), states[guid], said)) for guid in written]
+    return [{"entity": level.plural, "guid": guid} | each for guid, each in told]

@@ -1,0 +1,194 @@
+"""Receipts (SyncRun): what became of a request that writes, for whoever lost the answer and for whoever looks later.
+
+One is saved in the transaction of its act, whoever carries that out. A refused request gets one in a transaction of its
+own (contract, "Sync").
+"""
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any, ClassVar
+
+import orjson
+from django.db import DatabaseError, models, transaction
+from django.db.models.functions import Length
+from django.db.models.lookups import LessThanOrEqual
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from pieces.acts import Operation, Origin
+from pieces.metrics import count_run
+from pieces.models import Entity
+from ractory.api.errors import MAX_LISTED, ConflictRetry
+from ractory.api.retry import in_transaction
+from tenants.models import Company, GuidForeignKey
+from tenants.scope import Scope, TenantManager, within
+
+logger = logging.getLogger(__name__)
+
+MAX_KEY = 255  # characters of an Idempotency-Key
+# Characters of 100 faults and of 100 names in JSON, at their worst: what they hold of a client's is cut to 100.
+MAX_ERRORS, MAX_IGNORED = 400_000, 70_000
+
+
+def at_most(limit: int, column: str) -> LessThanOrEqual:
+    """That a text has so many characters, as the database checks it."""
+    return LessThanOrEqual(Length(column), limit)
+
+
+class Bytes(models.Func):
+    """How many bytes a text takes, which PostgreSQL knows without reading one that is stored out of line."""
+
+    function = "octet_length"
+    output_field = models.IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return super().as_sql(compiler, connection, template="length(CAST(%(expressions)s AS blob))", **context)
+
+
+class RunStatus(models.TextChoices):
+    SUCCEEDED = "succeeded"
+    REJECTED = "rejected"
+
+
+class SyncRun(models.Model):
+    """The receipt of one sync, or of another act; of a refused request too. Newer ones have greater guids (UUIDv7).
+
+    Of a sync `inserted` and `updated` are as in the answer, and count its items; of all others they count rows.
+    `unchanged`, `restored` and `deleted` are counted in `updated` too.
+    """
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # Of the caller; for a SystemAdmin the one that the batch is for, null if it mixes several.
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    company_guid: uuid.UUID | None
+    operation = models.CharField(max_length=10, choices=Operation.choices, default=Operation.SYNC)
+    entity = models.CharField(max_length=20)  # as in the path: "pieces"
+    status = models.CharField(max_length=10, choices=RunStatus.choices)
+    http_status = models.PositiveSmallIntegerField()
+    received = models.PositiveIntegerField(default=0)  # items; 0 if the body was refused before it was read
+    inserted = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    restored = models.PositiveIntegerField(default=0)
+    deleted = models.PositiveIntegerField(default=0)
+    dry_run = models.BooleanField(default=False)
+    fault_count = models.PositiveIntegerField(default=0, db_default=0)  # all of them; errors_json lists the first
+    # JSON as text: what a client sent may hold escaped NULs, which PostgreSQL's jsonb refuses.
+    errors_json = models.TextField(default="[]")
+    ignored_json = models.TextField(default="[]")
+    actor = models.CharField(max_length=300)
+    request_id = models.CharField(max_length=128)
+    idempotency_key = models.CharField(max_length=MAX_KEY, null=True)
+    started_at = models.DateTimeField(default=timezone.now)
+    duration_ms = models.PositiveIntegerField(default=0)
+
+    BYTES: ClassVar[Any] = Bytes("errors_json") + Bytes("ignored_json")  # of what may be long
+
+    objects: ClassVar[Any] = TenantManager()
+    across_companies: ClassVar[Any] = models.Manager()
+
+    class Meta:
+        app_label = "sync"  # where its table and its pages are
+        constraints = (
+            models.CheckConstraint(name="run_errors_bounded", condition=at_most(MAX_ERRORS, "errors_json")),
+            models.CheckConstraint(name="run_ignored_bounded", condition=at_most(MAX_IGNORED, "ignored_json")),
+        )
+        indexes = (
+            models.Index(fields=["company", "guid"], name="run_by_company"),
+            models.Index(fields=["company", "request_id"], name="run_by_request_id"),
+            models.Index(
+                fields=["company", "idempotency_key"],
+                name="run_by_idempotency_key",
+                condition=models.Q(idempotency_key__isnull=False),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.operation} of {self.entity} {self.started_at:%Y-%m-%d %H:%M:%S} {self.status}"
+
+    def as_wire(self) -> dict[str, Any]:
+        """The receipt (contract, "Sync")."""
+        names = (
+            *("guid", "operation", "entity", "status", "http_status", "received", "inserted", "updated"),
+            *("unchanged", "restored", "deleted", "dry_run", "actor", "request_id", "idempotency_key", "started_at"),
+            *("duration_ms", "company_guid"),
+        )
+        receipt = {name: getattr(self, name) for name in names}
+        return receipt | {
+            "errors": [
+                {name: fault[name] for name in ("loc", "msg", "type")} for fault in orjson.loads(self.errors_json)
+            ],
+            "ignored_fields": orjson.loads(self.ignored_json),
+        }
+
+
+def first_guid(at: datetime) -> uuid.UUID:
+    """The least guid (UUIDv7) that a run of this moment can have: a range of time is a range of the index."""
+    return uuid.UUID(int=(int(at.timestamp() * 1000) << 80) | (7 << 76) | (2 << 62))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a receipt says, before it is saved: once, in the caller's transaction."""
+
+    model: type[Entity]
+    origin: Origin
+    company: uuid.UUID | None  # of all that was written, if it is of one
+    received: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)  # by the names of the columns
+    faults: Sequence[Mapping[str, Any]] = ()  # as records; the first are kept
+    fault_count: int = 0
+    ignored: Sequence[str] = ()
+    http_status: int = 200
+    dry_run: bool = False
+    idempotency_key: str | None = None
+
+    def save(self) -> None:
+        origin = self.origin
+        row = SyncRun(
+            guid=origin.run,
+            company_guid=self.company,
+            operation=origin.operation,
+            entity=self.model.plural,
+            status=RunStatus.SUCCEEDED if self.http_status < 300 else RunStatus.REJECTED,
+            http_status=self.http_status,
+            received=self.received,
+            **self.counts,
+            dry_run=self.dry_run,
+            fault_count=self.fault_count,
+            errors_json=orjson.dumps(self.faults[:MAX_LISTED]).decode(),
+            ignored_json=orjson.dumps(self.ignored).decode(),
+            actor=origin.actor,
+            request_id=origin.request_id,
+            idempotency_key=self.idempotency_key,
+            started_at=origin.started_at,
+            duration_ms=max(0, round((timezone.now() - origin.started_at).total_seconds() * 1000)),
+        )
+        with within(Scope(self.company)):  # a refusal can come before there is a scope
+            row.save(force_insert=True)
+        transaction.on_commit(partial(count_run, row), robust=True)
+
+    def refuse(self, http_status: int, detail: str | Sequence[Mapping[str, Any]], fault_count: int = 1) -> bool:
+        """Saves that the request came to nothing, in a transaction of its own.
+
+        `detail` says why: in words, or by the first of the faults as records. False if that can't be done, because the
+        database is away or busy: the refusal stands all the same.
+        """
+        faults = [{"loc": [], "msg": detail, "type": "refused"}] if isinstance(detail, str) else detail
+        refused = replace(self, http_status=http_status, faults=faults, fault_count=fault_count)
+        try:
+            in_transaction(refused.save)
+        except (ConflictRetry, DatabaseError) as error:
+            logger.error("No receipt for a request that was answered %s", http_status, exc_info=error)
+            return False
+        return True
+
+
+def counts_of(rows: Mapping[str, int]) -> dict[str, int]:
+    """The counts of a receipt of rows that were "updated", "restored" or "deleted"."""
+    restored, deleted = rows.get("restored", 0), rows.get("deleted", 0)
+    return {"updated": rows.get("updated", 0) + restored + deleted, "restored": restored, "deleted": deleted}
