@@ -395,4 +395,4 @@ def remove(rows: "QuerySet[Any]") -> int:
 
     Django's own delete() would load the rows first to look for what refers to them: nothing does.
     """
-    return int(rows._raw_delete(rows.db))
+    return int(rows._raw_delete(rows.db) or 0)  # None for a set that is empty without asking

@@ -59,6 +59,8 @@ def states_before(model: type[Entity], state: State, *, most: int, after: dateti
     with connection.cursor() as cursor:
         cursor.execute(sql, [act, guid, state.get("id", NEWEST), *moment, guid, most, *moment])
         ids = [id for (id,) in cursor.fetchall()]
+    if not ids:
+        return []
     names = ("id", "replaced_at", *columns_of(model))
     rows = history.objects.filter(id__in=ids).order_by("-id").values_list(*names)
     return [dict(zip(names, row, strict=True)) for row in fetched(rows)]

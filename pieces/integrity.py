@@ -1,14 +1,22 @@
 """Every invariant of the contract, counted over the whole database, each by one set-based query. Constraints hold
 most of them; this proves all after a crash, a restore of a backup or a change by hand."""
 
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db import connection
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, UUIDField, Value
+from django.db.models.functions import Coalesce
 
 from pieces.content import content_of, digest_of, hashed
-from pieces.models import LEVELS, Entity, Pictured, Piece
+from pieces.models import HISTORIES, LEVELS, NO_ACT, Entity, Pictured, Piece
+from pieces.triggers import missing_triggers
 
 CHUNK = 1000  # rows read at a time to recompute their digests
+# After the oldest state that is kept: a purge takes states in the order of their ids, which is that of time but for
+# transactions at the same time and clocks that were set.
+SURELY_KEPT = timedelta(days=1)
+ACT = Coalesce("changed_in", Value(NO_ACT, output_field=UUIDField()))
 
 
 def broken_invariants() -> dict[str, int]:
@@ -16,13 +24,33 @@ def broken_invariants() -> dict[str, int]:
     counts: dict[str, int] = {}
     for model in LEVELS:
         counts |= {name: rows.count() for name, rows in _queries(model).items()}
+        counts |= {f"{model.kind}_{name}": rows.count() for name, rows in _broken_chains(model).items()}
         # What was made otherwise than by sync has no digest until then.
         names = [*content_of(model).names, "digest", *(["picture"] if issubclass(model, Pictured) else [])]
         rows: Any = model.across_companies.filter(digest__isnull=False).order_by().values(*names)
         counts[f"{model.kind}_digest"] = sum(not _digest_holds(model, row) for row in rows.iterator(chunk_size=CHUNK))
     doubled = Piece.across_companies.filter(is_active=True).values("project", "piece_id").annotate(rows=Count("guid"))
     counts["piece_id_twice_in_project"] = doubled.filter(rows__gt=1).count()
+    counts["history_trigger_missing"] = len(missing_triggers(connection))
     return counts
+
+
+def _broken_chains(model: type[Entity]) -> dict[str, "QuerySet[Any]"]:
+    """Of each row's states (pieces.history): what no next one leads to, and what should have one before it."""
+    rows, past = model.across_companies, HISTORIES[model].across_companies
+    leads_to = {"guid": OuterRef("guid"), "act": OuterRef("replaced_in")}
+    queries = {
+        "history_unconnected": past.exclude(Exists(rows.annotate(act=ACT).filter(**leads_to))).exclude(
+            Exists(past.annotate(act=ACT).filter(**leads_to, id__gt=OuterRef("id")))
+        )
+    }
+    if (oldest := past.order_by("id").values_list("replaced_at", flat=True).first()) is not None:
+        before = past.filter(guid=OuterRef("guid"), replaced_in=OuterRef("act"))
+        for name, states in {"without_history": rows, "history_interrupted": past}.items():
+            changed = states.exclude(changed_in=F("created_in")).exclude(updated_at=F("created_at"))
+            late = changed.filter(updated_at__gt=oldest + SURELY_KEPT)
+            queries[name] = late.annotate(act=ACT).exclude(Exists(before))
+    return queries
 
 
 def _queries(model: type[Entity]) -> dict[str, "QuerySet[Any]"]:

@@ -5,6 +5,7 @@ too recently. One that goes is marked first, so that it can't be restored in par
 at last the record itself. A purge that was interrupted is finished by the next one.
 """
 
+import json
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -13,11 +14,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from django.db import connections
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from pieces.changes import remove
-from pieces.models import LEVELS, Deletion, Entity
+from pieces.models import HISTORIES, LEVELS, NO_ACT, Deletion, Entity
 from ractory.api.paging import fitting
 from ractory.api.retry import in_transaction
 
@@ -110,9 +112,45 @@ class Purge:
         for below in level.below():
             rows = rows.exclude(Exists(below.all_objects.filter(**{level.kind.column: OuterRef("guid")})))
         taken = list(rows.order_by("guid").select_for_update().values_list("guid", flat=True)[:SLICE])
+        _forget_past(level, taken)
         remove(level.all_objects.filter(guid__any_of=taken))
         # Earlier deletions of the same rows, restored since, are now the history of nothing.
         return len(taken), _forget(root_guid__any_of=taken, kind=level.kind.value)
+
+
+def _forget_past(level: type[Entity], guids: Guids) -> None:
+    """Removes the history of these rows, which are there still: from them it is found, state by state."""
+    connection = connections[level.all_objects.db]
+    is_sqlite = connection.vendor == "sqlite"
+    rows, history = level._meta.db_table, HISTORIES[level]._meta.db_table
+    act = f"coalesce({{}}.changed_in, '{NO_ACT.hex}')"
+    among = "IN (SELECT value FROM json_each(%s))" if is_sqlite else "= ANY(%s)"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH RECURSIVE past(id, guid, act) AS (SELECT state.id, state.guid, {act.format('state')} "  # noqa: S608  # our own names
+            f"FROM {rows} AS present JOIN {history} AS state ON state.guid = present.guid "
+            f"AND state.replaced_in = {act.format('present')} WHERE present.guid {among} "
+            f"UNION SELECT state.id, state.guid, {act.format('state')} FROM past JOIN {history} AS state "
+            f"ON state.guid = past.guid AND state.replaced_in = past.act AND state.id < past.id) "
+            f"DELETE FROM {history} WHERE id IN (SELECT id FROM past)",
+            [json.dumps([guid.hex for guid in guids]) if is_sqlite else list(guids)],
+        )
+
+
+def purge_history(before: datetime, *, dry_run: bool = False) -> Iterator[tuple[str, int]]:
+    """Removes the states that were replaced before that moment, of all companies; after each transaction, the level and
+    the number of states that have gone. With `dry_run` counts them only."""
+    for level, history in HISTORIES.items():
+        states = history.across_companies
+        if dry_run:
+            yield level.plural, states.filter(replaced_at__lt=before).count()
+            continue
+        old = [0] * SLICE
+        while len(old) == SLICE:  # from the oldest on: as long as all of a slice are old enough
+            oldest = states.order_by("id").values_list("id", "replaced_at")[:SLICE]
+            old = [id for id, replaced_at in oldest if replaced_at < before]
+            in_transaction(partial(remove, states.filter(id__in=old)))
+            yield level.plural, len(old)
 
 
 def _forget(**conditions: Any) -> int:

@@ -44,16 +44,18 @@ class Undone:
     skipped: int
 
 
-def undo(run: Guid, *, origin: Origin, dry_run: bool = False, skip: bool = False) -> Undone:
+def undo(
+    run: Guid, *, origin: Origin, dry_run: bool = False, skip: bool = False, beside: Sequence[Guid] = ()
+) -> Undone:
     """Takes the run (or the act) of this guid back, within the scope and in a transaction of its own, with a receipt.
 
-    `skip` leaves what is in conflict as it is. Raises 404; Conflict with the conflicts, or if it has been undone
-    already; Gone if its history is not kept any more. Then nothing is written.
+    `skip` leaves what is in conflict as it is; what the acts `beside` wrote is in none. Raises 404; Conflict with the
+    conflicts, or if it has been undone already; Gone if its history is not kept any more. Then nothing is written.
     """
     acts = acts_of_run(run)
     if not acts:
         check_receipt(run)
-    attempt = _Attempt(acts, run, replace(origin, undoes=run), skip=skip, dry_run=dry_run)
+    attempt = _Attempt(acts, run, replace(origin, undoes=run), beside, skip=skip, dry_run=dry_run)
     for _ in range(MAX_TRIES):
         try:
             return in_transaction(attempt.carry_out)
@@ -114,6 +116,7 @@ class _Attempt:
     acts: Sequence[Guid]
     run: Guid
     origin: Origin
+    beside: Sequence[Guid]
     skip: bool
     dry_run: bool
     left_out: set[Guid] = field(default_factory=set)
@@ -147,7 +150,10 @@ class _Attempt:
         did not just follow one above them."""
         roots = {}
         for level in LEVELS:
-            written = level.all_objects.filter(changed_in__in=self.acts)
+            of_acts = Q(changed_in__in=self.acts)
+            if self.beside:
+                of_acts |= Q(changed_in__in=self.beside, guid__in=self._past(level).values("guid"))
+            written = level.all_objects.filter(of_acts)
             written.locked()
             for kind in level.parents:
                 above = LEVELS_BY_KIND[kind].all_objects.filter(changed_in__in=self.acts, guid=OuterRef(kind.column))
@@ -161,16 +167,19 @@ class _Attempt:
         """The rows that others have written since: those that the acts wrote, and those below what is to go."""
         others: list[State] = []
         for level in LEVELS:
-            rows = level.all_objects.exclude(changed_in__in=self.acts)
-            past = HISTORIES[level].objects.filter(Q(replaced_in__in=self.acts) | Q(changed_in__in=self.acts))
-            others += _rows(rows.filter(guid__in=past.values("guid")))
+            rows = level.all_objects.exclude(changed_in__in=[*self.acts, *self.beside])
+            others += _rows(rows.filter(guid__in=self._past(level).values("guid")))
         for level, of_level in roots.items():
             before = self._before(level, [row["guid"] for row in of_level]) if level.below() else {}
             going = [row["guid"] for row in of_level if not before.get(row["guid"], {}).get("is_active")]
             for below in level.below() if going else ():
-                rows = below.objects.in_any_of(level.kind, going).exclude(changed_in__in=self.acts)
+                rows = below.objects.in_any_of(level.kind, going).exclude(changed_in__in=[*self.acts, *self.beside])
                 others += [row for row in _rows(rows) if row not in others]
         return others
+
+    def _past(self, level: type[Entity]) -> Any:
+        """The states that the acts replaced, and those that they made and others replaced since."""
+        return HISTORIES[level].objects.filter(Q(replaced_in__in=self.acts) | Q(changed_in__in=self.acts))
 
     def _before(self, level: type[Entity], guids: Sequence[Guid]) -> dict[Guid, State]:
         """The states that the acts replaced."""

@@ -56,6 +56,7 @@ LIST = Endpoint({"GET": ("read", 200)}, "read")
 ONE = Endpoint({"GET": ("read", 200), "DELETE": ("delete", 204)}, "read")
 RESTORE = Endpoint({"POST": ("delete", 204)}, "read")
 SYNC = Endpoint({"POST": ("sync", 200)}, "sync")
+SHOWN = Endpoint({"GET": ("read", 200)}, "read")
 
 ENDPOINTS: dict[str, Endpoint] = {
     "health": OPEN,
@@ -66,10 +67,13 @@ ENDPOINTS: dict[str, Endpoint] = {
     "api/v1/auth/refresh": LOGIN,
     "api/v1/auth/me": Endpoint({"GET": ("call", 200)}, "call"),
     "api/v1/sync/runs": LIST,
-    "api/v1/sync/runs/<str:guid>": Endpoint({"GET": ("read", 200)}, "read"),
+    "api/v1/sync/runs/<str:guid>": SHOWN,
+    "api/v1/sync/runs/<str:guid>/changes": SHOWN,
+    "api/v1/sync/runs/<str:guid>/undo": SYNC,
     **{f"api/v1/sync/{plural}": SYNC for plural in ("projects", "components", "assemblies", "pieces")},
     **{f"api/v1/{plural}": LIST for plural in ("projects", "components", "assemblies", "pieces")},
     **{f"api/v1/{plural}/<str:guid>": ONE for plural in ("projects", "components", "assemblies", "pieces")},
+    **{f"api/v1/{plural}/<str:guid>/history": SHOWN for plural in ("projects", "components", "assemblies", "pieces")},
     **{f"api/v1/{plural}/<str:guid>/restore": RESTORE for plural in ("projects", "components", "assemblies", "pieces")},
 }
 OPERATIONS = [(route, method) for route, endpoint in ENDPOINTS.items() for method in endpoint.methods]
@@ -191,7 +195,7 @@ def expected(caller: str, route: str, method: str, row: str, named: str | None) 
     seen = {named} if named else {"own", "foreign"} if caller == SYSTEM_ADMIN else {"own"}
     if row in seen or ENDPOINTS[route] is LIST:
         return status
-    return 403 if needed == "sync" else 404
+    return 403 if needed == "sync" and "<" not in route else 404  # of a batch, 403
 
 
 @pytest.mark.parametrize(("route", "method"), OPERATIONS)

@@ -23,7 +23,7 @@ RUNS = "/api/v1/sync/runs"
 FIELDS = {
     *("guid", "entity", "status", "http_status", "received", "inserted", "updated", "unchanged", "restored", "deleted"),
     *("dry_run", "errors", "ignored_fields", "actor", "request_id", "idempotency_key", "started_at", "duration_ms"),
-    "company_guid",
+    *("company_guid", "operation"),
 }
 
 
@@ -45,6 +45,7 @@ def test_a_success_leaves_a_receipt_with_its_counts(sync: Sync, component: Compo
     assert {name: run[name] for name in response.json()} == response.json() == {"inserted": 1, "updated": 4}
     expected = {
         "guid": response["X-Sync-Run"],
+        "operation": "sync",
         "entity": "pieces",
         "status": "succeeded",
         "http_status": 200,

@@ -86,7 +86,7 @@ def complete(result: Json, **_: Any) -> Json:
             for code in sorted(_error_codes(method, operation)):
                 name, error = _error(code, has_receipt=has_receipt and code not in WITHOUT_RECEIPT)
                 errors[name] = error
-                answers[str(code)] = {"$ref": f"#/components/responses/{name}"}
+                answers.setdefault(str(code), {"$ref": f"#/components/responses/{name}"})
     result["components"] |= {"schemas": NAMED, "headers": headers, "responses": errors}
     return result
 

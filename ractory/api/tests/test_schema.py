@@ -92,10 +92,11 @@ def test_paths_are_those_of_the_contract() -> None:
     assert set(DOCUMENT["paths"]) == {
         *("/health", "/api/v1/health", "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/auth/me"),
         *("/api/v1/sync/runs", "/api/v1/sync/runs/{guid}"),
+        *("/api/v1/sync/runs/{guid}/changes", "/api/v1/sync/runs/{guid}/undo"),
         *(f"/api/v1/sync/{plural}" for plural in plurals),
         *(f"/api/v1/{plural}" for plural in plurals),
         *(f"/api/v1/{plural}/{{guid}}" for plural in plurals),
-        *(f"/api/v1/{plural}/{{guid}}/restore" for plural in plurals),
+        *(f"/api/v1/{plural}/{{guid}}/{act}" for plural in plurals for act in ("restore", "history")),
     }
 
 
@@ -114,6 +115,8 @@ def test_every_answer_has_its_envelope(path: str, method: str, operation: Any) -
         assert "Retry-After" in answer["headers"] or code not in ("429", "503") or path.endswith("/health")
         if int(code) >= 400 and not path.endswith("/health"):
             wanted = "ValidationError" if code == "422" else "Error"
+            if (path.rpartition("/")[2], code) == ("undo", "409"):
+                wanted = "UndoConflicts"
             assert answer["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{wanted}"}
 
 
