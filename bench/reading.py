@@ -45,13 +45,13 @@ def main() -> int:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    project, key = _fill()
+    project, key = fill()
     ratios = [_lists(project, key) <= TARGET_LIST, *(ratio <= TARGET_DELETION for ratio in _deletions(project))]
     ratios.append(_searches(project, key) <= TARGET_BYSTANDER)
     return 0 if all(ratios) else 1
 
 
-def _fill() -> tuple[uuid.UUID, str]:
+def fill() -> tuple[uuid.UUID, str]:
     """A project with `PIECES` pieces, all 60 columns filled, in 100 assemblies; and a key to it."""
     from django.db import connection
 
@@ -144,7 +144,7 @@ def _deletions(project: uuid.UUID) -> list[float]:
     statements: dict[str, int] = {}
 
     def measure(name: str, work: Callable[[], object]) -> None:
-        _vacuum()
+        vacuum()
         started = time.perf_counter()
         statements[name] = _statements(work)
         times[name].append(time.perf_counter() - started)
@@ -154,8 +154,8 @@ def _deletions(project: uuid.UUID) -> list[float]:
             measure("delete", lambda: delete_one(Project, project, origin=origin, now=timezone.now()))
             measure("restore", lambda: restore_one(Project, project, origin=origin, now=timezone.now()))
             latest = Deletion.objects.latest("created_at").guid
-            measure("bare delete", lambda latest=latest: _bare(project, False, timezone.now(), latest))  # type: ignore[misc]  # a default in a lambda
-            measure("bare restore", lambda: _bare(project, True, None, None))
+            measure("bare delete", lambda latest=latest: bare_update(project, False, timezone.now(), latest))  # type: ignore[misc]  # a default in a lambda
+            measure("bare restore", lambda: bare_update(project, True, None, None))
     ratios = []
     for name in ("delete", "restore"):
         ours, bare = median(times[name]), median(times[f"bare {name}"])
@@ -167,7 +167,7 @@ def _deletions(project: uuid.UUID) -> list[float]:
     return ratios
 
 
-def _bare(project: uuid.UUID, is_active: bool, deleted_at: datetime | None, deletion: uuid.UUID | None) -> None:
+def bare_update(project: uuid.UUID, is_active: bool, deleted_at: datetime | None, deletion: uuid.UUID | None) -> None:
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -192,7 +192,7 @@ def _statements(work: Callable[[], object]) -> int:
     return len(seen)
 
 
-def _vacuum() -> None:
+def vacuum() -> None:
     """Every measurement starts from the same: no dead rows, nothing left to write."""
     from django.db import connection
 

@@ -99,7 +99,7 @@ def on_postgresql(rounds: int, sizes: Sequence[int]) -> Iterator[Line]:
         for block in range(3):
             ours(bodies.changed(block))
         new, floor_new = in_turn([(ours, bodies.new), (floor, bodies.new)], rounds)
-        yield _line("1000 new", new, "floor", floor_new, 2.0)
+        yield line_of("1000 new", new, "floor", floor_new, 2.0)
         last = bodies.changed(2)
         ours(last)
         backwards = orjson.dumps({"pieces": [dict(reversed(piece.items())) for piece in orjson.loads(last)["pieces"]]})
@@ -110,13 +110,13 @@ def on_postgresql(rounds: int, sizes: Sequence[int]) -> Iterator[Line]:
             (ours, lambda: backwards),
         ]
         changed, floor_changed, unchanged, otherwise = in_turn(works, rounds)
-        yield _line("1000 changed", changed, "floor", floor_changed, 2.0)
-        yield _line("1000 unchanged", unchanged, "floor for a change", floor_changed, 0.7)
-        yield _line("the same in other bytes: keys backwards", otherwise, "floor for a change", floor_changed)
+        yield line_of("1000 changed", changed, "floor", floor_changed, 2.0)
+        yield line_of("1000 unchanged", unchanged, "floor for a change", floor_changed, 0.7)
+        yield line_of("the same in other bytes: keys backwards", otherwise, "floor for a change", floor_changed)
         some, floor_again = in_turn(
             [(ours, lambda: bodies.changed_in(last, 10)), (floor, lambda: bodies.changed(1))], max(5, rounds // 2)
         )
-        yield _line("990 unchanged, 10 changed", some, "floor for 1000 changes", floor_again)
+        yield line_of("990 unchanged, 10 changed", some, "floor for 1000 changes", floor_again)
         ours(last)
         wal = median(_wal(lambda: ours(last)) for _ in range(5))
         yield "WAL of 1000 unchanged", f"{wal / 1024:.1f} KB", "< 10 KB"
@@ -132,7 +132,7 @@ def on_postgresql(rounds: int, sizes: Sequence[int]) -> Iterator[Line]:
         yield from _large_tables(bodies, rounds, sizes)
 
 
-def _line(what: str, ours: float, name: str, theirs: float, target: float | None = None) -> Line:
+def line_of(what: str, ours: float, name: str, theirs: float, target: float | None = None) -> Line:
     return what, f"{ours:.1f} ms, {name} {theirs:.1f} ms: {ours / theirs:.2f}x", f"<= {target}x" if target else ""
 
 
@@ -239,7 +239,7 @@ def on_sqlite(rounds: int, path: str) -> Iterator[Line]:
         for block in range(2):
             ours(bodies.changed(block))
         changed, bare = in_turn([(ours, bodies.changed), (floor, lambda: bodies.changed(1))], rounds)
-    yield _line("1000 changed on SQLite", changed, "decode + executemany", bare, 3.0)
+    yield line_of("1000 changed on SQLite", changed, "decode + executemany", bare, 3.0)
 
 
 def main() -> int:

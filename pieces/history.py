@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from django.db import connections
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from rest_framework.exceptions import NotFound
 
 from pieces.models import HISTORIES, LEVELS, NO_ACT, Act, Entity
@@ -41,12 +41,17 @@ CHAIN = """
 """
 
 
+def dicts(rows: "QuerySet[Any]", names: Sequence[str]) -> list[dict[str, Any]]:
+    """These columns of the rows by name, all at once."""
+    return [dict(zip(names, row, strict=True)) for row in fetched(rows.values_list(*names))]
+
+
 def columns_of(model: type[Entity]) -> list[str]:
     """All but the picture, which is large."""
     return [field.attname for field in model._meta.concrete_fields if field.attname != "picture"]
 
 
-def states_before(model: type[Entity], state: State, *, most: int, after: datetime | None = None) -> list[State]:
+def states_before(model: type[Entity], state: State, *, most: int, after: datetime | None = None) -> Sequence[State]:
     """Up to `most` states that the row had before this one, the last of them first; with `after`, only those that were
     replaced after that moment. One query by which they are found, one that reads them."""
     history = HISTORIES[model]
@@ -61,9 +66,7 @@ def states_before(model: type[Entity], state: State, *, most: int, after: dateti
         ids = [id for (id,) in cursor.fetchall()]
     if not ids:
         return []
-    names = ("id", "replaced_at", *columns_of(model))
-    rows = history.objects.filter(id__in=ids).order_by("-id").values_list(*names)
-    return [dict(zip(names, row, strict=True)) for row in fetched(rows)]
+    return dicts(history.objects.filter(id__in=ids).order_by("-id"), ("id", "replaced_at", *columns_of(model)))
 
 
 def current_state(model: type[Entity], guid: Guid) -> State:

@@ -18,8 +18,8 @@ from rest_framework.exceptions import NotFound
 
 from pieces.acts import Origin
 from pieces.changes import Acts
-from pieces.history import columns_of, picture_of
-from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, Act, Entity
+from pieces.history import dicts, picture_of
+from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, Act, Entity, Pictured
 from pieces.receipts import Receipt, SyncRun, counts_of
 from ractory.api.errors import MAX_LISTED, Conflict, ConflictRetry, Gone, Unprocessable
 from ractory.api.retry import in_transaction
@@ -31,6 +31,7 @@ Guid = uuid.UUID
 
 
 State = Mapping[str, Any]  # a row's columns by name
+GONE = {"is_active": False}  # what a row becomes that there was not before
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,8 @@ class _Attempt:
             for kind in level.parents:
                 above = LEVELS_BY_KIND[kind].all_objects.filter(changed_in__in=self.acts, guid=OuterRef(kind.column))
                 written = written.exclude(Exists(above))
-            roots[level] = list(written.order_by("guid").values(*columns_of(level)))
+            lean = ("guid", "company_guid", "created_in", *(["picture_digest"] if issubclass(level, Pictured) else []))
+            roots[level] = list(written.order_by("guid").values(*lean))
         if other := Act.objects.filter(undoes=self.run).first():
             raise Conflict(f"The run {self.run} has been undone already, by the run {other.run_guid}.")
         return roots
@@ -170,7 +172,9 @@ class _Attempt:
             rows = level.all_objects.exclude(changed_in__in=[*self.acts, *self.beside])
             others += _rows(rows.filter(guid__in=self._past(level).values("guid")))
         for level, of_level in roots.items():
-            before = self._before(level, [row["guid"] for row in of_level]) if level.below() else {}
+            if not (of_level and level.below()):
+                continue
+            before = self._before(level, [row["guid"] for row in of_level], "guid", "is_active")
             going = [row["guid"] for row in of_level if not before.get(row["guid"], {}).get("is_active")]
             for below in level.below() if going else ():
                 rows = below.objects.in_any_of(level.kind, going).exclude(changed_in__in=[*self.acts, *self.beside])
@@ -181,25 +185,25 @@ class _Attempt:
         """The states that the acts replaced, and those that they made and others replaced since."""
         return HISTORIES[level].objects.filter(Q(replaced_in__in=self.acts) | Q(changed_in__in=self.acts))
 
-    def _before(self, level: type[Entity], guids: Sequence[Guid]) -> dict[Guid, State]:
+    def _before(self, level: type[Entity], guids: Sequence[Guid], *names: str) -> dict[Guid, State]:
         """The states that the acts replaced."""
         states = HISTORIES[level].objects.filter(replaced_in__in=self.acts, guid__any_of=guids).order_by("-id")
-        return {state["guid"]: state for state in states.values()}
+        return {state["guid"]: state for state in dicts(states, names)}
 
     def _put_back(self, level: type[Entity], rows: Sequence[State], acts: Acts) -> list[Outcome]:
-        before = self._before(level, [row["guid"] for row in rows])
         names = [name for field in level.settable_fields() if (name := field.attname) != "picture"]
+        more = ["id", "replaced_at", "picture", "picture_digest"] if issubclass(level, Pictured) else []
+        before = self._before(level, [row["guid"] for row in rows], *names, *more)
+        made = [row["guid"] for row in rows if row["guid"] not in before and row["created_in"] in self.acts]
+        before |= {row["guid"]: row | GONE for row in dicts(level.all_objects.filter(guid__any_of=made), names)}
         items: dict[int, Item] = {}
         for row in rows:
             state = before.get(row["guid"])
-            if state is None and row["created_in"] not in self.acts:
-                raise Gone(f"What the {level.kind} {row['guid']} was before the run {self.run} is not kept any more.")
-            item = {name: (state or row)[name] for name in names}
             if state is None:
-                item["is_active"] = False
-            elif state.get("picture_digest") != row.get("picture_digest"):
+                raise Gone(f"What the {level.kind} {row['guid']} was before the run {self.run} is not kept any more.")
+            item = items[len(items)] = {name: state[name] for name in names}
+            if state.get("picture_digest") != row.get("picture_digest") and "id" in state:
                 item["picture"] = state["picture"] or picture_of(level, state)
-            items[len(items)] = item
         self.places = [item["guid"] for item in items.values()]
         return write_items(level, items, acts)
 
