@@ -68,7 +68,7 @@ def fill() -> tuple[uuid.UUID, str]:
     copies(piece.component, 99)
     copies(piece.assembly, 99)
     with every_company():
-        assemblies = list(Assembly.objects.values_list("guid", flat=True))
+        assemblies = list(Assembly.objects.filter(company=company).values_list("guid", flat=True))
     one_of_them = f"('{{{','.join(map(str, assemblies))}}}'::uuid[])[1 + n %% {len(assemblies)}]"
     copies(piece, PIECES - 1, barcode="'B' || n", assembly_guid=one_of_them)
     with connection.cursor() as cursor:

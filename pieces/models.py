@@ -312,7 +312,7 @@ class History(models.Model):
         # The states that an act replaced, and those that it made. Acts' guids grow, so new entries of these indexes
         # stand together; those of one by the rows' own guids, all over the place, would take as long as all the rest.
         indexes: ClassVar[Any] = (
-            models.Index(fields=["replaced_in", "guid"], name="%(class)s_by_act"),
+            models.Index(fields=["replaced_in", "guid", "id"], name="%(class)s_by_act"),
             models.Index(fields=["changed_in", "guid"], name="%(class)s_of_act"),
         )
 

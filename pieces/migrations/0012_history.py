@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(fields=['replaced_in', 'guid'], name='assemblyhistory_by_act'), models.Index(fields=['changed_in', 'guid'], name='assemblyhistory_of_act')],
+                'indexes': [models.Index(fields=['replaced_in', 'guid', 'id'], name='assemblyhistory_by_act'), models.Index(fields=['changed_in', 'guid'], name='assemblyhistory_of_act')],
             },
         ),
         migrations.CreateModel(
@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(fields=['replaced_in', 'guid'], name='componenthistory_by_act'), models.Index(fields=['changed_in', 'guid'], name='componenthistory_of_act')],
+                'indexes': [models.Index(fields=['replaced_in', 'guid', 'id'], name='componenthistory_by_act'), models.Index(fields=['changed_in', 'guid'], name='componenthistory_of_act')],
             },
         ),
         migrations.CreateModel(
@@ -151,7 +151,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(fields=['replaced_in', 'guid'], name='piecehistory_by_act'), models.Index(fields=['changed_in', 'guid'], name='piecehistory_of_act')],
+                'indexes': [models.Index(fields=['replaced_in', 'guid', 'id'], name='piecehistory_by_act'), models.Index(fields=['changed_in', 'guid'], name='piecehistory_of_act')],
             },
         ),
         migrations.CreateModel(
@@ -178,7 +178,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'abstract': False,
-                'indexes': [models.Index(fields=['replaced_in', 'guid'], name='projecthistory_by_act'), models.Index(fields=['changed_in', 'guid'], name='projecthistory_of_act')],
+                'indexes': [models.Index(fields=['replaced_in', 'guid', 'id'], name='projecthistory_by_act'), models.Index(fields=['changed_in', 'guid'], name='projecthistory_of_act')],
             },
         ),
         *(ForceRowSecurity(f'pieces_{kind}history') for kind in ('project', 'component', 'assembly', 'piece')),
