@@ -31,14 +31,16 @@ CHAIN = """
         SELECT id, coalesce(changed_in, '{no_act}'), 1 FROM {table} WHERE id = (
             SELECT max(id) FROM {table} WHERE replaced_in = %s AND guid = %s AND id < %s) {until}
         UNION ALL
-        SELECT state.id, coalesce(state.changed_in, '{no_act}'), place + 1 FROM chain
-        JOIN {table} AS state ON state.id = (
-            SELECT max(id) FROM {table} AS earlier
-            WHERE earlier.replaced_in = chain.act AND earlier.guid = %s AND earlier.id < chain.id)
-        WHERE place < %s {until}
+        SELECT state.id, coalesce(state.changed_in, '{no_act}'), place + 1 FROM chain {step} WHERE place < %s {until}
     )
     SELECT id FROM chain ORDER BY place
 """
+EARLIER = (
+    "FROM {table} AS earlier WHERE earlier.replaced_in = chain.act AND earlier.guid = %s AND earlier.id < chain.id"
+)
+# Lateral, or PostgreSQL would read the whole table for each step.
+STEP_POSTGRESQL = f"CROSS JOIN LATERAL (SELECT * {EARLIER} ORDER BY earlier.id DESC LIMIT 1) AS state"
+STEP_SQLITE = f"JOIN {{table}} AS state ON state.id = (SELECT max(id) {EARLIER})"
 
 
 def dicts(rows: "QuerySet[Any]", names: Sequence[str]) -> list[dict[str, Any]]:
@@ -60,7 +62,8 @@ def states_before(model: type[Entity], state: State, *, most: int, after: dateti
     guid, act = (value.hex if is_sqlite else value for value in (state["guid"], state["changed_in"] or NO_ACT))
     until: str = "AND replaced_at > %s" if after else ""
     moment: list[Any] = [connection.ops.adapt_datetimefield_value(after)] if after else []
-    sql = CHAIN.format(table=history._meta.db_table, no_act=NO_ACT.hex, until=until)
+    table, step = history._meta.db_table, STEP_SQLITE if is_sqlite else STEP_POSTGRESQL
+    sql = CHAIN.format(table=table, no_act=NO_ACT.hex, until=until, step=step.format(table=table))
     with connection.cursor() as cursor:
         cursor.execute(sql, [act, guid, state.get("id", NEWEST), *moment, guid, most, *moment])
         ids = [id for (id,) in cursor.fetchall()]
