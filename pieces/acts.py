@@ -83,7 +83,8 @@ class Deletion(models.Model):
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
     company_guid: uuid.UUID
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    root_guid = models.UUIDField(db_index=True)
+    root_guid = models.UUIDField(db_index=True)  # of several that went together, one
+    roots = models.PositiveIntegerField(default=1, db_default=1)
     act_guid = models.UUIDField(null=True, editable=False)  # null: made before acts were kept
     actor = models.CharField(max_length=300)
     request_id = models.CharField(max_length=128, blank=True)

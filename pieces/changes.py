@@ -15,24 +15,24 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connections
-from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from rest_framework.exceptions import NotFound
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
 from pieces.bulk import database_clock
+from pieces.clashes import Clash, clashes_among
 from pieces.content import content_of
 from pieces.expressions import CommitPosition, Stamp
-from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Kind, Pictured, Piece
+from pieces.models import HISTORIES, LEVELS_BY_KIND, Act, Deletion, Entity, Pictured, Piece
 from pieces.querysets import EntityQuerySet
 from pieces.receipts import Receipt, counts_of
-from ractory.api.errors import Conflict, Mentions
+from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction
 from ractory.api.timeouts import allow_cascade
 
 Guid = uuid.UUID
-MAX_CLASHES = 100
 ACTIVE: Mapping[str, Any] = {"is_active": True, "deleted_at": None, "deletion": None}
 
 
@@ -226,21 +226,41 @@ def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
         deletion.act_guid, deletion.created_at = acts.of(deletion.company_guid), acts.now
         for plural, of_roots in counts.items():
             setattr(deletion, plural, of_roots.get(deletion.root_guid.bytes, 0))
-    state: dict[str, Any] = {"is_active": False, "deleted_at": acts.now}
     if len(deletions) == 1:  # for which a temporary table would take longer than all the rest
-        deletions[0].save(force_insert=True)
-        deletion_guid: Any = deletions[0].guid
-        acts.below["deleted"] += _set(model.objects.filter(guid=roots[0]), acts, **state, deletion=deletion_guid)
-    else:
-        Deletion.objects.bulk_create(deletions)
-        # The roots get theirs by guid. What is below them finds it at its root, by the key: not in a list of all of
-        # them, once for each row.
-        rows = [(each.root_guid, each.guid, each.act_guid, *state.values(), None) for each in deletions]
-        columns = ("deletion_guid", "changed_in", *state, "sent_digest")
-        acts.below["deleted"] += model.all_objects.bulk_update(rows, columns, stamp="updated_at")
-        deletion_guid = Subquery(model.all_objects.filter(guid=OuterRef(model.kind.column)).values("deletion_guid"))
+        _take(deletions[0], roots, acts)
+        return
+    Deletion.objects.bulk_create(deletions)
+    # The roots get theirs by guid. What is below them finds it at its root, by the key: not in a list of all of them,
+    # once for each row.
+    state: dict[str, Any] = {"is_active": False, "deleted_at": acts.now}
+    rows = [(each.root_guid, each.guid, each.act_guid, *state.values(), None) for each in deletions]
+    columns = ("deletion_guid", "changed_in", *state, "sent_digest")
+    acts.below["deleted"] += model.all_objects.bulk_update(rows, columns, stamp="updated_at")
+    state["deletion"] = Subquery(model.all_objects.filter(guid=OuterRef(model.kind.column)).values("deletion_guid"))
     for level in model.below():
-        acts.below["deleted"] += _set(level.objects.in_any_of(model.kind, roots), acts, **state, deletion=deletion_guid)
+        acts.below["deleted"] += _set(level.objects.in_any_of(model.kind, roots), acts, **state)
+
+
+def delete_together(model: type[Entity], roots: Sequence[Guid], *, company: Guid, acts: Acts) -> None:
+    """Soft-deletes active rows, and everything active below them, as one deletion."""
+    if model.below():
+        allow_cascade()
+    counts = {level.plural: level.objects.in_any_of(model.kind, roots).count() for level in model.below()}
+    about = {"actor": acts.origin.actor, "request_id": acts.origin.request_id}
+    act, first, kind = acts.of(company), roots[0], model.kind.value
+    deletion = Deletion(company_guid=company, kind=kind, root_guid=first, roots=len(roots), act_guid=act, **about)
+    deletion.created_at = acts.now
+    for plural, rows in counts.items():
+        setattr(deletion, plural, rows)
+    _take(deletion, roots, acts)
+
+
+def _take(deletion: Deletion, roots: Sequence[Guid], acts: Acts) -> None:
+    deletion.save(force_insert=True)
+    model = LEVELS_BY_KIND[deletion.kind]
+    for level in (model, *model.below()):
+        rows = level.objects.in_any_of(model.kind, roots)
+        acts.below["deleted"] += _set(rows, acts, is_active=False, deleted_at=acts.now, deletion=deletion.guid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,23 +269,6 @@ class Root:
 
     guid: Guid
     deletion: Guid
-
-
-@dataclass(frozen=True, slots=True)
-class Clash:
-    """A piece that can't become active because another active piece of its project has its piece_id."""
-
-    guid: Guid
-    piece_id: str
-    holder: Guid
-    parents: Mapping[str, Guid]  # by kind
-
-    def __str__(self) -> str:
-        return f"piece_id {self.piece_id!r} of piece {self.guid} is taken by piece {self.holder}"
-
-    @property
-    def mentions(self) -> Mentions:
-        return {self.guid: Kind.PIECE, self.holder: Kind.PIECE}
 
 
 def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[Clash]:
@@ -282,7 +285,10 @@ def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[C
         rows = level.all_objects.in_any_of(model.kind, guids).filter(deletion_guid__any_of=deletions)
         if clashes := _activate(level, rows, acts, counted="restored"):
             return clashes
-    undone = Deletion.objects.filter(guid__any_of=deletions, root_guid__any_of=guids)
+    # One that took several rows together is undone with the last of them.
+    held = Exists(model.all_objects.filter(deletion_guid=OuterRef("guid")))
+    whole = Q(roots=1, root_guid__any_of=guids) | Q(~held, roots__gt=1, kind=model.kind.value)
+    undone = Deletion.objects.filter(whole, guid__any_of=deletions)
     undone.update(restored_at=acts.now, restored_by=acts.origin.actor)
     return []
 
@@ -312,33 +318,10 @@ def carry_below(model: type[Entity], moved: Collection[Guid], *, acts: Acts) -> 
 
 def _activate(level: type[Entity], rows: EntityQuerySet, acts: Acts, *, counted: str = "") -> list[Clash]:
     """Makes the rows active, unless some of them are pieces which, once active, would share a piece_id: these."""
-    if level is Piece and (clashes := _clashes(rows)):
+    if level is Piece and (clashes := clashes_among(rows)):
         return clashes
     acts.below[counted] += _set(rows, acts, **ACTIVE)
     return []
-
-
-def _clashes(rows: EntityQuerySet) -> list[Clash]:
-    """Which of these inactive pieces would, once active, share a piece_id with another of their project."""
-    key = ("project_guid", "piece_id")
-    holders = Piece.objects.filter(**{name: OuterRef(name) for name in key})
-    found: list[Any] = list(
-        rows.filter(Exists(holders))
-        .annotate(holder=Subquery(holders.values("guid")[:1]))
-        .order_by("guid")[:MAX_CLASHES]
-    )
-    twins = rows.order_by().values(*key).annotate(pieces=Count("guid")).filter(pieces__gt=1)
-    first: dict[tuple[Any, ...], Guid] = {}
-    piece_ids = [twin["piece_id"] for twin in twins[:MAX_CLASHES]]
-    for piece in rows.filter(piece_id__any_of=piece_ids).order_by("guid") if piece_ids else ():
-        holder = first.setdefault((piece.project_guid, piece.piece_id), piece.guid)
-        if holder != piece.guid:
-            piece.holder = holder
-            found.append(piece)
-    return [
-        Clash(piece.guid, piece.piece_id, piece.holder, {kind: getattr(piece, kind.column) for kind in Piece.parents})
-        for piece in found
-    ]
 
 
 def delete_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetime | None = None) -> None:
@@ -371,21 +354,31 @@ def restore_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetim
 
 
 def restore_root(model: type[Entity], guid: Guid, *, acts: Acts) -> None:
-    """Brings back one deleted entity and what its deletion took; 404 if there is none, 409 if it can't come back."""
+    """Brings back one deleted entity and what its deletion took; 404 if there is none, 409 if it can't come back.
+
+    If that one took several together (`delete_together`), all of them come back.
+    """
     row = model.all_objects.without_picture().select_for_update(no_key=True).filter(guid=guid).first()
     if row is None or row.is_active:
         raise NotFound(f"There is no deleted {model.kind} {guid}.")
-    for above in LEVELS:
-        above_guid = getattr(row, above.kind.column) if above.kind in model.parents else None
-        if above_guid and not above.objects.filter(guid=above_guid).shared("guid"):
-            raise Conflict(f"The {above.kind} {above_guid} is deleted; restore it first.", {above_guid: above.kind})
+    deletion = Deletion.objects.get(guid=row.deletion_guid)
+    rows = model.all_objects.filter(guid=guid)
+    if deletion.roots > 1 and deletion.kind == model.kind:
+        rows = model.all_objects.filter(deletion=deletion)
+        rows.locked()
+    for kind in model.parents:
+        level, wanted = LEVELS_BY_KIND[kind], set(rows.order_by().values_list(kind.column, flat=True).distinct())
+        there = {found for (found,) in level.objects.filter(guid__any_of=list(wanted - {None})).shared("guid")}
+        for above in wanted - there - {None}:
+            raise Conflict(f"The {kind} {above} is deleted; restore it first.", {above: kind})
     # Locked, so that a purge waits, or has marked it already.
-    deletion = Deletion.objects.select_for_update(no_key=True).get(guid=row.deletion_guid)
+    deletion = Deletion.objects.select_for_update(no_key=True).get(guid=deletion.guid)
     if deletion.purged_at:
         refusal = f"The {model.kind} {guid} is being purged: not all of it could be restored."
         raise Conflict(refusal, {guid: model.kind})
     acts.of(row.company_guid)
-    if clashes := restore(model, [Root(guid, deletion.guid)], acts=acts):
+    roots = [Root(root, deletion.guid) for root in rows.values_list("guid", flat=True)]
+    if clashes := restore(model, roots, acts=acts):
         mentions = {guid: kind for clash in clashes[:3] for guid, kind in clash.mentions.items()}
         raise Conflict("; ".join(map(str, clashes[:3])) + ".", mentions)
 

@@ -20,7 +20,8 @@ from rest_framework.exceptions import PermissionDenied
 
 from pieces import changes
 from pieces.acts import Origin
-from pieces.changes import Acts, Clash, Stale
+from pieces.changes import Acts, Stale
+from pieces.clashes import Clash
 from pieces.content import content_of, sent_digest
 from pieces.models import LEVELS, Entity
 from pieces.querysets import fetched
