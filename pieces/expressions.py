@@ -121,3 +121,27 @@ class Stamp(Func):
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> Any:
         column, params = compiler.compile(self.get_source_expressions()[0])
         return stamp_sql(connection, column), params
+
+
+def committed_now() -> str:
+    """Which acts have been committed at this moment, for `CommittedIn`: on PostgreSQL the snapshot, `xmin:xmax:…` of
+    transactions; on SQLite the last act's position."""
+    question = "SELECT pg_current_snapshot()::text"
+    if connection.vendor == "sqlite":
+        question = "SELECT coalesce(max(position), 0) FROM pieces_act"
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        return str(cursor.fetchone()[0])
+
+
+class CommittedIn(Func):
+    """Whether the act of a position had been committed when `committed_now` said so."""
+
+    output_field = models.BooleanField()
+    template = "pg_visible_in_snapshot(%(expressions)s::text::xid8, '%(moment)s'::pg_snapshot)"
+
+    def __init__(self, position: str, moment: str) -> None:
+        super().__init__(position, moment=moment)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return super().as_sql(compiler, connection, template="%(expressions)s <= %(moment)s", **context)

@@ -10,6 +10,7 @@ from ractory.api.health import HealthView, LivenessView
 from ractory.api.metrics import UNKNOWN, metrics
 from ractory.api.openapi.views import DocsView, SchemaView
 from sync.runs import RunChangesView, RunsView, RunView, UndoView
+from sync.sets import CompleteView, SnapshotsView, SnapshotView
 from sync.views import SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
 from tenants.admin.login import login, password_change
 from tenants.views import LoginView, MeView, RefreshView
@@ -43,6 +44,9 @@ urlpatterns = [
     path("api/v1/sync/runs/<str:guid>", RunView.as_view(), name="sync-run"),
     path("api/v1/sync/runs/<str:guid>/changes", RunChangesView.as_view(), name="run-changes"),
     path("api/v1/sync/runs/<str:guid>/undo", UndoView.as_view(), name="run-undo"),
+    path("api/v1/sync/snapshots", SnapshotsView.as_view(), name="snapshots"),
+    path("api/v1/sync/snapshots/<str:guid>", SnapshotView.as_view(), name="snapshot"),
+    path("api/v1/sync/snapshots/<str:guid>/complete", CompleteView.as_view(), name="snapshot-complete"),
     path("api/v1/", include(entities.urls)),
     path("api/<path:rest>", unknown, name=UNKNOWN),
 ]

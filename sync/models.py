@@ -68,3 +68,45 @@ class FileImport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entity} from {self.source}"
+
+
+class Snapshot(models.Model):
+    """A complete set that its source sends in batches; what was there when it was opened and is not in it, goes."""
+
+    guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+")
+    company_guid: uuid.UUID
+    entity = models.CharField(max_length=20)  # as in the path: "pieces"
+    # What it is the complete set of: one of these, or else the whole company.
+    project_guid = models.UUIDField(null=True)
+    component_guid = models.UUIDField(null=True)
+    assembly_guid = models.UUIDField(null=True)
+    max_deleted = models.CharField(max_length=10)  # a number of rows or a percentage; "" for the default
+    seen_by_database = models.TextField()  # which acts had been committed (pieces.expressions.CommittedIn)
+    actor = models.CharField(max_length=300)
+    opened_at = models.DateTimeField()
+    # Once it is completed:
+    run_guid = models.UUIDField(null=True)
+    seen = models.PositiveIntegerField(null=True)
+    deleted = models.PositiveIntegerField(null=True)
+
+    objects: ClassVar[Any] = TenantManager()
+    across_companies: ClassVar[Any] = models.Manager()
+
+    def __str__(self) -> str:
+        return f"{self.entity} {self.opened_at:%Y-%m-%d %H:%M:%S}"
+
+
+class SeenBatch(models.Model):
+    """The rows that one batch of a snapshot named: their guids, 16 bytes each, one behind the other."""
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="batches")
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
+    company_guid: uuid.UUID
+    guids = models.BinaryField()
+
+    objects: ClassVar[Any] = TenantManager()
+    across_companies: ClassVar[Any] = models.Manager()
+
+    def __str__(self) -> str:
+        return f"{len(self.guids) // 16} rows"

@@ -6,15 +6,16 @@ from django.db import models
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema, extend_schema_view
 
-from pieces.models import Entity, Operation, Piece
+from pieces.models import Entity, Operation
 from pieces.openapi import RUN_HEADER, as_read, plain
 from ractory.api.errors import MAX_ECHO, MAX_LISTED
 from ractory.api.openapi.errors import FAULT
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, body, header, named, query_parameters
 from ractory.api.query import DAY_OR_MOMENT, GUID, NO_NUL, Json
+from sync.matching import MATCHED_BY
 from sync.models import MAX_KEY, RunStatus, SyncRun
 from sync.planning import Action
-from sync.schemas import INT_MAX, INT_MIN, MAX_NAMES, max_items, read_only
+from sync.schemas import IF_UPDATED_AT, INT_MAX, INT_MIN, MAX_NAMES, max_items, read_only
 
 # A whole number as a string. Ten digits are taken too, as far as they fit 32 bits.
 NUMERIC = r"^\s*[+-]?0{0,20}[0-9]{1,9}(\.0*)?\s*$"
@@ -40,6 +41,10 @@ KEY = (
     "The same request again under the same key within 24 h gets the stored first answer, and nothing is written again. "
     f"1 to {MAX_KEY} printable characters."
 )
+EXPECTED = {
+    "description": "The `updated_at` that the row had when it was read; null: only if there is none yet.",
+    "anyOf": [*DAY_OR_MOMENT["anyOf"], {"type": "null"}],
+}
 REPLAYED = "This is the first answer under this `Idempotency-Key`."
 IGNORED = "Unknown fields, percent-encoded: the first 100 characters of each name, and whole names only."
 HEADERS = (
@@ -88,7 +93,8 @@ def described(view: Any) -> Any:
     columns = {column.attname: column for column in model.settable_fields()}
     optional = (name for name, column in columns.items() if column.null or column.has_default())
     ignored = f"Unknown fields are ignored, as are {', '.join(sorted(read_only(model)))}."
-    item = an_object({name: as_sent(column) for name, column in columns.items()}, *optional, description=ignored)
+    sent = {name: as_sent(column) for name, column in columns.items()} | {IF_UPDATED_AT: EXPECTED}
+    item = an_object(sent, *optional, IF_UPDATED_AT, description=ignored)
     items = array_of(named(f"{model.__name__}Create", item), maxItems=max_items(model))
     options = query_parameters(view().new_query(QueryDict()))
     whole = named(f"{model.__name__}BulkInsert", an_object({model.plural: items}))
@@ -98,7 +104,7 @@ def described(view: Any) -> Any:
             operation_id=f"sync_{model.plural}",
             summary=f"Insert or update {model.plural}",
             description=ABOUT.format(limit=max_items(model), plural=model.plural),
-            parameters=[*(option for option in options if option.name != "match" or model is Piece), *HEADERS],
+            parameters=[*(option for option in options if option.name != "match" or model in MATCHED_BY), *HEADERS],
             request=body(whole, {"update and insert": EXAMPLES[model.plural]}),
             responses={200: answer("All is written.", result, ANSWERS)},
         )

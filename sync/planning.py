@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, cast
 from django.db import connection
 from django.db.models import BinaryField, CharField, Value
 from django.db.models.functions import Cast
-from uuid_utils.compat import uuid7
 
 from pieces.changes import Change, Root, State
 from pieces.content import content_of, digest_of, hashed, sent_digest
@@ -24,11 +23,13 @@ from pieces.expressions import PieceKey, holders
 from pieces.models import LEVELS_BY_KIND, Deletion, Entity, Kind, Pictured, Piece
 from pieces.querysets import VERSION, fetched
 from ractory.api.errors import Fault, Mentions, shown
-from sync.schemas import Item, uuid_of
+from sync.matching import MATCHED_BY, Matches, key_of
+from sync.schemas import IF_UPDATED_AT, Item, uuid_of
 from tenants.models import Company
 from tenants.scope import current_scope, every_company
 
 Guid = uuid.UUID
+ISO = "%Y-%m-%dT%H:%M:%S.%fZ"
 # What dicts and sets of guids are keyed by: `guid.bytes`, whose hash is salted. That of a UUID is not, so that a client
 # could send thousands of guids with the same one.
 GuidKey = bytes
@@ -56,6 +57,7 @@ class Stored(NamedTuple):
     company: Guid
     parents: Parents
     content: Mapping[str, Any]
+    updated_at: datetime | None = None  # if some item asks for it
 
 
 class Parent(NamedTuple):
@@ -110,27 +112,29 @@ class Context:
     taken: frozenset[GuidKey] = frozenset()  # the guids that are out of scope: rows of other companies have them
     # The places of items that are not among `items`: their rows are known to be what they say.
     recognised: Mapping[GuidKey, int] = field(default_factory=dict)
+    snapshot: Mapping[str, Guid] = field(default_factory=dict)  # the relations that all items must have then
+    ambiguous: Collection[int] = ()  # the places of items that match several rows
 
 
 def look(
     model: type[Entity],
     items: Mapping[int, Item],
+    matches: Matches,
     *,
     raws: Mapping[int, bytes],
     recognised: Mapping[int, Guid],
-    match: bool,
+    snapshot: Mapping[str, Guid],
 ) -> Context:
     """The context of the items, by their places, within the scope; a fixed number of queries.
 
     `raws` are the bytes of items that may be recognised by these when they come again.
     """
-    guids = _guids(items.values(), match=match)
-    stored = _stored(model, items.values(), guids)
+    stored = _stored(model, items.values(), matches.guids)
     recognisable = current_scope().company is not None
     placed = []
-    for (index, item), guid in zip(items.items(), guids, strict=True):
-        # Bytes that name no guid may mean another row the next time.
-        raw = raws.get(index) if recognisable and item.get("guid") else None
+    for (index, item), guid in zip(items.items(), matches.guids, strict=True):
+        # Bytes that name no guid, or depend on when they come, may mean something else the next time.
+        raw = raws.get(index) if recognisable and item.get("guid") and IF_UPDATED_AT not in item else None
         placed.append(place(model, index, item, guid, stored.get(guid.bytes) if guid else None, raw))
     named = [parents for parents, _ in groupby(each.parents for each in placed if not each.stays)]
     parents = {}
@@ -138,7 +142,7 @@ def look(
         level = LEVELS_BY_KIND[kind]
         rows = level.all_objects.filter(guid__any_of=_distinct(guids_there))
         parents[kind] = Parent.by_guid(rows.values_list(*Parent.columns(level)))
-    wanted = [_key(each.item) for each in placed if each.wants_piece_id] if model is Piece else []
+    wanted = [key_of(model, each.item) for each in placed if each.wants_piece_id] if model is Piece else []
     unknown = [guid for item in items.values() if (guid := item.get("guid")) and guid.bytes not in stored]
     return Context(
         items=placed,
@@ -147,22 +151,9 @@ def look(
         companies=_companies(items.values()),
         taken=_taken(model, unknown),
         recognised={guid.bytes: index for index, guid in recognised.items()},
+        snapshot=snapshot,
+        ambiguous=matches.ambiguous,
     )
-
-
-def _guids(items: Iterable[Item], *, match: bool) -> list[Guid | None]:
-    """Each item's guid: its own, that of the piece it matches, or a new one; None if it has none and is to be gone."""
-    held = holders(_key(item) for item in items if not item.get("guid")) if match else {}
-    return [
-        item.get("guid")
-        or (held.get(_key(item)) if match else None)
-        or (None if match and item.get("is_active") is False else uuid7())
-        for item in items
-    ]
-
-
-def _key(item: Item) -> PieceKey:
-    return item["project_guid"].bytes, item["piece_id"]
 
 
 def _stored(model: type[Entity], items: Iterable[Item], guids: Sequence[Guid | None]) -> dict[GuidKey, Stored]:
@@ -181,14 +172,17 @@ def _stored(model: type[Entity], items: Iterable[Item], guids: Sequence[Guid | N
         "piece_id" if model is Piece else nothing,
         *relations,
         *missing,
+        *(["updated_at"] if any(IF_UPDATED_AT in item for item in items) else []),
     )
     rows = model.all_objects.filter(guid__any_of=[guid for guid in guids if guid]).values_list(*columns)
     found, above = {}, len(relations)
     for guid, version, is_active, deleted_at, deletion, digest, picture, piece_id, *rest in fetched(rows):
         company, *parents = [uuid_of(value) if isinstance(value, str) else value for value in rest[:above]]
-        kept = dict(zip(missing, rest[above:], strict=True)) if missing else {}
+        content_end = above + len(missing)
+        kept = dict(zip(missing, rest[above:content_end], strict=True)) if missing else {}
         found[guid.bytes] = Stored(
-            version, is_active, deleted_at, deletion, digest, picture, piece_id, company, tuple(parents), kept
+            *(version, is_active, deleted_at, deletion, digest, picture, piece_id, company, tuple(parents), kept),
+            *rest[content_end:],
         )
     return found
 
@@ -269,7 +263,7 @@ class _Planner:
             self._check_parents(index, company, parents, active=False)
             self.plan.actions.append(Action.UNCHANGED)
             return
-        if not self._is_identity_free(index, guid, company, stored):
+        if not (self._is_identity_free(index, guid, company, stored) and self._is_as_expected(placed)):
             return
         wrong: Collection[Kind] = ()
         if not stays and (company, parents) != self.fitting:
@@ -309,6 +303,22 @@ class _Planner:
         else:
             return True
         return False
+
+    def _is_as_expected(self, placed: Placed) -> bool:
+        """Whether the row is the one that the sender means: nobody has changed it since, and it is in the snapshot."""
+        index, item, stored, found = placed.place, placed.item, placed.stored, len(self.plan.faults)
+        now = stored.updated_at if stored else None
+        if IF_UPDATED_AT in item and item[IF_UPDATED_AT] != now:
+            msg = f"The {self.model.kind} {placed.guid} " + (f"was changed at {now:{ISO}}" if now else "is not there")
+            self.fault(index, IF_UPDATED_AT, msg, "changed_meanwhile")
+        if index in self.context.ambiguous:
+            name = MATCHED_BY[self.model][0]
+            self.fault(index, name, f"Several have the {name} {shown(item[name])}", "match_ambiguous")
+        names = ("company_guid", *self.model.parent_columns())
+        for name, value in zip(names, (item["company_guid"], *placed.parents), strict=True):
+            if (wanted := self.context.snapshot.get(name)) and value != wanted:
+                self.fault(index, name, f"The snapshot is of the {name} {wanted}", "outside_snapshot")
+        return len(self.plan.faults) == found
 
     def _check_parents(self, index: int, company: Guid, parents: Parents, *, active: bool) -> set[Kind]:
         """Faults for parents that are missing, of another parent or, if `active`, deleted; returns their kinds.

@@ -36,6 +36,7 @@ CANONICAL = re.compile("[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 ESCAPED_NUL = b"\\u0000"
 MAX_PLAIN = 256 * 1024  # bytes of a line that the decoder is tried on; longer ones are so by their pictures
 MAX_NAMES = 100  # of unknown fields that are told and kept
+IF_UPDATED_AT = "if_updated_at"  # what an item may say of the row that it means, beside its fields
 Item = dict[str, Any]
 
 
@@ -258,7 +259,7 @@ def read_only(model: type[Entity]) -> frozenset[str]:
 
 @cache
 def _known(model: type[Entity]) -> frozenset[str]:
-    return frozenset(column.attname for column in model.settable_fields())
+    return frozenset(column.attname for column in model.settable_fields()) | {IF_UPDATED_AT}
 
 
 @cache
@@ -281,6 +282,8 @@ def _validator(model: type[Entity]) -> SchemaValidator:
         fields[column.attname] = cs.typed_dict_field(
             value if required else cs.nullable_schema(value), required=required
         )
+    moment = _value(models.DateTimeField())
+    fields[IF_UPDATED_AT] = cs.typed_dict_field(cs.nullable_schema(moment), required=False)
     return SchemaValidator(cs.typed_dict_schema(fields))
 
 

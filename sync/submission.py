@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -28,6 +28,7 @@ from pieces.querysets import fetched
 from pieces.receipts import Receipt
 from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable, shown
 from ractory.api.retry import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
+from sync.matching import match_items
 from sync.planning import Action, Context, Parent, Plan, look, make_plan
 from sync.schemas import Item, Line, parse
 from tenants.scope import current_scope
@@ -44,7 +45,8 @@ MAX_WAIT = 50  # milliseconds for a lock, of rows that are stamped already
 @dataclass(frozen=True, slots=True)
 class Options:
     strict: bool = False  # unknown fields are faults
-    match: bool = False  # a piece without a guid is the active one of its project with its piece_id
+    match: bool = False  # an item without a guid is the active row with its piece_id or code (sync.matching)
+    snapshot: Mapping[str, Guid] = field(default_factory=dict)  # the relations that all items must have
     dry_run: bool = False  # all the work, and nothing is written but the receipt
     leave_out: bool = False  # lines at fault, and carry out the others
     line_numbers: Sequence[int] = ()  # in the file that the lines are of, for the receipt; by place
@@ -142,7 +144,7 @@ def _check(
     model: type[Entity], lines: Sequence[Line], options: Options, faults: Sequence[Fault], names: Sequence[str]
 ) -> _Checked:
     """Decodes and checks the lines that are not recognised, each once. Raises as `submit` does."""
-    recognised = _recognised(model, lines)
+    recognised = _recognised(model, lines, options.snapshot)
     rest = [line for line in lines if line.place not in recognised]
     batch = parse(model, rest, strict=options.strict, faults=faults, names=names, leave_out=options.leave_out)
     if batch.fault_count and not options.leave_out:
@@ -158,7 +160,7 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
     """The transaction: data, receipt, and what the claim is for."""
     claim.take()
     with transaction.atomic() if options.dry_run else nullcontext():  # a savepoint to go back to
-        outcomes = _outcomes(model, checked, origin, match=options.match)
+        outcomes = _outcomes(model, checked, origin, options)
         if options.dry_run:
             transaction.set_rollback(True)
     company = current_scope().company
@@ -201,7 +203,7 @@ def _foreign(model: type[Entity], items: dict[int, Item], options: Options) -> l
     return faults
 
 
-def _recognised(model: type[Entity], lines: Sequence[Line]) -> dict[int, Guid]:
+def _recognised(model: type[Entity], lines: Sequence[Line], snapshot: Mapping[str, Guid]) -> dict[int, Guid]:
     """The lines that are stored as they are, by place; asks the database twice at most.
 
     A row remembers the bytes of the item that wrote it last (pieces.content.sent_digest). An item of the same bytes
@@ -210,17 +212,17 @@ def _recognised(model: type[Entity], lines: Sequence[Line]) -> dict[int, Guid]:
     if current_scope().company is None:
         return {}
     tried = lines[:: len(lines) // SAMPLE + 1]
-    found = _unchanged(model, tried)
-    return _unchanged(model, lines) if found and len(tried) < len(lines) else found
+    found = _unchanged(model, tried, snapshot)
+    return _unchanged(model, lines, snapshot) if found and len(tried) < len(lines) else found
 
 
-def _unchanged(model: type[Entity], lines: Iterable[Line]) -> dict[int, Guid]:
-    """Which of these lines are stored as they are; none, where two have one guid."""
+def _unchanged(model: type[Entity], lines: Iterable[Line], snapshot: Mapping[str, Guid]) -> dict[int, Guid]:
+    """Which of these lines are stored as they are, in the snapshot; none, where two have one guid."""
     named = [(guid, line) for line in lines if (guid := _guid_in(line.raw))]
     line_of = {guid.bytes: line for guid, line in named}
     if not named or len(line_of) < len(named):
         return {}
-    rows = model.objects.filter(guid__any_of=[guid for guid, _ in named], sent_digest__isnull=False)
+    rows = model.objects.filter(guid__any_of=[guid for guid, _ in named], sent_digest__isnull=False, **snapshot)
     content, found = content_of(model), {}
     for guid, digest in fetched(rows.values_list("guid", "sent_digest")):
         line = line_of[guid.bytes]
@@ -244,8 +246,8 @@ def _guid_in(item: bytes) -> Guid | None:
         return None
 
 
-def _outcomes(model: type[Entity], checked: _Checked, origin: Origin, *, match: bool) -> list[Outcome]:
-    done = write_items(model, checked.items, Acts(origin), checked.raws, checked.recognised, match=match)
+def _outcomes(model: type[Entity], checked: _Checked, origin: Origin, options: Options) -> list[Outcome]:
+    done = write_items(model, checked.items, Acts(origin), options, checked.raws, checked.recognised)
     known = (Outcome(place, guid, Action.UNCHANGED) for place, guid in checked.recognised.items())
     return sorted([*done, *known]) if checked.recognised else done
 
@@ -254,14 +256,14 @@ def write_items(
     model: type[Entity],
     items: Mapping[int, Item],
     acts: Acts,
+    options: Options,
     raws: Mapping[int, bytes] | None = None,
     recognised: Mapping[int, Guid] | None = None,
-    *,
-    match: bool = False,
 ) -> list[Outcome]:
     """Looks, plans, locks, makes sure that nothing has changed meanwhile, and writes; within a transaction."""
     for attempt in range(MAX_LOOKS) if items else ():
-        context = look(model, items, raws=raws or {}, recognised=recognised or {}, match=match)
+        matches = match_items(model, items, match=options.match)
+        context = look(model, items, matches, raws=raws or {}, recognised=recognised or {}, snapshot=options.snapshot)
         plan = make_plan(model, context)
         if plan.faults:
             raise Unprocessable(plan.faults)

@@ -24,7 +24,7 @@ from pieces.receipts import Receipt, SyncRun, counts_of
 from ractory.api.errors import MAX_LISTED, Conflict, ConflictRetry, Gone, Unprocessable
 from ractory.api.retry import in_transaction
 from sync.schemas import Item
-from sync.submission import MAX_TRIES, Outcome, write_items
+from sync.submission import MAX_TRIES, Options, Outcome, write_items
 from tenants.scope import current_scope
 
 Guid = uuid.UUID
@@ -205,7 +205,7 @@ class _Attempt:
             if state.get("picture_digest") != row.get("picture_digest") and "id" in state:
                 item["picture"] = state["picture"] or picture_of(level, state)
         self.places = [item["guid"] for item in items.values()]
-        return write_items(level, items, acts)
+        return write_items(level, items, acts, Options())
 
     def _save_receipt(self, roots: Mapping[type[Entity], Sequence[State]], found: Mapping[str, int]) -> None:
         levels = [level for level, rows in roots.items() if rows]

@@ -1,5 +1,6 @@
 """The four sync endpoints, `POST /api/v1/sync/{projects,components,assemblies,pieces}` (contract, "Sync")."""
 
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,12 +18,16 @@ from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
 from pieces.receipts import Receipt
 from pieces.views import ReceiptView
 from ractory.api.body import read_json_body
-from ractory.api.query import Flag, Query, Text
+from ractory.api.errors import Fault, Unprocessable
+from ractory.api.query import Flag, Guid, Query, Text
 from ractory.api.rendering import to_json
 from sync.idempotency import IdempotencyClaim, KeptAnswer, Replayed, usable_key
+from sync.matching import MATCHED_BY
+from sync.models import Snapshot
 from sync.openapi import described
 from sync.schemas import split
-from sync.submission import Options, Run, submit
+from sync.snapshots import SeenClaim, open_one, relations_of
+from sync.submission import Claim, Options, Run, submit
 from tenants.permissions import MaySync
 from tenants.scope import current_scope
 from tenants.throttling import charge_rows
@@ -35,17 +40,21 @@ class SyncQuery(Query):
     """The options of a sync."""
 
     dry_run = Flag(help_text="The full answer, and nothing is written.")
-    match = Text(help_text="Items without a `guid` update the active piece of their project with their `piece_id`.")
+    match = Text(
+        help_text="Items without a `guid` update the active row that has their `piece_id`, or `code`, already."
+    )
+    snapshot = Guid(help_text="The batch is part of this complete set.")
 
     def __init__(self, data: QueryDict, model: type[Entity]) -> None:
         super().__init__(data)
         self.model = model
-        self.fields["match"].schema = {"type": "string", "enum": ["piece_id"]}
+        self.fields["match"].schema = {"type": "string", "enum": [MATCHED_BY.get(model, [""])[0]]}
 
     def clean_match(self) -> bool:
-        match = self.cleaned_data["match"]
-        if match is not None and (match != "piece_id" or self.model is not Piece):
-            raise ValidationError("Only pieces can be matched, and by piece_id", "match_unknown")
+        match, by = self.cleaned_data["match"], MATCHED_BY.get(self.model, ("",))[0]
+        if match is not None and (match != by or not by):
+            said = f"{self.model.plural.capitalize()} can only be matched by {by}" if by else "Nothing to match them by"
+            raise ValidationError(said, "match_unknown")
         return match is not None
 
 
@@ -84,13 +93,17 @@ class SyncView(ReceiptView):
         strict = prefer.get("handling") == "strict"
         faults = [*self.query.faults(), *(self.query.unknown() if strict else ()), *body.faults]
         given = self.query.cleaned_data
+        snapshot = self._snapshot(given.get("snapshot"))
         options = Options(
             strict=strict,
             match=bool(given.get("match")),
+            snapshot=relations_of(snapshot) if snapshot else {},
             dry_run=bool(given.get("dry_run")),
             idempotency_key=receipt.idempotency_key,
         )
         claim = None if options.dry_run else self._claim(request, raw, options, partial(shown_as, prefer=prefer))
+        if snapshot and not options.dry_run:
+            claim = SeenClaim(snapshot.guid, claim or Claim())
         try:
             done = submit(
                 self.model,
@@ -105,14 +118,24 @@ class SyncView(ReceiptView):
             return replayed.answer
         return shown_as(done, prefer)
 
+    def _snapshot(self, guid: uuid.UUID | None) -> Snapshot | None:
+        """The one that the batch is part of. Raises 404, 410, and 422 if it is of another entity."""
+        snapshot = open_one(guid) if guid else None
+        if snapshot and snapshot.entity != self.model.plural:
+            msg = f"The snapshot {guid} is of {snapshot.entity}"
+            raise Unprocessable([Fault(("query", "snapshot"), msg, "snapshot_unfit")])
+        return snapshot
+
     def _claim(
         self, request: Request, raw: bytes, options: Options, shown: Callable[[Run], KeptAnswer]
-    ) -> IdempotencyClaim | None:
+    ) -> Claim | None:
         key = request.headers.get("Idempotency-Key")
         if key is None:
             return None
         caller = caller_of(request)
         meant = f"{options.match} {current_scope().company}"
+        if options.snapshot:
+            meant += f" {self.query.cleaned_data['snapshot']}"
         fingerprint = IdempotencyClaim.fingerprint_of(request.path_info, meant, raw)
         return IdempotencyClaim(caller.guid, caller.company, key, fingerprint, shown)
 

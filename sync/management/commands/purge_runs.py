@@ -3,10 +3,12 @@ from typing import Any
 
 from django.contrib.sessions.models import Session
 from django.core.management.base import CommandParser
+from django.db.models import Q
 from django.utils import timezone
 
 from sync.idempotency import KEPT
-from sync.models import IdempotentAnswer, SyncRun
+from sync.models import IdempotentAnswer, Snapshot, SyncRun
+from sync.snapshots import LIFE
 from tenants.management.printing import NOT_REMOVED, PrintingCommand, days
 from tenants.models import Counter, LoginSession
 
@@ -15,8 +17,8 @@ SLICE = 10_000  # rows a statement, so that none of them takes long
 
 class Command(PrintingCommand):
     help = (
-        "Removes old receipts of syncs, answers kept for an Idempotency-Key for more than 24 hours, counters of limits "
-        "that nobody has used for as long, and expired logins."
+        "Removes old receipts and snapshots, answers kept for an Idempotency-Key for more than 24 hours, counters of "
+        "limits that nobody has used for as long, and expired logins."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,6 +30,10 @@ class Command(PrintingCommand):
         old = {
             "runs": SyncRun.across_companies.filter(started_at__lt=now - options["older_than"]),
             "idempotency_keys": IdempotentAnswer.objects.filter(created_at__lt=now - KEPT),
+            # Completed ones say for as long as receipts what they did; others were gone for clients after 24 hours.
+            "snapshots": Snapshot.across_companies.filter(
+                Q(run_guid=None, opened_at__lt=now - 2 * LIFE) | Q(opened_at__lt=now - options["older_than"])
+            ),
             "counters": Counter.objects.filter(until__lt=int((now - KEPT).timestamp() * 1000)),
             "logins": LoginSession.objects.filter(expires_at__lt=now),
             "staff_sessions": Session.objects.filter(expire_date__lt=now),

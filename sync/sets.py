@@ -1,0 +1,231 @@
+"""Complete sets, `/api/v1/sync/snapshots` (contract, "Complete sets")."""
+
+import re
+import uuid
+from typing import Any
+
+from django.http import QueryDict
+from drf_spectacular.utils import OpenApiRequest, extend_schema
+from rest_framework import serializers, status
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from uuid_utils.compat import uuid7
+
+from pieces.acts import Origin
+from pieces.models import LEVELS, Operation
+from pieces.openapi import GONE, RUN_HEADER
+from pieces.receipts import Receipt
+from pieces.views import ReceiptView
+from ractory.api.body import read_json_object
+from ractory.api.errors import shown
+from ractory.api.openapi.errors import ERROR
+from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, body, named, path_guid, query_parameters
+from ractory.api.query import GUID, Flag, Query, guid_of
+from sync.models import Snapshot
+from sync.openapi import PROJECT
+from sync.snapshots import (
+    AT_LEAST,
+    DEFAULT_MAX,
+    LIFE,
+    complete,
+    give_up,
+    model_of,
+    open_one,
+    open_snapshot,
+    seen_in,
+)
+from tenants.permissions import MaySync
+from tenants.scope import current_scope
+from tenants.views import TenantView, caller_of
+
+MAX_BODY = 64 * 1024  # bytes
+PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]{1,2})?)%")
+ENTITIES = {level.plural: level for level in LEVELS}
+
+
+class CeilingField(serializers.Field[Any, Any, Any, Any]):
+    """How many rows may go: a number, or a percentage as "10%"; as text."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if isinstance(data, int) and not isinstance(data, bool) and 0 <= data < 2**31:
+            return str(data)
+        if isinstance(data, str) and PERCENT.fullmatch(data):
+            return data
+        raise serializers.ValidationError('Input should be a number of rows or a percentage, as "10%"', "max_deleted")
+
+
+class CompleteSerializer(serializers.Serializer[Any]):
+    max_deleted = CeilingField(required=False)
+
+
+class SnapshotSerializer(CompleteSerializer):
+    entity = serializers.ChoiceField(list(ENTITIES))
+    company_guid = serializers.UUIDField(required=False)
+    project_guid = serializers.UUIDField(required=False)
+    component_guid = serializers.UUIDField(required=False)
+    assembly_guid = serializers.UUIDField(required=False)
+
+
+def given(request: Request, kind: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+    """The body's fields, null ones left out; of an empty body none. Raises 400, 413, 415 and 422."""
+    raw = request._request
+    sent = read_json_object(raw, limit=MAX_BODY) if raw.META.get("CONTENT_LENGTH") not in ("", "0", None) else {}
+    fields = kind(data={name: value for name, value in sent.items() if value is not None})
+    fields.is_valid(raise_exception=True)
+    return dict(fields.validated_data)
+
+
+def as_wire(snapshot: Snapshot) -> dict[str, Any]:
+    names = ("guid", "entity", "company_guid", *SCOPE, "opened_at", "run_guid")
+    seen = snapshot.seen if snapshot.run_guid else len(seen_in(snapshot))
+    return {name: getattr(snapshot, name) for name in names} | {
+        "expires_at": snapshot.opened_at + LIFE,
+        "status": "completed" if snapshot.run_guid else "open",
+        "max_deleted": int(most) if (most := snapshot.max_deleted).isdecimal() else most or DEFAULT_MAX,
+        "seen": seen,
+        "deleted": snapshot.deleted,
+    }
+
+
+OPTIONAL = {**GUID, "type": ["string", "null"]}
+CEILING = {"anyOf": [COUNT, {"type": "string", "pattern": f"^{PERCENT.pattern}$"}]}
+ABOUT_CEILING = (
+    f"How many rows may go at most: a number, or a share. By default {DEFAULT_MAX}, but at least {AT_LEAST} rows."
+)
+SCOPE = ("project_guid", "component_guid", "assembly_guid")
+ENTITY = {"type": "string", "enum": list(ENTITIES)}
+MOMENT = {"type": "string", "format": "date-time"}
+SHOWN = named(
+    "Snapshot",
+    an_object(
+        {"guid": GUID, "entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, OPTIONAL), "opened_at": MOMENT}
+        | {"expires_at": MOMENT, "status": {"type": "string", "enum": ["open", "completed"]}, "max_deleted": CEILING}
+        | {"seen": COUNT, "deleted": {**COUNT, "type": ["integer", "null"]}, "run_guid": OPTIONAL}
+    ),
+)
+ASKED = {"max_deleted": {**CEILING, "description": ABOUT_CEILING}}
+OPEN_BODY = named(
+    "SnapshotOpen",
+    an_object(
+        {"entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, GUID), **ASKED}, "company_guid", *SCOPE, *ASKED
+    ),
+)
+COMPLETE_BODY = named("SnapshotComplete", an_object(ASKED, *ASKED))
+COMPLETED = named(
+    "SnapshotCompleted",
+    an_object(
+        {"seen": COUNT, "deleted": COUNT, "run_guid": GUID, "dry_run": {"type": "boolean", "const": True}}, "dry_run"
+    ),
+)
+TOO_MANY = named(
+    "TooManyDeleted",
+    an_object({"detail": TEXT, "would_delete": COUNT, "max_deleted": COUNT}, "would_delete", "max_deleted"),
+)
+PATH = path_guid("The snapshot's guid.")
+
+
+class SnapshotsView(TenantView):
+    """Opening one."""
+
+    permission_classes = (MaySync,)
+
+    @extend_schema(
+        operation_id="open_snapshot",
+        summary="Open a complete set",
+        description=(
+            "Of all rows of one entity in a project, a component or an assembly, or in the company. Send them with "
+            "`?snapshot=`, then complete it: what was there when it was opened and was not sent, is soft-deleted."
+        ),
+        parameters=query_parameters(Query(QueryDict())),
+        request=body(OPEN_BODY, {"of a project": {"entity": "pieces", "project_guid": PROJECT}}),
+        responses={201: answer("It is open.", SHOWN)},
+    )
+    def post(self, request: Request) -> Response:
+        asked, caller = given(request, SnapshotSerializer), caller_of(request)
+        model, scope = ENTITIES[asked["entity"]], current_scope()
+        named_company = asked.get("company_guid")
+        if named_company and not scope.covers(named_company):
+            raise PermissionDenied(f"Company {named_company} is not yours.")
+        within = {column: asked[column] for column in SCOPE if column in asked}
+        company, most = named_company or scope.company, asked.get("max_deleted", "")
+        snapshot = open_snapshot(model, within, company=company, max_deleted=most, actor=caller.actor)
+        return Response(as_wire(snapshot), status=status.HTTP_201_CREATED)
+
+
+class SnapshotView(TenantView):
+    """Where one stands; giving it up."""
+
+    permission_classes = (MaySync,)
+
+    @extend_schema(
+        operation_id="get_snapshot",
+        summary="Get a complete set",
+        parameters=[PATH, *query_parameters(Query(QueryDict()))],
+        responses={200: answer("Where it stands.", SHOWN), 410: answer(GONE, ERROR)},
+    )
+    def get(self, request: Request, guid: str) -> Response:
+        return Response(as_wire(open_one(snapshot_guid(guid))))
+
+    @extend_schema(
+        operation_id="give_up_snapshot",
+        summary="Give a complete set up",
+        description="What was sent stays as it is; nothing is deleted.",
+        parameters=[PATH, *query_parameters(Query(QueryDict()))],
+        responses={204: answer("It is gone."), 410: answer(GONE, ERROR)},
+    )
+    def delete(self, request: Request, guid: str) -> Response:
+        give_up(snapshot_guid(guid))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class CompleteQuery(Query):
+    """The options of completing one."""
+
+    dry_run = Flag(help_text="What would go; nothing is written.")
+
+
+class CompleteView(ReceiptView):
+    """Deleting what the set has not."""
+
+    permission_classes = (MaySync,)
+    query_class = CompleteQuery
+
+    def operation_of(self, request: Request) -> Operation | None:
+        """The receipt says of which entity it is, which is only known once there is such a snapshot."""
+        return None
+
+    @extend_schema(
+        operation_id="complete_snapshot",
+        summary="Complete a set",
+        description=(
+            "The rows of the set that were there when it was opened and were not sent are soft-deleted, with what is "
+            "below them, as one deletion. The second time the first answer comes again."
+        ),
+        parameters=[PATH, *query_parameters(CompleteQuery(QueryDict())), RUN_HEADER],
+        request=OpenApiRequest(COMPLETE_BODY),
+        responses={
+            200: answer("What went.", COMPLETED),
+            409: answer("More would go than may. Nothing was done.", TOO_MANY),
+            410: answer(GONE, ERROR),
+        },
+    )
+    def post(self, request: Request, guid: str) -> Response:
+        asked, dry_run = given(request, CompleteSerializer), self.query.checked()["dry_run"]
+        snapshot = open_one(snapshot_guid(guid))
+        origin = Origin(Operation.COMPLETE, caller_of(request).actor, run=uuid7())
+        about = {"company": snapshot.company_guid, "dry_run": dry_run}
+        self.receipt = Receipt(model=model_of(snapshot), origin=origin, **about)
+        done = complete(snapshot.guid, origin=origin, max_deleted=asked.get("max_deleted", ""), dry_run=dry_run)
+        said = {"seen": done.seen, "deleted": done.deleted, "run_guid": done.run} | (
+            {"dry_run": True} if dry_run else {}
+        )
+        return Response(said, headers={"X-Sync-Run": str(done.run)})
+
+
+def snapshot_guid(text: str) -> uuid.UUID:
+    """Raises 404 for a text that is none."""
+    try:
+        return guid_of(text)
+    except ValueError as error:
+        raise NotFound(f"There is no snapshot {shown(text)}.") from error
