@@ -19,6 +19,7 @@ from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFacto
 from ractory.api.rendering import to_json
 from ractory.api.tests.client import Api
 from sync.models import SyncRun
+from sync.snapshots import open_snapshot
 from tenants.models import Company
 from tenants.scope import every_company
 from tenants.sessions import begin
@@ -70,6 +71,9 @@ ENDPOINTS: dict[str, Endpoint] = {
     "api/v1/sync/runs/<str:guid>": SHOWN,
     "api/v1/sync/runs/<str:guid>/changes": SHOWN,
     "api/v1/sync/runs/<str:guid>/undo": SYNC,
+    "api/v1/sync/snapshots": Endpoint({"POST": ("sync", 201)}, "sync"),
+    "api/v1/sync/snapshots/<str:guid>": Endpoint({"GET": ("sync", 200), "DELETE": ("sync", 204)}, "sync"),
+    "api/v1/sync/snapshots/<str:guid>/complete": SYNC,
     **{f"api/v1/sync/{plural}": SYNC for plural in ("projects", "components", "assemblies", "pieces")},
     **{f"api/v1/{plural}": LIST for plural in ("projects", "components", "assemblies", "pieces")},
     **{f"api/v1/{plural}/<str:guid>": ONE for plural in ("projects", "components", "assemblies", "pieces")},
@@ -131,6 +135,9 @@ class World:
 
     def _new_row(self, route: str, company: Company) -> uuid.UUID:
         plural = route.split("/")[2]
+        if plural == "sync" and "snapshots" in route:
+            with every_company():
+                return open_snapshot(Piece, {}, company=company.guid, max_deleted="", actor="test").guid
         if plural == "sync":
             run = {"entity": "pieces", "status": "succeeded", "http_status": 200, "company": company}
             return uuid.UUID(str(SyncRun.across_companies.create(**run).guid))
@@ -148,6 +155,8 @@ class World:
             return {"email": UserFactory.create(company=company).email, "password": PASSWORD}
         if name == "refresh":
             return {"refresh_token": begin(UserFactory.create(company=company)).refresh}
+        if name == "snapshots":
+            return {"entity": "pieces", "company_guid": company.guid}
         above = self.piece_of(company)
         parents = {"project_guid": above.project_guid, "component_guid": above.component_guid}
         return {name: [{"code": "new", "piece_id": str(uuid.uuid4()), "company_guid": company.guid, **parents}]}

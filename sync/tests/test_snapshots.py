@@ -21,7 +21,8 @@ from tenants.tests.factories import UserFactory
 
 SNAPSHOTS = "/api/v1/sync/snapshots"
 
-pytestmark = pytest.mark.django_db
+# Real transactions: what a snapshot has seen are those that had been committed.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Source:

@@ -92,7 +92,8 @@ def test_paths_are_those_of_the_contract() -> None:
     assert set(DOCUMENT["paths"]) == {
         *("/health", "/api/v1/health", "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/auth/me"),
         *("/api/v1/sync/runs", "/api/v1/sync/runs/{guid}"),
-        *("/api/v1/sync/runs/{guid}/changes", "/api/v1/sync/runs/{guid}/undo"),
+        *("/api/v1/sync/runs/{guid}/changes", "/api/v1/sync/runs/{guid}/undo", "/api/v1/sync/snapshots"),
+        *("/api/v1/sync/snapshots/{guid}", "/api/v1/sync/snapshots/{guid}/complete"),
         *(f"/api/v1/sync/{plural}" for plural in plurals),
         *(f"/api/v1/{plural}" for plural in plurals),
         *(f"/api/v1/{plural}/{{guid}}" for plural in plurals),
@@ -115,8 +116,8 @@ def test_every_answer_has_its_envelope(path: str, method: str, operation: Any) -
         assert "Retry-After" in answer["headers"] or code not in ("429", "503") or path.endswith("/health")
         if int(code) >= 400 and not path.endswith("/health"):
             wanted = "ValidationError" if code == "422" else "Error"
-            if (path.rpartition("/")[2], code) == ("undo", "409"):
-                wanted = "UndoConflicts"
+            if code == "409":
+                wanted = {"undo": "UndoConflicts", "complete": "TooManyDeleted"}.get(path.rpartition("/")[2], wanted)
             assert answer["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{wanted}"}
 
 
@@ -140,7 +141,7 @@ def resolved(node: Any) -> Any:
 @pytest.mark.parametrize("model", LEVELS)
 def test_an_item_has_the_fields_that_a_client_may_set(model: type[Entity]) -> None:
     schema = SCHEMAS[f"{model.__name__}Create"]
-    assert list(schema["properties"]) == [column.attname for column in model.settable_fields()]
+    assert list(schema["properties"]) == [*(column.attname for column in model.settable_fields()), "if_updated_at"]
     assert not INTERNAL & schema["properties"].keys()
 
 
@@ -215,7 +216,7 @@ def test_answers_have_the_documented_fields(
 @pytest.mark.parametrize("model", LEVELS)
 def test_the_full_object_shows_every_field_that_a_sync_sets(model: type[Entity]) -> None:
     sent, read = (SCHEMAS[f"{model.__name__}{name}"]["properties"] for name in ("Create", "Detail"))
-    assert sent.keys() <= read.keys()
+    assert sent.keys() - {"if_updated_at"} <= read.keys()
     for column in model.wire_fields():
         shown = read[column.attname]
         assert ("null" in shown["type"]) == column.null
