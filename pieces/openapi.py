@@ -22,11 +22,9 @@ from ractory.api.openapi.schemas import (
     path_guid,
     query_parameters,
 )
-from ractory.api.paging import MAX_LIMIT, MAX_PAGE_BYTES
+from ractory.api.paging import LINK, MAX_LIMIT, MAX_PAGE_BYTES, TOTAL
 from ractory.api.query import GUID, Json, Query
 
-LINK = header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', TEXT, 200)
-TOTAL = header("X-Total-Count", "With `count=true`: the rows on all pages.", COUNT, 200)
 RUN_HEADER = header("X-Sync-Run", "The guid of the receipt.", GUID, 200, 204, always=True)
 AFTER = header(
     "X-Sync-Run",

@@ -181,6 +181,11 @@ if os.environ.get("REPLICA_URL"):
 
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = ["tenants.logins.LimitedBackend"]
+# New passwords get the first; what has come from an old server is replaced at its user's first login.
+PASSWORD_HASHERS = [
+    f"django.contrib.auth.hashers.{name}PasswordHasher"
+    for name in ("PBKDF2", "BCrypt")  # bcrypt 4: 5 refuses 73 bytes
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -222,14 +227,17 @@ THROTTLE_REQUESTS_COMPANY = read("THROTTLE_REQUESTS_COMPANY", rate("12000/minute
 THROTTLE_ROWS = read("THROTTLE_ROWS", rate("3000000/minute" if _throttled else "off"))
 THROTTLE_ROWS_COMPANY = read("THROTTLE_ROWS_COMPANY", rate("6000000/minute" if _throttled else "off"))
 
+TAGS = ("sync", "projects", "components", "assemblies", "pieces", "companies", "users", "api-keys", "auth", "meta")
 SPECTACULAR_SETTINGS = {
     "TITLE": "Ractory",
     "VERSION": __version__,
     "DESCRIPTION": "A factory's production pieces, for many companies, synchronised in bulk. Lengths are whole "
     "millimetres, angles whole degrees. Every path works with and without a trailing slash.",
     "OAS_VERSION": "3.1.0",
-    "TAGS": [{"name": name} for name in ("sync", "projects", "components", "assemblies", "pieces", "auth", "meta")],
+    "TAGS": [{"name": name} for name in TAGS],
     "SCHEMA_PATH_PREFIX": "/api/v1",  # an operation's tag is the next word of its path
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "COMPONENT_SPLIT_REQUEST": True,  # what a request may not set is not in its schema
     "SORT_OPERATIONS": False,  # as in the URL configuration
     "DISABLE_DOCSTRING_DESCRIPTIONS": True,  # they are for programmers
     "POSTPROCESSING_HOOKS": ["ractory.api.openapi.errors.complete"],

@@ -13,6 +13,7 @@ from sync.runs import RunChangesView, RunsView, RunView, UndoView
 from sync.sets import CompleteView, SnapshotsView, SnapshotView
 from sync.views import SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
 from tenants.admin.login import login, password_change
+from tenants.managing import ApiKeyViewSet, CompanyViewSet, UserViewSet
 from tenants.views import LoginView, MeView, RefreshView
 
 handler400 = "ractory.api.envelope.bad_request"
@@ -22,6 +23,10 @@ handler500 = "ractory.api.envelope.server_error"
 entities = SimpleRouter(trailing_slash=False, use_regex_path=False)
 for view in (ProjectViewSet, ComponentViewSet, AssemblyViewSet, PieceViewSet):
     entities.register(view.model.plural, view, view.model.kind)
+managed = SimpleRouter(trailing_slash=False, use_regex_path=False)
+managed.register("companies", CompanyViewSet, "company")
+managed.register("users", UserViewSet, "user")
+managed.register("api-keys", ApiKeyViewSet, "api-key")
 SYNC_VIEWS = (SyncProjectsView, SyncComponentsView, SyncAssembliesView, SyncPiecesView)
 
 urlpatterns = [
@@ -48,5 +53,6 @@ urlpatterns = [
     path("api/v1/sync/snapshots/<str:guid>", SnapshotView.as_view(), name="snapshot"),
     path("api/v1/sync/snapshots/<str:guid>/complete", CompleteView.as_view(), name="snapshot-complete"),
     path("api/v1/", include(entities.urls)),
+    path("api/v1/", include(managed.urls)),
     path("api/<path:rest>", unknown, name=UNKNOWN),
 ]

@@ -14,13 +14,13 @@ from uuid_utils.compat import uuid7
 from pieces.acts import Origin
 from pieces.history import read_acts
 from pieces.models import LEVELS, Operation
-from pieces.openapi import GONE, HISTORY_ENTRY, LINK, RUN_HEADER, TOTAL
+from pieces.openapi import GONE, HISTORY_ENTRY, RUN_HEADER
 from pieces.receipts import Receipt, RunStatus, SyncRun
 from pieces.views import ReceiptView
 from ractory.api.errors import shown
 from ractory.api.openapi.errors import ERROR
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, named, path_guid, query_parameters
-from ractory.api.paging import MAX_PAGE_BYTES, CursorQuery, Key, PageQuery, fitting
+from ractory.api.paging import LINK, MAX_PAGE_BYTES, TOTAL, CursorQuery, Key, PageQuery, fitting
 from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_of
 from sync.openapi import receipt_schema
 from sync.undo import acts_of_run, check_receipt, entity_of, undo

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from django.db import models
+from rest_framework.exceptions import PermissionDenied
+
+from ractory.api.errors import MAX_ECHO
+from ractory.api.redaction import cut
 
 
 class Role(models.TextChoices):
@@ -20,6 +24,15 @@ class KeyScope(models.TextChoices):
     SYNC_WRITE = "sync:write"
 
 
+def scopes_in(text: str) -> list[str]:
+    """The scopes of a list that is separated by commas or white space, sorted. Raises ValueError, for a person."""
+    given = set(text.replace(",", " ").split())
+    if (unknown := sorted(given - set(KeyScope.values))) or not given:
+        said = cut(", ".join(unknown), MAX_ECHO)
+        raise ValueError(f"unknown scope {said!r}; known: {', '.join(KeyScope.values)}")
+    return sorted(given)
+
+
 class Capability(StrEnum):
     """The columns of the table."""
 
@@ -27,12 +40,13 @@ class Capability(StrEnum):
     DELETE = "delete"  # and restore
     SYNC = "sync"
     MANAGE = "manage"  # users and keys
+    MANAGE_COMPANIES = "manage companies"  # who may sees all of them
 
 
 _DATA = frozenset({Capability.READ, Capability.DELETE, Capability.SYNC})
 
 CAPABILITIES: dict[str, frozenset[Capability]] = {
-    Role.SYSTEM_ADMIN: _DATA | {Capability.MANAGE},
+    Role.SYSTEM_ADMIN: _DATA | {Capability.MANAGE, Capability.MANAGE_COMPANIES},
     Role.COMPANY_ADMIN: _DATA | {Capability.MANAGE},
     Role.INTEGRATION: _DATA,
     Role.PROJECT_MANAGER: frozenset({Capability.READ, Capability.DELETE}),
@@ -55,3 +69,12 @@ class Caller:
     scopes: str | None = None  # of a key: "sync:read sync:write"
 
     is_authenticated = True
+
+    def may_grant(self, held: str) -> bool:
+        """Whether a role or scope is no more than the caller has: nobody grants more than that."""
+        return CAPABILITIES[held] <= self.capabilities
+
+    def check_grant(self, *held: str) -> None:
+        """Raises 403 for what the caller may not grant."""
+        if above := [one for one in held if not self.may_grant(one)]:
+            raise PermissionDenied(f"You may not grant {above[0]}: it is more than you have.")

@@ -15,13 +15,16 @@ from string import ascii_letters, digits
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.db import OperationalError, models
+from django.core.exceptions import ValidationError
+from django.db import OperationalError, connection, models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
+from rest_framework.exceptions import PermissionDenied
 from uuid_utils.compat import uuid7
 
 from ractory.api.address import Address
+from ractory.api.errors import Conflict
 from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import CAPABILITIES, Caller, Capability, KeyScope, Role
 from tenants.hashing import one_at_a_time
@@ -43,6 +46,7 @@ class Company(models.Model):
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=255)
+    short_name = models.CharField(max_length=50, null=True, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -51,6 +55,33 @@ class Company(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @every_company()
+    def is_name_taken(self) -> bool:
+        """Whether the name would be given to a second company. Of two transactions that ask at once the second waits
+        for the end of the first; on SQLite a writing one is alone.
+
+        The database allows it: companies made by commands, or taken over from an old server, may share a name.
+        """
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtext('names of companies'))")
+        holders = list(Company.objects.filter(name=self.name).values_list("guid", flat=True))
+        return bool(holders) and self.guid not in holders
+
+    def clean(self) -> None:
+        if self.is_name_taken():
+            raise ValidationError({"name": "There is another company of this name."})
+
+    def switch_off(self) -> None:
+        """In the caller's transaction. Logs its users out, for good: to switch it on again does not bring them back.
+
+        Raises 409 if no SystemAdmin would be left.
+        """
+        User.objects.require_system_admin(company=self)
+        self.is_active = False
+        self.save(update_fields=["is_active"])
+        User.objects.end_sessions(company=self)
 
 
 class UserManager(BaseUserManager["User"]):
@@ -69,6 +100,14 @@ class UserManager(BaseUserManager["User"]):
         """Logs these users out everywhere, at once: of their tokens and of the admin."""
         self.filter(**whose).update(session_generation=F("session_generation") + 1)
 
+    @every_company()
+    def require_system_admin(self, **without: Any) -> None:
+        """Raises 409 unless others than these are SystemAdmins who can log in; locks them until the transaction ends,
+        so that of two who switch each other off one is refused."""
+        left = self.filter(role=Role.SYSTEM_ADMIN, is_active=True).exclude(company__is_active=False).exclude(**without)
+        if not left.order_by("guid").select_for_update(of=("self",), no_key=True):
+            raise Conflict("No active SystemAdmin would be left.")
+
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.select_related("company").get(email=(username or "").lower())
 
@@ -81,6 +120,8 @@ class User(AbstractBaseUser):
     role = models.CharField(max_length=20, choices=Role.choices)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, null=True, blank=True, related_name="users")
     company_guid: uuid.UUID | None
+    name = models.CharField(max_length=255, null=True, blank=True)
+    surname = models.CharField(max_length=255, null=True, blank=True)
     is_active = models.BooleanField(default=True)
     session_generation = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -117,6 +158,30 @@ class User(AbstractBaseUser):
     def check_password(self, raw_password: str | None) -> bool:
         with one_at_a_time():
             return super().check_password(raw_password)
+
+    @staticmethod
+    def visible_to(caller: Caller) -> Q:
+        """The condition for users that the caller manages: only a SystemAdmin sees SystemAdmins, even of the own
+        company, since a password of theirs opens every company."""
+        return Q() if caller.role == Role.SYSTEM_ADMIN else ~Q(role=Role.SYSTEM_ADMIN)
+
+    def check_change(self, by: Caller, *, role: str, is_active: bool) -> None:
+        """Whether the caller may give this user, as stored and locked, this role, and switch them on or off.
+
+        Raises 409 if no SystemAdmin would be left; 403 for a role that is more than the caller's, and for whoever
+        would change their own. (Contract, "Managing".)
+        """
+        if self.is_superuser and not (role == Role.SYSTEM_ADMIN and is_active):
+            User.objects.require_system_admin(guid=self.guid)
+        if self.guid == by.guid and (role, is_active) != (self.role, self.is_active):
+            raise PermissionDenied("Nobody changes their own role, or switches themselves off.")
+        by.check_grant(role)
+
+    def switch_off(self) -> None:
+        """In the caller's transaction. Logs the user out for good: to be switched on again is no login."""
+        self.is_active = False
+        self.save(update_fields=["is_active"])
+        User.objects.end_sessions(guid=self.guid)
 
     @property
     def is_usable(self) -> bool:
@@ -192,6 +257,7 @@ class ApiKey(models.Model):
     networks = models.CharField(max_length=MAX_LENGTH, blank=True)  # CIDR, separated by a space
     description = models.CharField(max_length=255, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
+    is_active = models.BooleanField(default=True, db_default=True)  # can be switched on again, unless revoked
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)  # to the minute
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -236,8 +302,13 @@ class ApiKey(models.Model):
         return issued
 
     def revoke(self, now: datetime) -> None:
-        self.revoked_at = now
-        self.save(update_fields=["revoked_at"])
+        self.revoked_at, self.is_active = now, False
+        self.save(update_fields=["revoked_at", "is_active"])
+
+    def switch_off(self) -> None:
+        """Until it is switched on again."""
+        self.is_active = False
+        self.save(update_fields=["is_active"])
 
     def admits(self, address: Address | None) -> bool:
         """Whether the key may be used from there. A key without networks may be used from anywhere."""
@@ -246,8 +317,9 @@ class ApiKey(models.Model):
         return address is not None and any(address in network for network in networks_in(self.networks))
 
     def is_usable(self, now: datetime) -> bool:
-        """False once revoked or expired, or when the company has been switched off."""
-        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now) and self.company.is_active
+        """False once revoked or expired, or when the key or the company has been switched off."""
+        is_over = self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now)
+        return self.is_active and not is_over and self.company.is_active
 
     def note_use(self, now: datetime) -> None:
         """Writes down that the key is in use, at most once a minute; a busy database is no reason to refuse it."""

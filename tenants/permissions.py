@@ -33,3 +33,11 @@ class MayDelete(_MayDo):
 
 class MaySync(_MayDo):
     capability = Capability.SYNC
+
+
+class MayManage(_MayDo):
+    capability = Capability.MANAGE
+
+
+class MayManageCompanies(_MayDo):
+    capability = Capability.MANAGE_COMPANIES

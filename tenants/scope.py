@@ -76,3 +76,11 @@ class TenantManager(models.Manager[Any]):
         rows = super().get_queryset()
         company = current_scope().company
         return rows if company is None else rows.filter(company=company)
+
+
+def of_company(rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
+    """Of companies, users or keys, which no manager scopes: those of the scope's company."""
+    company = current_scope().company
+    if company is None:
+        return rows
+    return rows.filter(pk=company) if rows.model._meta.model_name == "company" else rows.filter(company=company)

@@ -111,6 +111,7 @@ class Requests:
             (3, lambda: self._call("restore")),
             (3, lambda: self._call("receipts")),
             (2, lambda: self._call("other")),
+            (4, self._manage),
             (1.5, self._login),
             (1, self._refresh),
             (3.5, self._anything),
@@ -240,6 +241,40 @@ class Requests:
         query = self.queries.query(operation.parameters, company) if kind == "list" or rng.random() < 0.3 else ""
         body = odd_token(rng) if rng.random() < 0.02 else b""
         return self._request(operation.method, path, caller, query=query, body=body)
+
+    def _manage(self) -> Request:
+        """Companies, users and keys, mostly by those who may: new ones, and those that are there to be changed."""
+        rng = self.rng
+        name = rng.choice(("admin", *(f"{company} CompanyAdmin" for company in NAMES)))
+        caller = self.world.callers[name] if rng.random() < 0.9 else self._caller()
+        operation, company = rng.choice(self.surface.by_kind["managed"]), caller.company or rng.choice(NAMES)
+        named = company if rng.random() < 0.9 else rng.choice(NAMES)
+        guid = self.world.managed[named][operation.template.split("/")[3]]
+        path = operation.template.replace(
+            "{guid}", guid if rng.random() < 0.95 else quote(odd_text(rng), safe="", errors="replace")
+        )
+        query = self.queries.query(operation.parameters, company) if rng.random() < 0.3 else ""
+        if operation.method in ("GET", "DELETE"):
+            return self._request(operation.method, path, caller, query=query)
+        right = {
+            **{"name": f"new {rng.randrange(99)}", "surname": None, "short_name": "S", "is_active": rng.random() < 0.9},
+            **{"email": f"{company}-{rng.randrange(99)}@example.com", "password": "a horse in the battery"},
+            **{"role": rng.choice(("Operator", "CompanyAdmin", "SystemAdmin")), "overlap_hours": rng.randrange(9)},
+            **{"description": "new", "scopes": rng.choice(("sync:read", "sync:read,sync:write", "admin"))},
+            **{"networks": "10.0.0.0/8", "expires_at": rng.choice((None, "2099-01-01", "2001-01-01T00:00:00Z"))},
+            "company_guid": str(self.world.companies[company if rng.random() < 0.9 else rng.choice(NAMES)]),
+        }
+        some = right if operation.method == "POST" else dict(rng.sample(sorted(right.items()), 3))
+        values = [
+            (orjson.dumps(key), odd_token(rng) if rng.random() < 0.05 else orjson.dumps(value))
+            for key, value in some.items()
+        ]
+        raw = b"{" + b",".join(b":".join(pair) for pair in values) + b"}"
+        raw = mutated(rng, raw, [b'{"name":"x"}']) if rng.random() < 0.1 else raw
+        headers = [
+            ("Content-Type", "application/json" if rng.random() < 0.97 else header_safe(rng.choice(CONTENT_TYPES)))
+        ]
+        return self._request(operation.method, path, caller, query=query, body=raw, headers=headers)
 
     def _guid(self, operation: Operation, company: str) -> str:
         rng = self.rng

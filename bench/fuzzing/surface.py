@@ -26,6 +26,8 @@ class Operation:
 
     @property
     def kind(self) -> str:
+        if self.template.startswith(("/api/v1/companies", "/api/v1/users", "/api/v1/api-keys")):
+            return "managed"
         for word in ("list", "get", "delete", "restore", "sync"):
             if self.id.startswith(word) and "run" not in self.id:
                 return word

@@ -58,6 +58,9 @@ class World:
         self.application = Application(self.fill)
         self.companies: dict[str, uuid.UUID] = {}
         self.guids: dict[str, dict[str, list[str]]] = {}  # by company and level; the first ones have rows
+        self.managed: dict[
+            str, dict[str, str]
+        ] = {}  # by company: a user, a key and a company that are there to be changed
         self.callers: dict[str, Somebody] = {}
         self.secrets: dict[str, str] = {}
 
@@ -79,6 +82,7 @@ class World:
             company = Company.objects.create(guid=_guid(name, "company"), name=f"Company {MARKERS[name]}")
             self.companies[name] = company.guid
             self._people(name, company)
+            self._spare(name, company)
         self._add("admin", "", "Bearer", self._token(self._user("admin", Role.SYSTEM_ADMIN, None)), writes=True)
         self._add("staff", "", "Cookie", self._session(self._user("staff", Role.SYSTEM_ADMIN, None)))
         self._strangers()
@@ -107,6 +111,14 @@ class World:
         staff = self._user(f"{name}-staff".lower(), Role.COMPANY_ADMIN, company)
         self._add(f"{name} staff", name, "Cookie", self._session(staff))
         self._user(f"{name}-login".lower(), Role.OPERATOR, company)  # whose tokens nobody else needs
+
+    def _spare(self, name: str, company: Company) -> None:
+        guids = {plural: _guid(name, plural, 0) for plural in ("companies", "users", "api-keys")}
+        Company.objects.create(guid=guids["companies"], name=f"Spare {name}")
+        fields = {"role": Role.OPERATOR, "company": company, "guid": guids["users"]}
+        User.objects.create_user(f"{name}-spare@example.com".lower(), PASSWORD, **fields)
+        ApiKey.issue(company=company, scopes=[KeyScope.SYNC_READ], guid=guids["api-keys"])
+        self.managed[name] = guids
 
     def _strangers(self) -> None:
         company = Company.objects.get(guid=self.companies["A"])

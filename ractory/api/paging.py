@@ -17,12 +17,18 @@ from django.db import models
 from django.db.models import F, OrderBy, Q
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 from django.http import HttpRequest
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from ractory.api.errors import shown
+from ractory.api.openapi.schemas import COUNT, TEXT, an_object, header
 from ractory.api.query import Flag, Parameter, Query, Text, Whole, in_utc
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_PAGE_BYTES = 8 * 1024 * 1024  # of JSON
+LINK = header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', TEXT, 200)
+TOTAL = header("X-Total-Count", "With `count=true`: the rows on all pages.", COUNT, 200)
 MAX_KEYS = 4  # of an ordering: a cursor holds a value of each, and must fit into an address
 
 
@@ -202,3 +208,24 @@ class PageQuery(CursorQuery):
 
     offset = Whole(0, 2**31 - 1, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
     count = Flag(help_text="Adds the header `X-Total-Count`.")
+
+
+class ListPagination(BasePagination):
+    """DRF's way to the page of a view whose `query` is a PageQuery: an array, and the `Link` to the next page."""
+
+    envelope = ""  # the key of an object that the array is in, for old clients
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        page: Page = view.query.page()
+        rows = list(page.of(queryset))
+        self.headers = {"X-Total-Count": str(queryset.count())} if page.count else {}
+        if len(rows) > page.limit:
+            last = [getattr(rows[page.limit - 1], key.name) for key in page.keys]
+            self.headers["Link"] = page.next_link(request._request, last)
+        return rows[: page.limit]
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({self.envelope: data} if self.envelope else data, headers=self.headers)
+
+    def get_paginated_response_schema(self, schema: Any) -> Any:
+        return an_object({self.envelope: schema}) if self.envelope else schema

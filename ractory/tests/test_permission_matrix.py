@@ -20,7 +20,7 @@ from ractory.api.rendering import to_json
 from ractory.api.tests.client import Api
 from sync.models import SyncRun
 from sync.snapshots import open_snapshot
-from tenants.models import Company
+from tenants.models import ApiKey, Company
 from tenants.scope import every_company
 from tenants.sessions import begin
 from tenants.tests.factories import PASSWORD, CompanyFactory, UserFactory, issue_key
@@ -31,8 +31,8 @@ NOBODY, SYSTEM_ADMIN = "nobody", "SystemAdmin"
 # The contract's table, by hand: not derived from tenants.caller, which it tests.
 MAY: dict[str, set[str]] = {
     NOBODY: set(),
-    SYSTEM_ADMIN: {"call", "read", "delete", "sync"},
-    "CompanyAdmin": {"call", "read", "delete", "sync"},
+    SYSTEM_ADMIN: {"call", "read", "delete", "sync", "manage", "manage companies"},
+    "CompanyAdmin": {"call", "read", "delete", "sync", "manage"},
     "Integration": {"call", "read", "delete", "sync"},
     "ProjectManager": {"call", "read", "delete"},
     "Operator": {"call", "read"},
@@ -58,6 +58,9 @@ ONE = Endpoint({"GET": ("read", 200), "DELETE": ("delete", 204)}, "read")
 RESTORE = Endpoint({"POST": ("delete", 204)}, "read")
 SYNC = Endpoint({"POST": ("sync", 200)}, "sync")
 SHOWN = Endpoint({"GET": ("read", 200)}, "read")
+CHANGES = {"PUT": ("manage", 200), "PATCH": ("manage", 200)}
+MANAGED_LIST = Endpoint({"GET": ("manage", 200), "POST": ("manage", 201)}, "manage")
+COMPANIES = "manage companies"
 
 ENDPOINTS: dict[str, Endpoint] = {
     "health": OPEN,
@@ -74,12 +77,27 @@ ENDPOINTS: dict[str, Endpoint] = {
     "api/v1/sync/snapshots": Endpoint({"POST": ("sync", 201)}, "sync"),
     "api/v1/sync/snapshots/<str:guid>": Endpoint({"GET": ("sync", 200), "DELETE": ("sync", 204)}, "sync"),
     "api/v1/sync/snapshots/<str:guid>/complete": SYNC,
+    "api/v1/companies": Endpoint({"GET": ("manage", 200), "POST": (COMPANIES, 201)}, COMPANIES),
+    "api/v1/companies/<str:guid>": Endpoint(
+        {"GET": ("manage", 200), "PUT": (COMPANIES, 200), "PATCH": (COMPANIES, 200), "DELETE": (COMPANIES, 204)},
+        COMPANIES,
+    ),
+    "api/v1/users": MANAGED_LIST,
+    "api/v1/users/<str:guid>": Endpoint({"GET": ("manage", 200), **CHANGES, "DELETE": ("manage", 200)}, "manage"),
+    "api/v1/api-keys": MANAGED_LIST,
+    "api/v1/api-keys/<str:guid>": Endpoint({"GET": ("manage", 200), **CHANGES, "DELETE": ("manage", 204)}, "manage"),
+    "api/v1/api-keys/<str:guid>/rotate": Endpoint({"POST": ("manage", 201)}, "manage"),
     **{f"api/v1/sync/{plural}": SYNC for plural in ("projects", "components", "assemblies", "pieces")},
     **{f"api/v1/{plural}": LIST for plural in ("projects", "components", "assemblies", "pieces")},
     **{f"api/v1/{plural}/<str:guid>": ONE for plural in ("projects", "components", "assemblies", "pieces")},
     **{f"api/v1/{plural}/<str:guid>/history": SHOWN for plural in ("projects", "components", "assemblies", "pieces")},
     **{f"api/v1/{plural}/<str:guid>/restore": RESTORE for plural in ("projects", "components", "assemblies", "pieces")},
 }
+LISTS = [
+    route
+    for route, endpoint in ENDPOINTS.items()
+    if "<" not in route and endpoint.methods.get("GET", (None, 0))[0] in ("read", "manage")
+]
 OPERATIONS = [(route, method) for route, endpoint in ENDPOINTS.items() for method in endpoint.methods]
 
 
@@ -141,6 +159,12 @@ class World:
         if plural == "sync":
             run = {"entity": "pieces", "status": "succeeded", "http_status": 200, "company": company}
             return uuid.UUID(str(SyncRun.across_companies.create(**run).guid))
+        if plural == "companies":
+            return company.guid
+        if plural == "users":
+            return uuid.UUID(str(UserFactory.create(company=company, role="Operator").guid))
+        if plural == "api-keys":
+            return ApiKey.issue(company=company, scopes=["sync:read"])[0].guid
         model = next(level for level in LEVELS if level.plural == plural)
         made = make(model, self.piece_of(company))
         if route.endswith("/restore"):
@@ -149,8 +173,13 @@ class World:
         return made.guid
 
     def body(self, route: str, company: Company) -> Any:
-        """What the route's POST needs: credentials, or a batch with one new item of the company's."""
+        """What the route's method needs: credentials, a new row of the company's, or a batch with one."""
         name = route.rpartition("/")[2]
+        if "<" in route or name == "companies":
+            return {"name": str(uuid.uuid4())} if name == "companies" else {}
+        if name in ("users", "api-keys"):
+            user = {"email": f"{uuid.uuid4()}@example.com", "password": "a horse in the battery", "role": "Operator"}
+            return {**user, "company_guid": company.guid, "scopes": "sync:read", "description": ""}
         if name == "login":
             return {"email": UserFactory.create(company=company).email, "password": PASSWORD}
         if name == "refresh":
@@ -183,7 +212,7 @@ def world(api: Api, caller: str, company: Company) -> World:
     if ":" in caller:
         api.with_key(issue_key(company, *caller.split()))
     elif caller != NOBODY:
-        api.with_user(UserFactory.create(role=caller, company=company))
+        api.with_user(UserFactory.create(role=caller, company=None if caller == SYSTEM_ADMIN else company))
     return World(api, company, CompanyFactory.create())
 
 
@@ -202,9 +231,10 @@ def expected(caller: str, route: str, method: str, row: str, named: str | None) 
     if caller != SYSTEM_ADMIN and named == "foreign":
         return 403
     seen = {named} if named else {"own", "foreign"} if caller == SYSTEM_ADMIN else {"own"}
-    if row in seen or ENDPOINTS[route] is LIST:
+    is_list = "<" not in route
+    if row in seen or (method == "GET" and is_list) or route == "api/v1/companies":
         return status
-    return 403 if needed == "sync" and "<" not in route else 404  # of a batch, 403
+    return 403 if is_list else 404  # of a batch, 403
 
 
 @pytest.mark.parametrize(("route", "method"), OPERATIONS)
@@ -214,8 +244,8 @@ def test_who_may_do_what(world: World, caller: str, route: str, method: str) -> 
         for named in (None, *companies):
             query = f"?company_guid={companies[named].guid}" if named else ""
             path = world.path(route, method, company) + query
-            body = world.body(route, company) if method == "POST" and "<" not in route else None
-            answer = world.api.generic(method, path, to_json(body).decode() if body else "", "application/json")
+            body = world.body(route, company) if method in ("POST", "PUT", "PATCH") else None
+            answer = world.api.generic(method, path, "" if body is None else to_json(body).decode(), "application/json")
             assert answer.status_code == expected(caller, route, method, row, named), (row, named, answer.content)
             check_envelope(answer)
 
@@ -233,20 +263,25 @@ def test_a_method_that_an_endpoint_does_not_have_is_a_405(world: World, caller: 
         check_envelope(answer)
 
 
-@pytest.mark.parametrize("route", [route for route, endpoint in ENDPOINTS.items() if endpoint is LIST])
+@pytest.mark.parametrize("route", LISTS)
 def test_a_list_has_the_rows_of_those_companies_only(world: World, caller: str, route: str) -> None:
     for company in (world.own, world.foreign):
         world.path(f"{route}/<str:guid>", "GET", company)
     both = {str(world.own.guid), str(world.foreign.guid)}
     listed = world.api.get(f"/{route}").json()
-    if caller == NOBODY:
+    if ENDPOINTS[route].methods["GET"][0] not in MAY[caller]:
         assert set(listed) == {"detail"}
         return
-    seen = {item["company_guid"] for item in listed}
-    assert seen == (both if caller == SYSTEM_ADMIN else {str(world.own.guid)})
+    assert companies_in(listed) == (both if caller == SYSTEM_ADMIN else {str(world.own.guid)})
     if caller == SYSTEM_ADMIN:
         listed = world.api.get(f"/{route}?company_guid={world.foreign.guid}").json()
-        assert {item["company_guid"] for item in listed} == {str(world.foreign.guid)}
+        assert companies_in(listed) == {str(world.foreign.guid)}
+
+
+def companies_in(listed: Any) -> set[str]:
+    """Whose the rows of a list are; a SystemAdmin may be of none."""
+    rows = listed["api_keys"] if isinstance(listed, dict) else listed
+    return {row.get("company_guid", row["guid"]) for row in rows} - {None}
 
 
 def check_envelope(answer: Any) -> None:

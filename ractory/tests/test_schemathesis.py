@@ -14,8 +14,10 @@ from pytest_django.live_server_helper import LiveServer
 
 from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
 from ractory.api.openapi.views import document
-from ractory.tests.schemathesis_hooks import COMPANY, DISPOSABLE, ROWS
-from tenants.tests.factories import CompanyFactory, issue_key
+from ractory.tests.schemathesis_hooks import COMPANY, DISPOSABLE, MANAGED, ROWS
+from tenants.caller import Role
+from tenants.sessions import begin
+from tenants.tests.factories import CompanyFactory, UserFactory, issue_key
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
@@ -27,24 +29,27 @@ def _no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def key(transactional_db: None) -> str:
-    """A key of the company that the document's examples are of; their rows exist, and some to delete."""
+def token(transactional_db: None) -> str:
+    """A SystemAdmin's. The rows of the document's examples exist, and some to delete and to change."""
     company = CompanyFactory.create(guid=uuid.UUID(COMPANY))
     for rows in (ROWS, DISPOSABLE):
         project = ProjectFactory.create(guid=uuid.UUID(rows["projects"]), company=company)
         component = ComponentFactory.create(guid=uuid.UUID(rows["components"]), project=project)
         assembly = AssemblyFactory.create(guid=uuid.UUID(rows["assemblies"]), component=component)
         PieceFactory.create(guid=uuid.UUID(rows["pieces"]), assembly=assembly)
-    return issue_key(company)
+    CompanyFactory.create(guid=uuid.UUID(MANAGED["companies"]))
+    UserFactory.create(guid=uuid.UUID(MANAGED["users"]), company=company, role=Role.OPERATOR)
+    issue_key(company, guid=uuid.UUID(MANAGED["api-keys"]))
+    return begin(UserFactory.create(role=Role.SYSTEM_ADMIN, company=None)).access
 
 
 @pytest.mark.usefixtures("_no_delay")
-def test_schemathesis_finds_nothing(live_server: LiveServer, key: str) -> None:
+def test_schemathesis_finds_nothing(live_server: LiveServer, token: str) -> None:
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", "--checks", "all"]
     ran = subprocess.run(  # noqa: S603  # our own words
         [*command, f"{live_server.url}/api/schema"],
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "RACTORY_KEY": key},
+        env={**os.environ, "RACTORY_TOKEN": token},
         capture_output=True,
         text=True,
         check=False,

@@ -36,6 +36,7 @@ pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
 
 TEXTS = ("operations", "barcode", "trolley", "trolley_cell", "profile_code", "piece_id")
 KINDS = ("project", "component", "assembly", "piece")
+MANAGED = {"users": "user", "api-keys": "apikey", "companies": "company"}
 PLURALS = {"projects": "project", "components": "component", "assemblies": "assembly", "pieces": "piece"}
 
 
@@ -140,8 +141,9 @@ def asks(own: Tenant, foreign: Tenant) -> Iterator[Ask]:
 
 def _asks_of_one(route: str, foreign: Tenant) -> Iterator[Ask]:
     words = route.split("/")
-    kind = next((PLURALS.get(word, word) for word in words if PLURALS.get(word, word) in foreign.guids), "syncrun")
-    guid = foreign.company.guid if "company" in words else foreign.guids[kind]
+    named = [(PLURALS | MANAGED).get(word, word) for word in words]
+    kind = next((one for one in named if one in foreign.guids), "syncrun")
+    guid = foreign.company.guid if "company" in named else foreign.guids[kind]
     guids = [guid, foreign.guids["gone"]] if kind == "piece" else [guid]
     for one in guids:
         path = route
@@ -150,6 +152,10 @@ def _asks_of_one(route: str, foreign: Tenant) -> Iterator[Ask]:
         assert "<" not in path
         for query in ("", "include_inactive=true"):
             yield Ask("GET", path, query)
+        if is_managed(route):
+            for method in ("PUT", "PATCH", "POST"):
+                for change in ({"name": "taken over", "description": "taken over"}, {"is_active": False}):
+                    yield Ask(method, path, body=change)
         yield from _posts(path, foreign)
         yield Ask("DELETE", path)
 
@@ -173,7 +179,17 @@ def _asks_of_many(route: str, own: Tenant, foreign: Tenant) -> Iterator[Ask]:
     yield from (Ask("GET", route, urlencode(query, doseq=True)) for query in queries)
     if route.startswith("api/v1/sync/"):
         yield from (Ask("POST", route, query, body) for query, body in _batches(route, own, foreign))
+    if is_managed(route):
+        user = {"email": "new@example.com", "password": "s3cret-enough-for-all", "role": "Operator"}
+        for company in (own.company.guid, foreign.company.guid):
+            body = {**user, "name": "new", "description": "new", "scopes": "sync:read", "company_guid": str(company)}
+            yield Ask("POST", route, body=body)
+            yield Ask("POST", route, f"company_guid={foreign.company.guid}", body)
     yield from _posts(route, foreign)
+
+
+def is_managed(route: str) -> bool:
+    return route.startswith(tuple(f"api/v1/{plural}" for plural in MANAGED))
 
 
 def _batches(route: str, own: Tenant, foreign: Tenant) -> Iterator[tuple[str, Any]]:
@@ -212,6 +228,7 @@ def _posts(path: str, foreign: Tenant) -> Iterator[Ask]:
 def complaints(own: Tenant, foreign: Tenant) -> dict[str, str]:
     """By request: what it showed of the foreign company's, or that it changed something of theirs."""
     staff, api = admin_of(own.company), Api().with_key(own.key)
+    manager = Api().with_user(UserFactory.create(company=own.company))
     session = staff.cookies["sessionid"].value
     before, found, asked = rows_of(foreign), {}, 0
     for ask in asks(own, foreign):
@@ -220,7 +237,8 @@ def complaints(own: Tenant, foreign: Tenant) -> dict[str, str]:
         with around:
             staff.cookies.clear()  # the page before may have logged out, or left a message that repeats a guid
             staff.cookies["sessionid"] = session
-            said = _answer(staff if ask.path.startswith("admin/") else api, ask)
+            who = staff if ask.path.startswith("admin/") else manager if is_managed(ask.path) else api
+            said = _answer(who, ask)
             asked += 1
             if any(secret in said and secret not in str(ask) for secret in foreign.secrets):
                 found[f"shown: {ask}"] = said
@@ -251,6 +269,8 @@ def no_wall_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TenantManager, "get_queryset", models.Manager.get_queryset)
     for module in ("keys", "users"):
         monkeypatch.setattr(f"tenants.admin.{module}.of_company", lambda rows: rows)
+    monkeypatch.setattr("tenants.managing.OfScope.filter_queryset", lambda self, request, rows, view: rows)
+    monkeypatch.setattr("tenants.serializers.OfCompanySerializer.validate_company_guid", lambda self, company: company)
     monkeypatch.setattr("sync.submission._foreign", lambda model, items, options: [])
     of_items = lambda items: frozenset(item["company_guid"].bytes for item in items)  # noqa: E731
     monkeypatch.setattr("sync.planning._companies", of_items)
@@ -281,5 +301,10 @@ def test_with_both_down_it_would_have_been_seen(no_wall_2: None, no_wall_1: None
             assert any(ask.startswith(what) for ask in found), what
         for what in (f"changed: POST /api/v1/sync/{plural}", f"shown: GET /admin/pieces/{kind}/"):
             assert any(ask.startswith(what) for ask in found), what
+    for plural in ("users", "api-keys"):
+        for what in ("shown: GET", "changed: PATCH", "changed: DELETE"):
+            assert any(ask.startswith(f"{what} /api/v1/{plural}/") for ask in found), what
+        assert any(ask.startswith(f"changed: POST /api/v1/{plural}") for ask in found)
+    assert any(ask.startswith("shown: GET /api/v1/companies") for ask in found)
     for what in ("tenants/apikey", "tenants/user", "sync/syncrun", "pieces/deletion"):
         assert any(ask.startswith(f"shown: GET /admin/{what}/") for ask in found), what

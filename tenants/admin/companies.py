@@ -12,20 +12,19 @@ from django.views.decorators.http import require_POST
 
 from tenants.admin.middleware import STAFF_COMPANY
 from tenants.admin.staff import StaffAdmin, is_system_admin
-from tenants.models import Company, User
+from tenants.models import Company
 
 
 @admin.register(Company)
 class CompanyAdmin(StaffAdmin):
     list_display = ("name", "is_active", "created_at", "guid")
-    fields = ("name", "is_active")
+    fields = ("name", "short_name", "is_active")
     ordering = ("name",)
 
     def save_model(self, request: HttpRequest, obj: Company, form: Any, change: bool) -> None:
-        """Whose company has been switched off is not logged in again by its being switched on."""
         super().save_model(request, obj, form, change)
         if "is_active" in form.changed_data and not obj.is_active:
-            User.objects.end_sessions(company=obj)
+            obj.switch_off()
 
     def get_urls(self) -> list[URLPattern]:
         return [self.route("pick/", require_POST(self.pick), "pick"), *super().get_urls()]

@@ -22,11 +22,11 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from tenants.admin.staff import StaffAdmin, of_company
+from tenants.admin.staff import StaffAdmin
 from tenants.caller import KeyScope
 from tenants.models import ApiKey, Company
 from tenants.networks import MAX_LENGTH, networks_in
-from tenants.scope import current_scope
+from tenants.scope import current_scope, of_company
 from tenants.templatetags.staff import badge, moment
 
 SCOPES = ((KeyScope.SYNC_READ, "sync:read – read everything"), (KeyScope.SYNC_WRITE, "sync:write – read and write"))
@@ -74,7 +74,7 @@ class KeyForm(NetworksForm, forms.ModelForm):  # type: ignore[type-arg]  # it is
 
     class Meta:
         model = ApiKey
-        fields = ("description", "networks")
+        fields = ("description", "networks", "is_active")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -111,8 +111,8 @@ class ApiKeyAdmin(StaffAdmin):
     search_fields = ("description",)
     search_help_text = "Part of a description"
     form = KeyForm
-    fields = ("description", "networks", "guid", "company", "scopes", "state", "expires", "last_use", "created")
-    readonly_fields = fields[2:]
+    fields = (*KeyForm.Meta.fields, "guid", "company", "scopes", "state", "expires", "last_use", "created")
+    readonly_fields = fields[len(KeyForm.Meta.fields) :]
     actions_detail = ("rotate", "revoke")
 
     # --- what is seen ---
@@ -124,6 +124,8 @@ class ApiKeyAdmin(StaffAdmin):
     def state(self, key: ApiKey) -> SafeString:
         if key.revoked_at:
             return badge("revoked", "off")
+        if not key.is_active:
+            return badge("switched off", "off")
         return badge("active", "good") if key.is_usable(timezone.now()) else badge("expired", "off")
 
     def expires(self, key: ApiKey) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from django.contrib.admin import ShowFacets
-from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -14,7 +13,8 @@ from unfold.paginator import InfinitePaginator as UnfoldPaginator
 
 from tenants.caller import Caller
 from tenants.models import ApiKey, Company, User
-from tenants.scope import Scope, current_scope, every_company, within
+from tenants.records import scope_of
+from tenants.scope import current_scope, every_company, within
 
 MAX_SEARCH = 255  # characters of a search
 MAX_PAGES = 100  # further on, an offset would cost what a count does; a filter gets there sooner
@@ -71,11 +71,11 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
         return super().get_search_results(request, queryset, search_term[:MAX_SEARCH])
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        with within(_scope_of(obj)):
+        with within(scope_of(obj)):
             return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        with within(_scope_of(obj)):
+        with within(scope_of(obj)):
             return super().log_change(request, obj, message)
 
     def page(self, request: HttpRequest, template: str, *, title: str, **context: Any) -> TemplateResponse:
@@ -88,17 +88,6 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
         name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
         made: URLPattern = path(route, self.admin_site.admin_view(view), name=name)
         return made
-
-
-def _scope_of(obj: Any) -> Scope:
-    """Of a record's company, so that the note of what was done to it is that company's, whoever did it."""
-    return Scope(obj.guid if isinstance(obj, Company) else obj.company_guid)
-
-
-def of_company(rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
-    """Of users or keys, which no manager scopes: those of the scope's company."""
-    company = current_scope().company
-    return rows if company is None else rows.filter(company=company)
 
 
 def names_of(actors: Iterable[str | None]) -> dict[str, str]:

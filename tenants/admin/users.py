@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 
-from tenants.admin.staff import StaffAdmin, is_system_admin, of_company, user_of
+from tenants.admin.staff import StaffAdmin, caller_of, user_of
 from tenants.caller import Role
 from tenants.logins import Attempt
 from tenants.models import User
-from tenants.scope import current_scope
+from tenants.scope import current_scope, of_company
 from tenants.templatetags.staff import badge, moment
 
 admin.site.unregister(Group)  # roles take their place; a group would be everyone's
@@ -67,19 +67,24 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
         return super().user_change_password(request, id, form_url)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Who has been switched off is not logged in again by being switched on."""
+        if change:
+            stored = User.objects.select_for_update().get(guid=obj.guid)
+            stored.check_change(caller_of(request), role=obj.role, is_active=obj.is_active)
         super().save_model(request, obj, form, change)
         if "is_active" in form.changed_data and not obj.is_active:
-            User.objects.end_sessions(guid=obj.guid)
+            obj.switch_off()
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
-        """A CompanyAdmin sees no SystemAdmin, even one of the own company: a password of theirs opens every company."""
-        rows = of_company(super().get_queryset(request))
-        return rows if is_system_admin(request) else rows.exclude(role=Role.SYSTEM_ADMIN)
+        return of_company(super().get_queryset(request)).filter(User.visible_to(caller_of(request)))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None:
-            return ((None, {"fields": ("email", "company", "role", "is_active", "last_seen", "created_at")}),)
+            return (
+                (
+                    None,
+                    {"fields": ("email", "company", "name", "surname", "role", "is_active", "last_seen", "created_at")},
+                ),
+            )
         company = () if current_scope().company else ("company",)
         return ((None, {"fields": ("email", "role", *company, "password1", "password2")}),)
 
@@ -91,6 +96,6 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "role":
-            may_grant = [role for role in Role.choices if is_system_admin(request) or role[0] != Role.SYSTEM_ADMIN]
-            kwargs["choices"] = [("", "Choose …"), *may_grant]
+            caller = caller_of(request)
+            kwargs["choices"] = [("", "Choose …"), *(role for role in Role.choices if caller.may_grant(role[0]))]
         return super().formfield_for_choice_field(db_field, request, **kwargs)

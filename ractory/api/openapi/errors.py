@@ -87,7 +87,8 @@ def complete(result: Json, **_: Any) -> Json:
                 name, error = _error(code, has_receipt=has_receipt and code not in WITHOUT_RECEIPT)
                 errors[name] = error
                 answers.setdefault(str(code), {"$ref": f"#/components/responses/{name}"})
-    result["components"] |= {"schemas": NAMED, "headers": headers, "responses": errors}
+    schemas = result["components"].get("schemas", {}) | NAMED  # of serializers, and our own
+    result["components"] |= {"schemas": schemas, "headers": headers, "responses": errors}
     return result
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse
+from rest_framework.generics import GenericAPIView
 
 from ractory.api.query import GUID, Json, Query
 
@@ -14,10 +15,10 @@ NAMED: dict[str, Json] = {}  # the document's schemas by name (ractory.api.opena
 
 
 class DescribedSchema(AutoSchema):
-    """drf-spectacular's without its guess what is a list: our schemas say so themselves."""
+    """drf-spectacular's with its guess what is a list for generic views only: our schemas say so themselves."""
 
     def _is_list_view(self, serializer: Any = None) -> bool:
-        return False
+        return isinstance(self.view, GenericAPIView) and bool(super()._is_list_view(serializer))
 
 
 def named(name: str, schema: Json) -> Json:

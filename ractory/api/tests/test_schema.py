@@ -27,6 +27,7 @@ OPERATIONS = [
     (path, method, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 ]
 FACTORIES = (ProjectFactory, ComponentFactory, AssemblyFactory, PieceFactory)
+MANAGED = ("companies", "users", "api-keys")
 FIELDS = [(model, column) for model in LEVELS for column in model.settable_fields()]
 
 
@@ -94,6 +95,9 @@ def test_paths_are_those_of_the_contract() -> None:
         *("/api/v1/sync/runs", "/api/v1/sync/runs/{guid}"),
         *("/api/v1/sync/runs/{guid}/changes", "/api/v1/sync/runs/{guid}/undo", "/api/v1/sync/snapshots"),
         *("/api/v1/sync/snapshots/{guid}", "/api/v1/sync/snapshots/{guid}/complete"),
+        *(f"/api/v1/{managed}" for managed in MANAGED),
+        *(f"/api/v1/{managed}/{{guid}}" for managed in MANAGED),
+        "/api/v1/api-keys/{guid}/rotate",
         *(f"/api/v1/sync/{plural}" for plural in plurals),
         *(f"/api/v1/{plural}" for plural in plurals),
         *(f"/api/v1/{plural}/{{guid}}" for plural in plurals),

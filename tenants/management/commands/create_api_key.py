@@ -1,28 +1,25 @@
 from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from tenants.caller import KeyScope
+from tenants.caller import scopes_in
 from tenants.management.printing import KEEP_KEY, PrintingCommand, company_of, future, guid, text
 from tenants.models import ApiKey
 from tenants.networks import networks_in
 
 
-def scopes(text: str) -> list[str]:
-    given = text.replace(",", " ").split()
-    unknown = sorted(set(given) - set(KeyScope.values))
-    if unknown or not given:
-        raise ArgumentTypeError(f"unknown scope {', '.join(unknown)!r}; known: {', '.join(KeyScope.values)}")
-    return given
+def words(parse: Callable[[str], Iterable[object]]) -> Callable[[str], str]:
+    """An argument that is what `parse` makes of it, separated by spaces."""
 
+    def argument(text: str) -> str:
+        try:
+            return " ".join(map(str, parse(text)))
+        except ValueError as error:
+            raise ArgumentTypeError(str(error)) from error
 
-def networks(text: str) -> str:
-    try:
-        networks_in(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from error
-    return text
+    return argument
 
 
 class Command(PrintingCommand):
@@ -30,16 +27,17 @@ class Command(PrintingCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--company", type=guid, metavar="GUID", required=True)
-        parser.add_argument("--scopes", type=scopes, required=True, help="sync:read,sync:write")
+        parser.add_argument("--scopes", type=words(scopes_in), required=True, help="sync:read,sync:write")
         parser.add_argument("--description", type=text, default="")
         parser.add_argument("--expires", type=future, metavar="DATE", help="ISO 8601; a bare date means 00:00 UTC")
         help = "where it may be used from, CIDR: 192.0.2.0/24,2001:db8::/32; anywhere otherwise"
-        parser.add_argument("--networks", type=networks, default="", metavar="LIST", help=help)
+        parser.add_argument("--networks", type=words(networks_in), default="", metavar="LIST", help=help)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if len(options["description"]) > 255:
             raise CommandError("a key's description has at most 255 characters")
-        fields = {name: options[name] for name in ("scopes", "networks", "description")}
-        key, text = ApiKey.issue(company=company_of(options["company"]), expires_at=options["expires"], **fields)
+        fields = {name: options[name] for name in ("networks", "description")}
+        fields |= {"scopes": options["scopes"].split(), "expires_at": options["expires"]}
+        key, text = ApiKey.issue(company=company_of(options["company"]), **fields)
         result = {"guid": key.guid, "key": text, "scopes": key.scopes, "company_guid": key.company_guid}
         self.answer(options, result, KEEP_KEY)

@@ -1,0 +1,198 @@
+"""Managing companies, users and keys: `/api/v1/{companies,users,api-keys}` (contract, "Managing").
+
+The pattern for whatever is managed row by row: a model that knows its rules, a serializer, and a viewset that names
+both. A request is one transaction, with the record of what it did, which staff see as *History*.
+"""
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.contrib.admin.models import ADDITION, CHANGE
+from django.http import QueryDict
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.filters import BaseFilterBackend
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import ModelViewSet
+
+from ractory.api.body import read_json_object
+from ractory.api.errors import Conflict
+from ractory.api.openapi.schemas import query_parameters
+from ractory.api.paging import LINK, TOTAL, Key, ListPagination, PageQuery
+from ractory.api.query import Query
+from ractory.api.retry import in_transaction
+from tenants.logins import Attempt
+from tenants.models import ApiKey, Company, User
+from tenants.permissions import MayManage, MayManageCompanies
+from tenants.records import record
+from tenants.scope import every_company, of_company
+from tenants.serializers import (
+    ApiKeySerializer,
+    CompanySerializer,
+    IssuedKeySerializer,
+    RotateSerializer,
+    UserSerializer,
+)
+from tenants.views import MAX_CREDENTIALS, TenantView, caller_of
+
+
+class ManagedQuery(PageQuery):
+    """What a list can be asked for; in the order of the guids, always."""
+
+    order = (Key("guid", Company._meta.get_field("guid")),)
+
+
+class OfScope(BaseFilterBackend):
+    """The first wall, for models whose managers are not scoped: the rows of the company that the request is about."""
+
+    def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
+        return of_company(queryset)
+
+
+class KeyPagination(ListPagination):
+    envelope = "api_keys"
+
+
+NAMED = query_parameters(Query(QueryDict()))  # the company
+EVERY = ("create", "retrieve", "update", "partial_update", "destroy")
+
+
+@extend_schema_view(
+    list=extend_schema(parameters=[*query_parameters(ManagedQuery(QueryDict())), LINK, TOTAL]),
+    **dict.fromkeys(EVERY, extend_schema(parameters=NAMED)),
+)
+class ManagedViewSet(TenantView, ModelViewSet[Any]):
+    """What the three have in common. PUT is PATCH: what is left out stays as it is."""
+
+    permission_classes = (MayManage,)
+    filter_backends = (OfScope,)
+    pagination_class = ListPagination
+    lookup_field = "guid"
+    lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        # DRF's own parsing knows no bounds, and takes a chunked body for an empty one.
+        has_body = request.method in ("POST", "PUT", "PATCH")
+        data: Any = read_json_object(request._request, limit=MAX_CREDENTIALS) if has_body else {}
+        setattr(request, "_full_data", data)  # noqa: B010  # it is not in the stubs
+
+    def new_query(self, data: QueryDict) -> Query:
+        return ManagedQuery(data) if self.action == "list" else Query(data)
+
+    def get_queryset(self) -> Any:
+        rows = super().get_queryset()
+        writes = self.action in ("update", "partial_update", "destroy", "rotate")
+        return rows.select_for_update(of=("self",), no_key=True) if writes else rows
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        partial = {"partial": True} if self.action in ("update", "partial_update") else {}
+        return super().get_serializer(*args, **kwargs | partial)
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return in_transaction(partial(super().create, request))
+
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return in_transaction(partial(super().update, request))
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return in_transaction(partial(super().destroy, request))
+
+    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+        self.record(serializer.save(), ADDITION, "Created by the API.")
+
+    def perform_update(self, serializer: BaseSerializer[Any]) -> None:
+        row: Any = serializer.instance
+        given = serializer.validated_data.items()
+        changes = {name: f": {getattr(row, name)} → {value}" for name, value in given if getattr(row, name) != value}
+        was_active = row.is_active
+        serializer.save()
+        if was_active and not row.is_active:
+            row.switch_off()
+        if changes:
+            changes |= {"password": ""} if "password" in changes else {}  # which is not told
+            self.record(row, CHANGE, "Changed by the API: " + "; ".join(map("".join, changes.items())))
+
+    def perform_destroy(self, instance: Any) -> None:
+        if instance.is_active:
+            instance.switch_off()
+            self.record(instance, CHANGE, "Switched off by the API.")
+
+    def record(self, row: Any, action: int, said: str) -> None:
+        record(caller_of(self.request).guid, row, action, said)
+
+
+class CompanyViewSet(ManagedViewSet):
+    queryset = Company.objects.all()
+    serializer_class = CompanySerializer
+
+    def get_permissions(self) -> list[BasePermission]:
+        return [MayManage() if self.action in ("list", "retrieve", "metadata") else MayManageCompanies()]
+
+    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+        with every_company():  # a new one is in no scope yet
+            super().perform_create(serializer)
+
+
+class UserViewSet(ManagedViewSet):
+    queryset = User.objects.select_related("company")
+    serializer_class = UserSerializer
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(User.visible_to(caller_of(self.request)))
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """A password costs a hash, as a login does, so it is within the limits on the caller's logins."""
+        super().initial(request, *args, **kwargs)
+        if "password" in request.data:
+            Attempt(request._request, caller_of(request).email, may_fail=False)
+
+    @extend_schema(parameters=NAMED, responses={200: UserSerializer})
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        super().destroy(request)
+        self.action = "retrieve"  # which locks nothing
+        return self.retrieve(request)
+
+    def perform_destroy(self, instance: User) -> None:
+        instance.check_change(caller_of(self.request), role=instance.role, is_active=False)
+        super().perform_destroy(instance)
+
+
+class ApiKeyViewSet(ManagedViewSet):
+    queryset = ApiKey.objects.select_related("company")
+    pagination_class = KeyPagination
+
+    def get_serializer_class(self) -> type[ApiKeySerializer]:
+        return IssuedKeySerializer if self.action in ("create", "rotate") else ApiKeySerializer
+
+    def perform_destroy(self, instance: ApiKey) -> None:
+        if not instance.revoked_at:
+            instance.revoke(timezone.now())
+            self.record(instance, CHANGE, "Revoked by the API.")
+
+    @extend_schema(parameters=NAMED, request=RotateSerializer, responses={201: IssuedKeySerializer})
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, guid: str) -> Response:
+        """A new key like this one, which ends after the overlap, if not before."""
+        given = RotateSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        overlap = timedelta(hours=given.validated_data["overlap_hours"])
+
+        def rotated() -> Response:
+            key, now = self.get_object(), timezone.now()
+            if not key.is_usable(now):
+                raise Conflict("The key is revoked, switched off, expired or of an inactive company.")
+            caller_of(request).check_grant(*key.scopes.split())
+            new: Any
+            new, new.text = key.rotate(overlap=overlap, expires_at=key.expires_at, now=now)
+            self.record(key, CHANGE, f"Rotated by the API: {new.guid} takes its place.")
+            self.record(new, ADDITION, f"Created by the API in place of {key.guid}.")
+            return Response(self.get_serializer(new).data, status=status.HTTP_201_CREATED)
+
+        return in_transaction(rotated)
