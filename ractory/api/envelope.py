@@ -25,6 +25,7 @@ from ractory.api.retry import CANCELLED, sqlstate
 logger = logging.getLogger(__name__)
 
 SUSPICIOUS = "Bad request."
+OLD = {"articles", "workstations", "workflow", "ui-templates", "ui_templates"}  # of the old server, not of this one
 NO_DATABASE = (InterfaceError, OperationalError)
 
 
@@ -70,7 +71,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 @csrf_exempt  # there is nothing to forge
 def unknown(request: HttpRequest, rest: str = "") -> HttpResponse:
     """A path that is none: the JSON 404 with DEBUG on, too, where Django would show a page of its own."""
-    return JsonResponse({"detail": "Not found."}, status=404)
+    old = OLD.intersection(rest.split("/"))
+    detail = f"This server has no {old.pop()}, which the old one had: see docs/migrating.md." if old else "Not found."
+    return JsonResponse({"detail": detail}, status=404)
 
 
 def no_page(request: HttpRequest, rest: str = "") -> HttpResponse:

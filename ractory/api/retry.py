@@ -2,7 +2,9 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from django.db import IntegrityError, OperationalError, transaction
@@ -14,6 +16,20 @@ ATTEMPTS = 6
 DEADLOCK, SERIALIZATION, UNIQUE, CANCELLED, LOCK_NOT_AVAILABLE = "40P01", "40001", "23505", "57014", "55P03"
 
 T = TypeVar("T")
+
+_rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
+
+
+@contextmanager
+def rehearsal() -> Iterator[None]:
+    """All that is done within is rolled back at its end, what `in_transaction` did too: for dry runs of long work."""
+    with transaction.atomic(durable=True):
+        token = _rehearsing.set(True)
+        try:
+            yield
+        finally:
+            _rehearsing.reset(token)
+            transaction.set_rollback(True)
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -31,7 +47,7 @@ def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = ti
     """
     for attempt in range(ATTEMPTS):
         try:
-            with transaction.atomic(durable=True):
+            with transaction.atomic(durable=not _rehearsing.get()):
                 return work()
         except (OperationalError, IntegrityError) as error:
             if "database is locked" in str(error):

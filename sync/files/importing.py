@@ -7,6 +7,7 @@ the file has got is written with the batch, so that a file is taken up exactly w
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -57,7 +58,7 @@ class FaultyRow(NamedTuple):
         names = ("guid", *(name for name in ("piece_id", "code") if hasattr(model, name)))
         known = {name: item.get(name) if isinstance(item, dict) else None for name in names}
         faults = [{"field": field, "msg": fault.msg, "type": fault.type} for field, fault in self.faults]
-        return {"line": self.row.line, **known, "faults": faults}
+        return {"entity": model.plural, "line": self.row.line, **known, "faults": faults}
 
     def __str__(self) -> str:
         reasons = (f"{field}: {fault.msg}" if field else fault.msg for field, fault in self.faults)
@@ -74,6 +75,7 @@ class FaultyRows:
         self.model, self.file, self.show = model, file, show
         self._kept = self.size
         self._shown = 0
+        self.reasons: Counter[str] = Counter()  # types of faults: the rows that have them
         self._batch: Sequence[FaultyRow] = ()
 
     @property
@@ -97,6 +99,7 @@ class FaultyRows:
     def keep(self) -> None:
         """The batch has been committed."""
         self._kept = self.size
+        self.reasons.update(kind for row in self._batch for kind in {fault.type for _, fault in row.faults})
         if self.file is None:
             for row in self._batch[: SHOWN - self._shown]:
                 self.show(str(row))
