@@ -4,7 +4,8 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from pieces.models import LEVELS, Assembly, Entity
+from pieces.models import LEVELS, Assembly, Entity, Operation
+from pieces.receipts import SyncRun
 
 
 def name_of(entity: Entity) -> str:
@@ -30,3 +31,13 @@ def counts_in_words(counts: Mapping[str, int]) -> str:
     singular = {level.plural: level.kind.value for level in LEVELS}
     parts = [f"{n:,} {singular[plural] if n == 1 else plural}".replace(",", " ") for plural, n in counts.items() if n]
     return ", ".join(parts) or "nothing"
+
+
+def operation_in_words(operation: str) -> str:
+    return {Operation.EDIT.value: "change by hand", Operation.DELETE.value: "deletion"}.get(operation, operation)
+
+
+def run_in_words(run: SyncRun) -> str:
+    """What a run was, by its receipt: "sync of 144 pieces"; of a body that nobody has read "sync of pieces"."""
+    what = counts_in_words({run.entity: run.received}) if run.received else run.entity
+    return f"{operation_in_words(run.operation)} of {what}"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -17,11 +18,13 @@ from django.views.decorators.http import require_safe
 
 from pieces.admin.filters import by_choice, by_parent, by_value
 from pieces.admin.finding import MAX_HITS, find
-from pieces.admin.page import COLUMNS, Event, about, deletion_events, with_parents
+from pieces.admin.history import PER_PAGE, history_of
+from pieces.admin.page import COLUMNS, about, with_parents
 from pieces.admin.trash import confirm, delete_many, guids_of, note_names, preview_deletion
+from pieces.filters import HistoryQuery
 from pieces.models import Entity, Kind, Pictured
 from pieces.templatetags.entities import act_on, link_to, page_of
-from tenants.admin.staff import StaffAdmin, names_of
+from tenants.admin.staff import StaffAdmin
 from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
 
@@ -80,13 +83,9 @@ class EntityAdmin(StaffAdmin):
         entity = self.entity_or_404(object_id)
         if entity.deletion:
             note_names([entity.deletion])
-        events = sorted(self.history(entity), key=lambda event: event.at, reverse=True)
-        names = names_of(event.actor for event in events)
-        context = about(entity) | {
-            "state": self.state(entity),
-            "history": [(event, names.get(event.actor or "", event.actor or "someone unknown")) for event in events],
-            "urls": self.urls_of(entity),
-        }
+        changes, older = history_of(entity, replace(HistoryQuery(request.GET).page(), limit=PER_PAGE))
+        context = about(entity) | {"state": self.state(entity), "urls": self.urls_of(entity)}
+        context |= {"changes": changes, "cursor": older}
         return self.page(request, "pieces/entity.html", title=str(entity), **context)
 
     def urls_of(self, entity: Any) -> dict[str, str]:
@@ -94,9 +93,6 @@ class EntityAdmin(StaffAdmin):
         if entity.deletion:
             return picture | {"restore": act_on("pieces_deletion_restore", [entity.deletion_guid])}
         return picture | {"remove": act_on(f"pieces_{entity.kind}_remove", [entity.guid])}
-
-    def history(self, entity: Any) -> list[Event]:
-        return list(deletion_events(entity))
 
     def entity_or_404(self, guid: str | UUID) -> Any:
         try:

@@ -1,27 +1,22 @@
-"""The page of one entity: what it is, where it hangs, what is in it, what happened to it."""
+"""The page of one entity: what it is, where it hangs, what is in it. What happened to it: pieces.admin.history."""
 
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from django.db.models import Field, Q
 from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from pieces.models import Assembly, Component, Deletion, Entity, Kind, Pictured, Piece, Project
+from pieces.models import Assembly, Component, Entity, Kind, Pictured, Piece, Project
 from pieces.names import name_of
 from pieces.querysets import EntityQuerySet
 from pieces.reading import add_counts, counted
-from pieces.templatetags.entities import link_to, page_of
+from pieces.templatetags.entities import page_of
 from tenants.templatetags.staff import NOTHING, moment
 
-MAX_CHILDREN, MAX_DELETIONS = 100, 100
-NO_TEXT = SafeString("")
+MAX_CHILDREN = 100
 MEASURES = {"length", "width", "height", "tolerance", "rest"}
 # What tables show of an entity.
 COLUMNS: dict[type[Entity], tuple[str, ...]] = {
@@ -50,17 +45,6 @@ GROUPS: dict[type[Entity], dict[str, str]] = {
         "Info": "client dealer info2 info3",
     },
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of a history; `text` is HTML."""
-
-    at: datetime
-    what: str  # created, changed, deleted, restored
-    actor: str | None
-    text: SafeString = NO_TEXT
-    act: uuid.UUID | None = None
 
 
 def with_parents(model: type[Entity]) -> Any:
@@ -101,7 +85,7 @@ def facts_of(entity: Entity) -> list[dict[str, Any]]:
     """By group: what has a value, as (label, value), and the labels of what has none."""
     facts = []
     for title, fields in groups_of(type(entity)).items():
-        values = [(label_of(field), _fact(field, getattr(entity, field.attname))) for field in fields]
+        values = [(label_of(field), fact(field, getattr(entity, field.attname))) for field in fields]
         unset = [label for label, value in values if value is None]
         facts.append({"title": title, "rows": [pair for pair in values if pair[1] is not None], "unset": unset})
     return facts
@@ -111,7 +95,7 @@ def label_of(field: Any) -> str:
     return capfirst(str(field.verbose_name))
 
 
-def _fact(field: Any, value: Any) -> str | None:
+def fact(field: Any, value: Any) -> str | None:
     """None for nothing; an empty text, which is not the same, as such. With units (contract, "Words")."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -151,22 +135,3 @@ def _table(title: str, entity: Entity, rows: EntityQuerySet) -> dict[str, Any]:
         row["cells"] = [(label, NOTHING if row[name] in (None, "") else row[name]) for name, label in columns.items()]
     list_url = reverse(f"admin:pieces_{level.kind}_changelist", query={entity.kind.column: entity.guid})
     return {"title": title, "labels": columns.values(), "rows": found, "list_url": list_url, "is_cut": is_cut}
-
-
-def deletion_events(entity: Entity) -> Iterator[Event]:
-    """Deletions that took the entity, its own and those of its parents, and restores.
-
-    Its parents are those of today: what happened below an earlier parent, before a move, is not told.
-    """
-    roots = {entity.guid, *(getattr(entity, column) for column in entity.parent_columns())} - {None}
-    rows = Deletion.objects.filter(root_guid__any_of=roots, created_at__gte=entity.created_at).order_by("-created_at")
-    last: Deletion | None = None
-    for deletion in reversed(rows[:MAX_DELETIONS]):
-        if last and not (last.restored_at and last.restored_at <= deletion.created_at):
-            continue  # an earlier one had the entity already
-        last, through = deletion, NO_TEXT
-        if deletion.root_guid != entity.guid:
-            through = format_html("together with {} {}", deletion.kind, link_to(getattr(entity, deletion.kind)))
-        yield Event(deletion.created_at, "deleted", deletion.actor, through, deletion.act_guid)
-        if deletion.restored_at:
-            yield Event(deletion.restored_at, "restored", deletion.restored_by, through)

@@ -18,8 +18,9 @@ from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
 from pieces.admin.filters import by_choice
+from pieces.admin.history import runs_in_words
 from pieces.changes import Acts, restore_root, soft_delete
-from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Kind, Operation, Project
+from pieces.models import LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Kind, Operation, Project
 from pieces.names import counts_in_words, names_by_guid
 from pieces.templatetags.entities import act_on, page_of, with_links
 from ractory.api.errors import Conflict
@@ -88,8 +89,8 @@ class DeletionAdmin(StaffAdmin):
     def when(self, deletion: Deletion) -> str:
         return moment(deletion.created_at)
 
-    def by(self, deletion: Any) -> str:
-        return str(deletion.actor_name)
+    def by(self, deletion: Any) -> SafeString:
+        return format_html("{} {}", deletion.actor_name, deletion.run)
 
     def state(self, deletion: Any) -> SafeString:
         if deletion.restored_at:
@@ -106,9 +107,17 @@ class DeletionAdmin(StaffAdmin):
         return redirect(act_on("pieces_deletion_restore", request.POST.getlist("_selected_action")))
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Gives the rows of the page the names that they show; one query per level, one for keys."""
+        """Gives the rows of the page the names that they show; one query per level, for keys, acts and runs."""
         listed = super().get_changelist_instance(request)
         note_names(listed.result_list)
+        # A deletion's own run would say nothing more.
+        acts = Act.objects.exclude(operation=Operation.DELETE)
+        of_act = dict(
+            acts.filter(guid__in=[each.act_guid for each in listed.result_list]).values_list("guid", "run_guid")
+        )
+        runs = runs_in_words(of_act.values())
+        for deletion in listed.result_list:
+            deletion.run = runs.get(of_act.get(deletion.act_guid), "")
         return listed
 
     def get_urls(self) -> list[URLPattern]:

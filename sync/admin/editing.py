@@ -62,9 +62,8 @@ def _as_text(value: Any) -> str:
     return str(value.strftime(MOMENT)) if hasattr(value, "strftime") else str(value)
 
 
-def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Caller) -> dict[str, Any]:
-    """Carries the form's changes out; empty if there is nothing to change, else, for the log, the guid of the `run` and
-    the `fields`, each as "Outer length: 1200 → 1210".
+def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Caller) -> list[str]:
+    """Carries the form's changes out; returns the labels of the fields, none if there is nothing to change.
 
     Raises Unprocessable with what the rules of sync object to, and Conflict if the row is not as it was seen any more.
     """
@@ -72,7 +71,7 @@ def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Call
     if form.cleaned_data.get("no_picture"):
         given["picture"] = None
     if not given:
-        return {}
+        return []
     as_seen = _AsSeen(model, guid, form.cleaned_data["seen"])
     row = as_seen.row(model.objects.all())
     # The row's identity, its parents and what a batch may not leave out, and over these what is given.
@@ -81,10 +80,8 @@ def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Call
     origin = Origin(Operation.EDIT, caller.actor, run=uuid7())
     run = submit(model, [Line(0, orjson.dumps(item))], origin=origin, options=Options(strict=True), claim=as_seen)
     if run.counts["unchanged"]:
-        return {}
-    labels = {name: form.fields[name].label or name.capitalize() for name in given}
-    fields = [f"{labels[name]}: {_change(row, name, value)}" for name, value in given.items()]
-    return {"fields": fields, "run": str(origin.run)}
+        return []
+    return [str(form.fields[name].label or name.capitalize()) for name in given]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +108,3 @@ def _given(value: Any) -> Any:
     if hasattr(value, "read"):
         return base64.b64encode(value.read()).decode()
     return value if value != "" else None
-
-
-def _change(row: Any, name: str, value: Any) -> str:
-    if name == "picture":
-        return "removed" if value is None else "replaced"
-    return f"{_as_text(getattr(row, name)) or '–'} → {_as_text(value) or '–'}"

@@ -8,8 +8,7 @@ from django.utils import timezone
 
 from pieces.admin.trash import note_names
 from pieces.models import Deletion, Project
-from pieces.names import counts_in_words
-from sync.admin.runs import note_callers, result
+from sync.admin.runs import note_callers, result, what
 from sync.models import RunStatus, SyncRun, first_guid
 from tenants.scope import current_scope
 
@@ -29,8 +28,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     order = ("-guid",) if current_scope().company is None else ("-updated_at", "-guid")
     projects = Project.objects.order_by(*order).values("guid", "code", "company_name", "due_date")
     return context | {
-        "refused": [(run, result(run)) for run in refused],
-        "runs": [(run, counts_in_words({run.entity: run.received}), result(run)) for run in last],
+        "refused": [(run, what(run), result(run)) for run in refused],
+        "runs": [(run, what(run), result(run)) for run in last],
         "deletions": deletions,
         "projects": list(projects[:ROWS]),
         "days": DAYS,

@@ -1,27 +1,43 @@
-"""Sync runs: the list with its charts, and the page of one run with its faults."""
+"""Runs: the list with its charts, the page of one with its faults or with what it did, and taking it back."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import orjson
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_safe
+from django.utils.text import capfirst
+from django.views.decorators.http import require_http_methods, require_safe
+from uuid_utils.compat import uuid7
 
+from pieces.acts import Origin
 from pieces.admin.filters import by_choice
+from pieces.admin.history import BY_PLURAL, PER_PAGE, link_by_name, runs_in_words, told
 from pieces.admin.page import label_of
-from pieces.models import LEVELS
+from pieces.history import read_acts
+from pieces.models import LEVELS, Act, Operation
+from pieces.names import names_by_guid, operation_in_words, run_in_words
 from pieces.templatetags.entities import with_links
+from ractory.api.errors import Conflict, ConflictRetry, Gone
+from ractory.api.paging import encode_cursor
 from sync.admin.charts import charts_of
 from sync.models import RunStatus, SyncRun, first_guid
-from tenants.admin.staff import StaffAdmin, names_of
+from sync.runs import RunChangesQuery
+from sync.undo import undo
+from tenants.admin.staff import StaffAdmin, caller_of, names_of
+from tenants.caller import Capability
 from tenants.templatetags.staff import badge, moment
 
 
@@ -37,11 +53,16 @@ PERIODS = {
     "365": ("a year", partial(last, 365)),
 }
 STATUSES = {"": ("All", Q())} | {value: (label, Q(status=value)) for value, label in RunStatus.choices}
+OPERATIONS = {"": ("All", Q())} | {value: (operation_in_words(value), Q(operation=value)) for value in Operation.values}
 ENTITIES = {"": ("All", Q())} | {level.plural: (level.plural, Q(entity=level.plural)) for level in LEVELS}
 
 
 def when(run: SyncRun) -> str:
     return moment(run.started_at)
+
+
+def what(run: SyncRun) -> str:
+    return str(capfirst(run_in_words(run)))
 
 
 def result(run: SyncRun) -> SafeString:
@@ -50,8 +71,19 @@ def result(run: SyncRun) -> SafeString:
     return badge("dry run", "note") if run.dry_run else badge("done", "good")
 
 
-def changed(run: SyncRun) -> int:
-    return run.updated - run.unchanged
+def rows_of(run: SyncRun) -> dict[str, int]:
+    """What became of the run's rows, each counted once."""
+    changed = run.updated - run.unchanged - run.restored - run.deleted
+    counts = {"inserted": run.inserted, "changed": changed, "restored": run.restored, "deleted": run.deleted}
+    return counts | {"unchanged": run.unchanged}
+
+
+def did(run: SyncRun) -> str:
+    return rows_in_words(rows_of(run))
+
+
+def rows_in_words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{rows} {what}" for what, rows in counts.items() if rows) or "nothing"
 
 
 def duration(run: SyncRun) -> str:
@@ -64,10 +96,11 @@ def by(run: Any) -> str:
 
 @admin.register(SyncRun)
 class SyncRunAdmin(StaffAdmin):
-    list_display = (when, "entity", result, "received", "inserted", changed, "unchanged", duration, by)
+    list_display = (when, what, result, did, duration, by)
     list_display_links = (when,)
     list_filter = (
         by_choice("days", "time", PERIODS),
+        by_choice("operation", "operation", OPERATIONS),
         by_choice("status", "status", STATUSES),
         by_choice("entity", "entity", ENTITIES),
     )
@@ -92,9 +125,62 @@ class SyncRunAdmin(StaffAdmin):
             raise Http404
         note_callers([run])
         faults = faults_of(run)
-        context = {"run": run, "result": result(run), "duration": duration(run), "faults": faults}
+        context = {"run": run, "result": result(run), "duration": duration(run), "rows": rows_of(run), "faults": faults}
         context |= {"groups": grouped(faults), "ignored": orjson.loads(run.ignored_json)}
-        return self.page(request, "sync/run.html", title=f"Sync of {run.entity}", **context)
+        context |= what_it_wrote(run, request)
+        return self.page(request, "sync/run.html", title=what(run), **context)
+
+    def get_urls(self) -> list[URLPattern]:
+        return [self.route("<uuid:guid>/undo/", self.undo, "undo"), *super().get_urls()]
+
+    @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
+    def undo(self, request: HttpRequest, guid: UUID) -> HttpResponse:
+        """What taking the run back would do, by a dry run; posted, it is done, and the page of that undo follows."""
+        run, caller = get_object_or_404(self.get_queryset(request), guid=guid), caller_of(request)
+        if Capability.SYNC not in caller.capabilities:
+            raise PermissionDenied
+        skip = request.GET.get("conflicts") == "skip"
+        origin = Origin(Operation.UNDO, caller.actor, run=uuid7())
+        context: dict[str, Any] = {"run": run, "what": run_in_words(run), "skip": skip}
+        try:
+            undone = undo(run.guid, origin=origin, dry_run=request.method != "POST", skip=skip)
+        except ConflictRetry:
+            raise  # another try may do
+        except Conflict as conflict:
+            context |= {"conflict": conflict.detail, "conflicts": named(conflict.more.get("conflicts", ()))}
+        else:
+            counts = {"changed": undone.changed, "deleted": undone.deleted, "restored": undone.restored}
+            context["preview"] = rows_in_words(counts | {"left as they are": undone.skipped})
+            if request.method == "POST":
+                self.message_user(request, f"Undone: {context['preview']}.", messages.SUCCESS)
+                return redirect("admin:sync_syncrun_change", undone.run)
+        return self.page(request, "sync/undo.html", title="Undo?", **context)
+
+
+def what_it_wrote(run: SyncRun, request: HttpRequest) -> dict[str, Any]:
+    """For the template: a page of what the run changed, which one it took back, which one took it back, and whether
+    that can be done."""
+    acts = list(Act.objects.filter(run_guid=run.guid))
+    undo = Act.objects.filter(undoes=run.guid).first()
+    undoes = next((act.undoes for act in acts), None)
+    runs = runs_in_words([undoes, undo and undo.run_guid])
+    context = {"undoes": runs.get(undoes), "undone": undo and runs.get(undo.run_guid, "without a receipt")}
+    page = replace(RunChangesQuery(request.GET).page(), limit=PER_PAGE)
+    try:
+        changes, last = read_acts([act.guid for act in acts], page) if acts else ([], None)
+    except Gone as gone:
+        return context | {"gone": gone.detail}
+    may_undo = changes and not undo and Capability.SYNC in caller_of(request).capabilities
+    cursor = encode_cursor(page.keys, last) if last else None
+    return context | {"changes": told(changes), "cursor": cursor, "may_undo": may_undo}
+
+
+def named(conflicts: Sequence[Mapping[str, Any]]) -> list[tuple[str, SafeString | str, SafeString | str]]:
+    """Of each row in conflict the kind, a link to it, and the run that wrote it; a fixed number of queries."""
+    rows = [(BY_PLURAL[row["entity"]].kind.value, row["guid"], row["run_guid"]) for row in conflicts]
+    names = names_by_guid((kind, guid) for kind, guid, _ in rows)
+    runs = runs_in_words(run for _, _, run in rows)
+    return [(kind, link_by_name(kind, guid, names), runs.get(run, "without a run")) for kind, guid, run in rows]
 
 
 def note_callers(runs: Sequence[Any]) -> None:

@@ -56,7 +56,8 @@ def test_a_run_is_listed_with_counts_and_caller(staff: Client, sync: Sync, compo
     sync("pieces", full_piece(component, 1), full_piece(component, 2))
     sync("pieces", full_piece(component, 1))
     text = text_of(staff.get(LIST))
-    assert re.search(r"pieces done 1 0 0 1 \d+ ms key “RaConnect” .*pieces done 2 2 0 0 \d+ ms key “RaConnect”", text)
+    assert re.search(r"Sync of 1 piece done 1 unchanged \d+ ms key “RaConnect” ", text)
+    assert re.search(r"Sync of 2 pieces done 2 inserted \d+ ms key “RaConnect” ", text)
 
 
 def test_faults_are_readable_one_by_one_and_summed_up(staff: Client, sync: Sync, component: Component) -> None:
@@ -89,7 +90,7 @@ def test_what_a_client_sent_is_shown_not_run(staff: Client, sync: Sync, componen
 def test_a_batch_that_is_none_has_a_page_too(staff: Client, sync: Sync, body: bytes) -> None:
     refused = sync.api.post_raw("/api/v1/sync/pieces", body)
     text = text_of(staff.get(page_of(refused["X-Sync-Run"])))
-    assert "This sync was refused" in text
+    assert "This was refused" in text
 
 
 def test_runs_of_others_do_not_exist(staff: Client, other_company: Company) -> None:

@@ -31,8 +31,11 @@ def test_a_scan_opens_the_piece_with_its_history(anna: Desk, works: Works) -> No
     assert anna.driver.current_url.endswith(f"/piece/{works.piece.guid}/change/")
     assert "PCE-0004" in anna.text(".page-head")
     history = anna.text("#history")
-    assert re.search(r"Changed by key “RaConnect” in a sync of 1 piece", history)
+    assert re.search(r"Changed by key “RaConnect” in a sync of 1 piece\n.*\nOuter length\n1221 mm → 1254 mm", history)
     assert re.search(r"Created by key “RaConnect” in a sync of 144 pieces", history)
+    assert "PCE-0004" not in history  # what it was made with shows who asks
+    anna.element("#history summary").click()
+    assert "Piece id\nPCE-0004" in anna.text("#history")
     shown = "return document.querySelector('.picture img').naturalWidth"
     assert anna.driver.execute_script(shown) == 240
     sees_nothing_of_others(anna)
@@ -67,7 +70,7 @@ def test_a_component_goes_to_the_trash_and_comes_back(anna: Desk, works: Works) 
     assert anna.text("#preview") == "1 component, 2 assemblies, 24 pieces"
     anna.press("form.once button.primary")
     assert anna.text("#state") == "active"
-    assert re.search(rf"Restored by {EMAIL}\n.*\nDeleted by {EMAIL}", anna.text("#history"))
+    assert re.search(rf"Restored by {EMAIL} .*\n.*\nDeleted by {EMAIL}", anna.text("#history"))
 
     anna.scan("400000000000")  # a piece of it
     assert f"Deleted by {EMAIL} together with component W01" in anna.text("#history")
@@ -88,6 +91,7 @@ def test_a_conflict_is_explained_and_nothing_is_restored(anna: Desk, works: Work
 
 def test_the_faults_of_a_refused_sync_are_readable(anna: Desk) -> None:
     anna.follow("Sync runs")
+    assert "Sync of 144 pieces" in anna.text("#result_list")
     assert anna.driver.execute_script("return document.querySelectorAll('canvas.chart').length") == 2
     drawn = "return [...document.querySelectorAll('canvas.chart')].every(one => Chart.getChart(one).data.labels.length)"
     assert anna.driver.execute_script(drawn)
@@ -129,7 +133,46 @@ def test_a_change_by_hand_is_checked_and_recorded(anna: Desk) -> None:
     assert "Input should fit 32 bits" in anna.text()
     anna.fill("outer_length", "1260")
     anna.press(".sticky .primary")
-    assert re.search(rf"Changed by {EMAIL} by hand: Outer length: 1254 → 1260", anna.text("#history"))
+    assert re.search(rf"Changed by {EMAIL} by hand\n.*\nOuter length\n1254 mm → 1260 mm", anna.text("#history"))
+
+
+def test_a_wrong_delivery_is_taken_back_and_what_was_written_since_can_stay(anna: Desk, works: Works) -> None:
+    works.wrong_lengths(30)
+    anna.scan("400000000003")
+    anna.follow("Edit")
+    anna.fill("outer_length", "1260")
+    anna.press(".sticky .primary")
+    anna.follow("sync of 30 pieces")
+    assert "30\nchanged" in anna.text("#rows")
+    assert len(anna.driver.find_elements(By.CSS_SELECTOR, "#changes tbody tr")) == 20
+    anna.follow("More →")
+    assert len(anna.driver.find_elements(By.CSS_SELECTOR, "#changes tbody tr")) == 10
+    sees_nothing_of_others(anna)
+
+    anna.press("#undo")
+    assert "1 rows have been written since" in anna.text("#conflict")
+    assert "piece PCE-0004 by hand" in anna.text(".rows tbody")
+    anna.press("#skip")
+    assert anna.text("#preview") == "29 changed, 1 left as they are"
+    anna.press("form.once button.danger")
+    assert "Undone: 29 changed, 1 left as they are." in anna.text()
+    assert "This took back what was written in a sync of 30 pieces." in anna.text(".notice")
+    assert re.search(r"Outer length\s+1 mm → 1\d\d\d mm", anna.text("#changes"))
+    anna.follow("sync of 30 pieces")
+    assert "This has been undone in an undo of 29 pieces." in anna.text("#undone")
+    assert not anna.driver.find_elements(By.CSS_SELECTOR, "#undo")
+    sees_nothing_of_others(anna)
+
+
+def test_what_an_undo_took_is_in_the_trash(anna: Desk, works: Works) -> None:
+    works.one_more()
+    anna.scan("PCE-0301")
+    anna.follow("sync of 1 piece")
+    anna.press("#undo")
+    assert anna.text("#preview") == "1 deleted"
+    anna.press("form.once button.danger")
+    anna.follow("Trash")
+    assert re.search(rf"piece PCE-0301 .*{EMAIL} in an undo of 1 piece", anna.text("#result_list tbody"))
 
 
 def test_on_a_phone_everything_fits(anna: Desk, works: Works) -> None:
@@ -138,6 +181,8 @@ def test_on_a_phone_everything_fits(anna: Desk, works: Works) -> None:
     piece, lists = f"/admin/pieces/piece/{works.piece.guid}", ("pieces/piece", "pieces/deletion", "sync/syncrun")
     pages = [f"{piece}/change/", f"{piece}/edit/", "/admin/pieces/piece/find/?q=T3-05", "/admin/tenants/user/add/"]
     refused = SyncRun.across_companies.filter(company=works.company, status="rejected").latest("guid")
+    done = SyncRun.across_companies.filter(company=works.company, received=1, status="succeeded").latest("guid")
+    pages += [f"/admin/sync/syncrun/{done.guid}/{page}/" for page in ("change", "undo")]
     pages += [f"/admin/sync/syncrun/{refused.guid}/change/", f"/admin/pieces/component/{works.component.guid}/change/"]
     for path in ("/admin/", *pages, *(f"/admin/{name}/" for name in (*lists, "tenants/apikey", "tenants/user"))):
         anna.go(path)

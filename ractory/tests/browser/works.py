@@ -35,6 +35,18 @@ class Works:
     foreign: Piece
     sync: Sync
 
+    def wrong_lengths(self, number: int) -> None:
+        """A delivery that makes nonsense of so many pieces."""
+        pieces = [piece | {"outer_length": 1} for piece in _batches(self.company, "", "40")["pieces"][:number]]
+        answer = self.sync("pieces", *pieces)
+        assert answer.status_code == 200, answer.content
+
+    def one_more(self) -> None:
+        """A delivery of one piece that was not to be."""
+        below = {"project_guid": guid(self.company, "project"), "company_guid": str(self.company.guid)}
+        answer = self.sync("pieces", _piece(self.company, 300, "40") | below)
+        assert answer.status_code == 200, answer.content
+
 
 def build_works() -> Works:
     company, other = Company.objects.create(name="Fenster Huber"), Company.objects.create(name="Other Windows")

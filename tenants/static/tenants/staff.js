@@ -11,7 +11,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // A scanner types wherever the focus is: what would go nowhere goes into the box.
   document.addEventListener("keydown", (event) => {
-    const nowhere = document.activeElement === document.body || document.activeElement === null;
+    const active = document.activeElement || document.body;
+    const nowhere = active === document.body || (active.tagName === "SUMMARY" && event.key !== " ");
     if (find && nowhere && event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey) {
       find.focus();
       find.select();

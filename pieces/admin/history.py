@@ -1,0 +1,127 @@
+"""What happened to an entity, or in a run, as staff read it: who, when, in which run, old and new values."""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from pieces.admin.page import fact, label_of
+from pieces.history import read_history
+from pieces.models import LEVELS, Act, Deletion, Entity, Operation
+from pieces.names import names_by_guid, run_in_words
+from pieces.receipts import SyncRun
+from pieces.templatetags.entities import page_of
+from ractory.api.paging import Page, encode_cursor
+from tenants.admin.staff import names_of
+from tenants.templatetags.staff import NOTHING
+
+PER_PAGE = 20
+BY_PLURAL = {level.plural: level for level in LEVELS}
+WORDS = {"inserted": "created", "updated": "changed"}  # the other actions are called what they are
+NOBODY = {"actor": None, "run_guid": None}
+SAID_BY_WORD = ("is_active", "deleted_at")
+
+Guid = uuid.UUID
+Entry = Mapping[str, Any]  # as the changes of a run have them (contract, "History"), with Python values
+Names = Mapping[Guid, str]
+
+
+def history_of(entity: Entity, page: Page) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of the entity's history, newest first, and the cursor of the next older one; a fixed number of queries.
+
+    Raises 410 if the page began where nothing is kept any more.
+    """
+    entries, last = read_history(type(entity), entity.guid, page)
+    if last is None and not (entries and entries[-1]["action"] == "inserted"):
+        entries += _remembered(entity, is_all=not entries and page.after is None)
+    which = {"entity": entity.plural, "guid": entity.guid}
+    return told([which | entry for entry in entries]), encode_cursor(page.keys, last) if last else None
+
+
+def _remembered(entity: Any, *, is_all: bool) -> Iterator[dict[str, Any]]:
+    """What the row itself says where its history is not kept to its beginning: who made it and, if that is all that
+    there is to tell, who wrote it last."""
+    acts = Act.objects.in_bulk({entity.created_in, entity.changed_in} - {None})
+    known = [("inserted", entity.created_at, entity.created_in)]
+    if is_all and entity.changed_in != entity.created_in:
+        known.insert(0, ("updated" if entity.is_active else "deleted", entity.updated_at, entity.changed_in))
+    for action, at, guid in known:
+        by = {"actor": acts[guid].actor, "run_guid": acts[guid].run_guid} if guid in acts else NOBODY
+        yield {"at": at, "action": action, **by, "deletion_guid": entity.deletion_guid, "changes": {}}
+
+
+def told(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Changes of rows for the templates, with names in place of guids; the number of queries does not grow with
+    theirs."""
+    deletions = Deletion.objects.in_bulk({entry["deletion_guid"] for entry in entries} - {None})
+    mentioned = {(deletion.kind, deletion.root_guid) for deletion in deletions.values()}
+    for entry in entries:
+        model = BY_PLURAL[entry["entity"]]
+        mentioned.add((model.kind, entry["guid"]))
+        mentioned |= {(kind, guid) for kind in model.parents for guid in entry["changes"].get(kind.column, ()) if guid}
+    names = names_by_guid(mentioned)
+    runs = runs_in_words(entry["run_guid"] for entry in entries)
+    actors = names_of(entry["actor"] for entry in entries)
+    return [
+        {
+            "what": WORDS.get(entry["action"], entry["action"]),
+            "at": entry["at"],
+            "who": actors.get(entry["actor"], "someone unknown"),
+            "run": runs.get(entry["run_guid"], ""),
+            "through": _through(entry, deletions, names),
+            "kind": BY_PLURAL[entry["entity"]].kind.value,
+            "link": link_by_name(BY_PLURAL[entry["entity"]].kind, entry["guid"], names),
+            "fields": _fields(entry, names),
+        }
+        for entry in entries
+    ]
+
+
+def _through(entry: Entry, deletions: Mapping[Guid, Deletion], names: Names) -> SafeString | str:
+    """With what the row went or came back, unless that was itself."""
+    deletion = deletions.get(entry["deletion_guid"])
+    if deletion is None or entry["action"] not in ("deleted", "restored") or deletion.root_guid == entry["guid"]:
+        return ""
+    return format_html("together with {} {}", deletion.kind, link_by_name(deletion.kind, deletion.root_guid, names))
+
+
+def link_by_name(kind: str, guid: Guid | None, names: Names) -> SafeString | str:
+    """Of an entity that has been purged its guid."""
+    if guid is None or guid not in names:
+        return str(guid or NOTHING)
+    return format_html('<a href="{}">{}</a>', page_of(kind, guid), names[guid])
+
+
+def _fields(entry: Entry, names: Names) -> list[tuple[str, SafeString | str]]:
+    """Each field that differs, with its old and its new value; of a new row the new one."""
+    model, is_new = BY_PLURAL[entry["entity"]], entry["action"] == "inserted"
+    fields: list[tuple[str, SafeString | str]] = []
+    for name, values in entry["changes"].items():
+        field = model._meta.get_field(name)
+        if name == "picture":
+            old, new = values
+            fields.append((label_of(field), "replaced" if old and new else "added" if new else "removed"))
+        elif name not in SAID_BY_WORD:
+            is_parent = name in model.parent_columns()
+            shown = [
+                link_by_name(name.removesuffix("_guid"), value, names) if is_parent else fact(field, value) or NOTHING
+                for value in values
+            ]
+            fields.append((label_of(field), shown[1] if is_new else format_html("{} → {}", *shown)))
+    return fields
+
+
+def runs_in_words(guids: Iterable[Guid | None]) -> dict[Guid | None, SafeString]:
+    """Each of these runs as a change names it, with a link to its page while its receipt is there; one query."""
+    wanted = set(guids) - {None}
+    found: dict[Guid | None, SafeString] = dict.fromkeys(wanted, SafeString("in a run whose receipt is gone"))
+    for run in SyncRun.objects.filter(guid__in=wanted).defer("errors_json", "ignored_json"):
+        words, before = run_in_words(run), "in an" if run.operation[0] in "aeiou" else "in a"
+        if run.operation == Operation.EDIT:
+            words, before = "by hand", ""
+        url = reverse("admin:sync_syncrun_change", args=[run.guid])
+        found[run.guid] = format_html('{} <a href="{}">{}</a>', before, url, words)
+    return found
