@@ -3,18 +3,17 @@
 Copy this one file into your project (Python >= 3.11), or run it:
 
     RACTORY_KEY=rfk_… python ractory_client.py https://ractory.example pieces pieces.ndjson --journal pieces.journal
+    RACTORY_KEY=rfk_… python ractory_client.py https://ractory.example undo --journal pieces.journal
 
-It reads one JSON object a line and says what was written. Exit code 0: all of it; 1: items were refused, each is named;
-2: the command, the file or the key is wrong; 3: the server could not be reached for too long, run the same command
-again. From Python, see `push`. How it keeps its promise:
+It reads one JSON object a line and says what was written, or takes it back. Exit code 0: all of it; 1: items were
+refused, or have been written since, each is named; 2: the command, the file or the key is wrong; 3: the server could
+not be reached for too long, run the same command again. From Python: `push`, `undo`. How it keeps its promise:
 
 - Each batch goes under an Idempotency-Key made of the stream's id, the batch's number and its content: sent again, as
   it is after a dropped connection, a timeout, 408, 429, 5xx, or 409 with Retry-After, it is not written twice.
 - The journal (an SQLite file) notes each batch before it is sent and once it is answered. After a crash, push the same
-  stream with the same journal: what was acknowledged is passed over; the batch that was under way is looked for among
-  the server's receipts, and sent again if there is none. So neither a new API key (whose Idempotency-Keys are its own)
-  nor the 24 hours for which the server keeps them can double it. A refused batch wrote nothing; it may be mended in
-  place and pushed again with its journal. A new delivery has a new journal.
+  stream with the same journal: what was acknowledged is passed over; the batch that was under way is sent again only if
+  the server has no receipt of it, whatever the key and however late. A new delivery has a new journal.
 - Without a journal, beyond 24 hours: items with a `guid` are upserts and safe to repeat whenever, pieces without one
   are with `match_piece_id=True` (`?match=piece_id`), others would be inserted again.
 """
@@ -33,10 +32,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 Item = Mapping[str, Any]
 Sleep = Callable[[float], None]
@@ -45,7 +43,6 @@ OnFault = Literal["stop", "continue", "skip"]
 LIMITS = {"projects": 5000, "components": 5000, "assemblies": 5000, "pieces": 1000}
 MAX_BYTES = 16 * 1024 * 1024  # of a batch's JSON; the server takes twice that
 RECEIPT = "/api/v1/sync/runs?status=succeeded&limit=1&idempotency_key="
-BATCH_REFUSED = (400, 413, 422)  # these say that the batch is wrong; others that the caller is
 
 
 class ClientError(Exception):
@@ -76,8 +73,7 @@ class Answer(NamedTuple):
     @property
     def retry_after(self) -> float | None:
         """Seconds; None without the header (RFC 9110, 10.2.3: a number of seconds, or a date)."""
-        text = self.headers.get("retry-after", "").strip()
-        if text.isdecimal():
+        if (text := self.headers.get("retry-after", "").strip()).isdecimal():
             return float(text)
         with suppress(ValueError):
             return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
@@ -95,8 +91,7 @@ class Answer(NamedTuple):
         return self.body[:500].decode(errors="replace")
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """What the server found wrong; `position` is the item's in the stream, from 0, None if no item is meant."""
 
     position: int | None
@@ -105,8 +100,7 @@ class Fault:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class BatchResult:
+class BatchResult(NamedTuple):
     """What became of one batch; `already` means that an earlier run got it acknowledged."""
 
     number: int
@@ -140,8 +134,7 @@ class Client(AbstractContextManager["Client"]):
             raise Rejected(f"{url} is no http:// or https:// address")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.connection = kind(parts.hostname, parts.port, timeout=timeout)
-        self.base, self.key = parts.path.rstrip("/"), key
-        self.retry, self.sleep = retry or Retry(), sleep
+        self.base, self.key, self.retry, self.sleep = parts.path.rstrip("/"), key, retry or Retry(), sleep
 
     def __exit__(self, *error: object) -> None:
         self.connection.close()
@@ -219,8 +212,7 @@ class Batch(NamedTuple):
 
 def batches(path: str, items: Iterable[Item], size: int) -> Iterator[Batch]:
     """The stream in batches of `size` items, or fewer if they are large; one at a time is in memory."""
-    number = length = 0
-    held: list[tuple[int, bytes]] = []
+    number, length, held = 0, 0, list[tuple[int, bytes]]()
     for position, item in enumerate(items):
         text = json.dumps(item, separators=(",", ":"), allow_nan=False).encode()
         if held and (len(held) == size or length + len(text) > MAX_BYTES):
@@ -235,14 +227,11 @@ def batches(path: str, items: Iterable[Item], size: int) -> Iterator[Batch]:
 class Journal(AbstractContextManager["Journal"]):
     """What was sent and what was answered, on disk before the client goes on; for one process at a time."""
 
-    SCHEMA = """
-        PRAGMA locking_mode = EXCLUSIVE;
-        PRAGMA synchronous = FULL;
+    SCHEMA = """PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL;
         CREATE TABLE IF NOT EXISTS stream (id TEXT NOT NULL);
         CREATE TABLE IF NOT EXISTS batch (number INTEGER PRIMARY KEY,
             key TEXT NOT NULL, outcome TEXT NOT NULL, inserted INTEGER, updated INTEGER, run TEXT);
-        INSERT INTO stream SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM stream);
-    """
+        INSERT INTO stream SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM stream);"""
 
     def __init__(self, path: Path | str) -> None:
         self.database = sqlite3.connect(path, isolation_level=None, timeout=1)
@@ -257,9 +246,10 @@ class Journal(AbstractContextManager["Journal"]):
     def __exit__(self, *error: object) -> None:
         self.database.close()
 
-    def known(self, number: int) -> Any:
-        """What an earlier run noted of a batch, by column; its outcome is "sent" while it is unknown."""
-        return self.database.execute("SELECT * FROM batch WHERE number = ?", [number]).fetchone()
+    def runs(self) -> list[str]:
+        """The runs that wrote the batches, the last one first."""
+        rows = "SELECT run FROM batch WHERE outcome IN ('acknowledged', 'already') ORDER BY number DESC"
+        return [run for (run,) in self.database.execute(rows)]
 
     def note(self, number: int, key: str, outcome: str, inserted: int = 0, updated: int = 0, run: Any = None) -> None:
         row = number, key, outcome, inserted, updated, run
@@ -279,10 +269,6 @@ def push(
 ) -> Iterator[BatchResult]:
     """Pushes the items, in order, batch by batch; yields what became of each batch as soon as it is known.
 
-        with Client("https://ractory.example", key) as client, Journal(Path("pieces.journal")) as journal:
-            for result in push(client, "pieces", items, journal=journal, on_fault="skip"):
-                print(result.outcome, result.inserted, result.updated, result.faults)
-
     `stream` names the delivery (by default the journal's id, or a new one): under the same name the same items are
     written once. After a refused batch it stops ("stop"), goes on ("continue"), or sends the batch without the items
     named ("skip"). Raises GaveUp, Rejected and StreamChanged.
@@ -293,8 +279,9 @@ def push(
         if len(stream) > 200 or not (stream.isascii() and stream.isprintable()):
             raise ValueError("a stream's id has at most 200 printable ASCII characters")
         for batch in batches(path, items, min(batch_size or LIMITS[entity], LIMITS[entity])):
-            known, key = notes.known(batch.number), batch.key(stream)
-            before = known["outcome"] if known else None
+            noted = notes.database.execute("SELECT * FROM batch WHERE number = ?", [batch.number])
+            known, key = noted.fetchone(), batch.key(stream)
+            before = known["outcome"] if known else None  # "sent" while it is unknown
             if before not in (None, "refused") and known["key"] != key:
                 msg = f"batch {batch.number} is not what it was when it was sent: a new delivery needs a new journal"
                 raise StreamChanged(msg)
@@ -318,7 +305,7 @@ def _sent(client: Client, batch: Batch, stream: str, *, skip: bool, is_repeated:
             written, _ = client.insist(lambda: client.attempt("GET", RECEIPT + quote(key, safe="")), 200)  # noqa: B023  # called at once
             if receipts := json.loads(written.body):
                 return batch.result("already", receipts[0], receipts[0]["guid"], attempts=attempts, faults=faults)
-        answer, number = client.insist(lambda: client.post(batch.path, batch.body, key), 200, *BATCH_REFUSED)  # noqa: B023  # called at once
+        answer, number = client.insist(lambda: client.post(batch.path, batch.body, key), 200, 400, 413, 422)  # noqa: B023  # called at once
         attempts, run = attempts + number, answer.headers.get("x-sync-run")
         if answer.status == 200:
             more = {"attempts": attempts, "replayed": answer.headers.get("idempotent-replayed") == "true"}
@@ -327,20 +314,20 @@ def _sent(client: Client, batch: Batch, stream: str, *, skip: bool, is_repeated:
         wrong = {fault.position for fault in found}
         rest = tuple(item for item in batch.items if item[0] not in wrong)
         if not skip or len(rest) in (0, len(batch.items)):
-            nothing = {"inserted": 0, "updated": 0}
-            return batch.result("refused", nothing, run, attempts=attempts, faults=[*faults, *found])
+            return batch.result("refused", Counter(), run, attempts=attempts, faults=[*faults, *found])
         faults += [fault for fault in found if fault.position is not None]
         batch = batch._replace(items=rest)
 
 
-def read_lines(file: IO[str]) -> Iterator[Item]:
-    """The JSON objects of a file, one a line; empty lines are passed over."""
-    for number, line in enumerate(file, 1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise ClientError(f"line {number} is not JSON: {error}") from error
+def read_lines(path: str) -> Iterator[Item]:
+    """The JSON objects of a file ("-": of standard input), one a line; empty lines are passed over."""
+    with sys.stdin if path == "-" else open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise ClientError(f"line {number} is not JSON: {error}") from error
 
 
 def report(results: Iterable[BatchResult], out: IO[str]) -> bool:
@@ -358,27 +345,50 @@ def report(results: Iterable[BatchResult], out: IO[str]) -> bool:
     return not counts["faults"]
 
 
+def undo(client: Client, runs: Iterable[str], **options: str) -> Iterator[tuple[str, Answer]]:
+    """Takes back what these runs (`BatchResult.run`) wrote, in turn; options: `dry_run="true"`, `conflicts="skip"`.
+
+    200: what was done; 409: others have written some of it since, the first 100 are its `conflicts`, or, without these,
+    it has been undone already; 410: it was too long ago. Then nothing was done.
+    """
+    for run in runs:
+        path = f"/api/v1/sync/runs/{quote(run, safe='')}/undo?{urlencode(options)}"
+        yield run, client.insist(lambda: client.attempt("POST", path), 200, 409, 410)[0]  # noqa: B023  # called at once
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Pushes a file of JSON lines to Ractory; the key is in RACTORY_KEY.")
+    parser = argparse.ArgumentParser(description="Pushes a file to Ractory, or undoes that; the key is in RACTORY_KEY.")
     parser.add_argument("url")
-    parser.add_argument("entity", choices=LIMITS)
-    parser.add_argument("file", help='one JSON object a line; "-" is standard input')
-    parser.add_argument("--journal", type=Path, required=True, help="a file of its own for each delivery")
+    parser.add_argument("entity", choices=(*LIMITS, "undo"))
+    parser.add_argument("file", nargs="?", help='one JSON object a line; "-" is standard input; of undo one run')
+    parser.add_argument("--journal", type=Path, help="a file of its own for each delivery; undo takes all of it back")
     parser.add_argument("--on-fault", choices=("stop", "continue", "skip"), default="stop")
     parser.add_argument("--match-piece-id", action="store_true", help="pieces without guid update by piece_id")
     parser.add_argument("--batch-size", type=int, choices=range(1, 5001), metavar="N")
+    flag: dict[str, Any] = {"action": "append_const", "dest": "undo", "default": []}
+    parser.add_argument("--dry-run", const=("dry_run", "true"), **flag, help="undo: say what would be done")
+    parser.add_argument("--skip-conflicts", const=("conflicts", "skip"), **flag, help="undo: leave what is in conflict")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for an answer")
     parser.add_argument("--patience", type=float, default=900.0, help="seconds to try one batch")
     options = parser.parse_args()
+    is_undo = options.entity == "undo"
+    if [options.file, options.journal].count(None) > is_undo:
+        parser.error("a file and --journal are needed; to undo, a run or --journal")
     retry = Retry(patience=options.patience)
     try:
         with (
-            sys.stdin if options.file == "-" else open(options.file, encoding="utf-8") as file,
-            Journal(options.journal) as journal,
+            Journal(options.journal or ":memory:") as journal,
             Client(options.url, os.environ.get("RACTORY_KEY", ""), timeout=options.timeout, retry=retry) as client,
         ):
+            if is_undo:
+                runs = [options.file] if options.file else journal.runs()
+                for run, answer in undo(client, runs, **dict(options.undo)):
+                    sys.stdout.write(f"{run}: {answer.status} {answer.body.decode()}\n")
+                    if answer.status == 410 or "conflicts" in json.loads(answer.body):
+                        return 1
+                return 0
             chosen = {name: getattr(options, name) for name in ("batch_size", "match_piece_id", "on_fault")}
-            results = push(client, options.entity, read_lines(file), journal=journal, **chosen)
+            results = push(client, options.entity, read_lines(options.file), journal=journal, **chosen)
             return 0 if report(results, sys.stdout) else 1
     except (ClientError, OSError, ValueError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
