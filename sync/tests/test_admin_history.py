@@ -72,7 +72,7 @@ def renumbered(piece: Piece, times: int) -> None:
 def test_each_change_shows_old_and_new_values_who_when_and_in_which_run(
     staff: Client, sync: Sync, piece: Piece
 ) -> None:
-    run = change(sync, piece, outer_length=1250, barcode=None, in_production=True)
+    run = change(sync, piece, outer_length=1250, barcode=None)
     text = told(staff, piece)
     [at] = re.findall(rf"Changed by {KEY} in a sync of 1 piece (\S+ \S+) UTC Barcode X1 → –", text)
     assert text.index(at) < text.index(f"Changed by {KEY} in a sync of 1 piece", 1)
@@ -124,6 +124,14 @@ def test_a_deletion_and_a_restore_name_what_went_with_it(staff: Client, sync: Sy
         assert f"{what} by {KEY} in a " in told(staff, component)
     assert re.search(r"in a restore of 1 component .* in a deletion of 1 component", text)
     assert (text.count("Changed by"), text.count("Created by")) == (1, 1)
+
+
+def test_a_change_of_what_stays_deleted_is_no_deletion_again(staff: Client, sync: Sync, piece: Piece) -> None:
+    assert sync.api.delete(f"/api/v1/components/{piece.component_guid}").status_code == 204
+    change(sync, piece, barcode="X2", is_active=False)
+    text = told(staff, piece)
+    assert re.search(rf"^Changed by {KEY} in a sync of 1 piece \S+ \S+ UTC Barcode X1 → X2 Deleted", text)
+    assert text.count("together with") == 1
 
 
 def test_a_write_by_raw_sql_is_told_of_nobody(staff: Client, piece: Piece) -> None:
