@@ -1,4 +1,4 @@
-"""How many bytes a piece takes on disk, in each index and in the log, for the sizes of docs/operations.md.
+"""How many bytes a piece takes on disk, in each index, in its history and in the log, for docs/operations.md.
 
 `python -m bench.sizes` fills a PostgreSQL of its own with 200 000 pieces that have a value in each of their fields but
 the picture, and then syncs batches of 1000. `--rows` says otherwise.
@@ -75,6 +75,23 @@ def report_sizes(rows: int) -> None:
     print(f"{'row, indexes, maps':45}{total / rows:8.1f}")
 
 
+def report_history() -> None:
+    """Bytes of a state that a row had, as the batches of `report_log` have left them."""
+    from django.db import connection
+
+    from tenants.scope import every_company
+
+    with every_company(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), pg_relation_size('pieces_piecehistory'), pg_indexes_size('pieces_piecehistory'), "
+            "pg_total_relation_size('pieces_piecehistory') FROM pieces_piecehistory"
+        )
+        states, heap, indexes, total = cursor.fetchone()
+    print(f"{states} states of pieces in the history, bytes of each")
+    for what, size in (("the state", heap), ("its indexes", indexes), ("all of it", total)):
+        print(f"{what:45}{size / states:8.1f}")
+
+
 def report_log() -> None:
     """Bytes of the log per piece of a batch of 1000, receipt and commit included."""
     from django.db import connection
@@ -129,6 +146,7 @@ def main() -> int:
 
         call_command("migrate", verbosity=0)
         report_log()
+        report_history()
         fill(options.rows, "gen_random_uuid()" if options.random_guids else "uuidv7()")
         report_sizes(options.rows)
         connection.close()
