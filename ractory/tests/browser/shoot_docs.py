@@ -15,7 +15,7 @@ from ractory.tests.browser.works import EMAIL, PASSWORD, Works
 FOLDER = Path(os.environ.get("SCREENSHOTS", "docs/screenshots"))
 IN_DOCS = {
     *("home-wide", "piece-wide", "piece-phone", "edit-wide", "delete-wide", "trash-phone"),
-    *("runs-wide", "run-wide", "run-phone", "key-wide"),
+    *("runs-wide", "run-wide", "run-phone", "changes-wide", "undo-wide", "key-wide"),
 }
 MAX_SIZE = 150_000  # bytes
 
@@ -47,7 +47,7 @@ def test_shoot_the_pages(shooting: tuple[Desk, str], works: Works) -> None:
     desk.scan("400000000003")
     shoot(shooting, "history")
     desk.follow("sync of 30 pieces")
-    shoot(shooting, "wrong")
+    shoot(shooting, "changes")
     desk.press("#undo")
     shoot(shooting, "undo")
     desk.press("form.once button.danger")
