@@ -165,6 +165,9 @@ class UndoView(ReceiptView):
         """The receipt says of which entity it is, which is only known once there is such a run."""
         return None
 
+    def check_query(self) -> None:
+        """Its faults come after the receipt is begun."""
+
     @extend_schema(
         operation_id="undo_run",
         summary="Undo a run",
@@ -177,11 +180,12 @@ class UndoView(ReceiptView):
         responses={200: answer("It is undone.", UNDONE), 409: answer(IN_CONFLICT, CONFLICTS), 410: answer(GONE, ERROR)},
     )
     def post(self, request: Request, guid: str) -> Response:
-        given, run = self.query.checked(), guid_of_run(guid)
-        origin = Origin(Operation.UNDO, caller_of(request).actor, run=uuid7())
-        dry_run, skip = given["dry_run"], given["conflicts"] == "skip"
+        run, origin = guid_of_run(guid), Origin(Operation.UNDO, caller_of(request).actor, run=uuid7())
         if entity := entity_of(run):
+            dry_run = bool(self.query.cleaned_data.get("dry_run"))
             self.receipt = Receipt(model=entity, origin=origin, company=current_scope().company, dry_run=dry_run)
+        given = self.query.checked()
+        dry_run, skip = given["dry_run"], given["conflicts"] == "skip"
         undone = undo(run, origin=origin, dry_run=dry_run, skip=skip)
         counts = {"changed": undone.changed, "deleted": undone.deleted, "restored": undone.restored}
         more = ({"skipped": undone.skipped} if skip else {}) | ({"dry_run": True} if dry_run else {})
