@@ -3,6 +3,7 @@
 """
 
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -11,11 +12,12 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import Q, QuerySet
+from django.db.models.expressions import RawSQL
 from rest_framework.exceptions import NotFound
 
 from pieces.models import HISTORIES, LEVELS, NO_ACT, Act, Entity
 from pieces.querysets import fetched
-from pieces.reading import Shown, counted
+from pieces.reading import Shown, counted, largest_row, row_bytes
 from ractory.api.errors import Gone
 from ractory.api.paging import MAX_PAGE_BYTES, Page, fitting
 from ractory.api.rendering import to_json
@@ -33,7 +35,7 @@ CHAIN = """
         UNION ALL
         SELECT state.id, coalesce(state.changed_in, '{no_act}'), place + 1 FROM chain {step} WHERE place < %s {until}
     )
-    SELECT id FROM chain ORDER BY place
+    SELECT id FROM chain
 """
 EARLIER = (
     "FROM {table} AS earlier WHERE earlier.replaced_in = chain.act AND earlier.guid = %s AND earlier.id < chain.id"
@@ -53,9 +55,9 @@ def columns_of(model: type[Entity]) -> list[str]:
     return [field.attname for field in model._meta.concrete_fields if field.attname != "picture"]
 
 
-def states_before(model: type[Entity], state: State, *, most: int, after: datetime | None = None) -> Sequence[State]:
+def states_before(model: type[Entity], state: State, *, most: int = NEWEST, after: datetime | None = None) -> Any:
     """Up to `most` states that the row had before this one, the last of them first; with `after`, only those that were
-    replaced after that moment. One query by which they are found, one that reads them."""
+    replaced after that moment. A queryset: of thousands of states hardly anyone wants more than a few."""
     history = HISTORIES[model]
     connection = connections[history.objects.db]
     is_sqlite = connection.vendor == "sqlite"
@@ -64,12 +66,21 @@ def states_before(model: type[Entity], state: State, *, most: int, after: dateti
     moment: list[Any] = [connection.ops.adapt_datetimefield_value(after)] if after else []
     table, step = history._meta.db_table, STEP_SQLITE if is_sqlite else STEP_POSTGRESQL
     sql = CHAIN.format(table=table, no_act=NO_ACT.hex, until=until, step=step.format(table=table))
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [act, guid, state.get("id", NEWEST), *moment, guid, most, *moment])
-        ids = [id for (id,) in cursor.fetchall()]
-    if not ids:
-        return []
-    return dicts(history.objects.filter(id__in=ids).order_by("-id"), ("id", "replaced_at", *columns_of(model)))
+    params = [act, guid, state.get("id", NEWEST), *moment, guid, most, *moment]
+    chain = RawSQL(sql, params)  # noqa: S611  # our own names; all that comes from outside is a parameter
+    return history.objects.filter(id__in=chain).order_by("-id")
+
+
+def read_states(model: type[Entity], rows: "QuerySet[Any]", most: int) -> tuple[list[State], bool]:
+    """The first `most` states of `rows`, less if they are larger than a page, and whether there are more. A thousand
+    long ones must not even be fetched, so first it is asked how large they are."""
+    names, found = ("id", "replaced_at", *columns_of(model)), most + 1
+    if found * largest_row(model, names) > MAX_PAGE_BYTES:
+        sizes = [size for _, size in fetched(rows.values_list("id", row_bytes(model, names))[:found])]
+        found, most = len(sizes), fitting(sizes[:most], most=MAX_PAGE_BYTES)
+        return [*dicts(rows[:most], names)], found > most
+    states = dicts(rows[:found], names)
+    return [*states[:most]], len(states) > most
 
 
 def current_state(model: type[Entity], guid: Guid) -> State:
@@ -85,9 +96,10 @@ def state_at(model: type[Entity], guid: Guid, moment: datetime) -> State:
     state = current_state(model, guid)
     if state["created_at"] > moment:
         raise NotFound(f"There was no {model.kind} {guid} at that moment yet.")
-    if later := states_before(model, state, most=NEWEST, after=moment):
-        state = later[-1]
-    if not is_first(state) and state["updated_at"] > moment and not states_before(model, state, most=1):
+    names = ("id", "replaced_at", *columns_of(model))
+    if first_later := dicts(states_before(model, state, after=moment).reverse()[:1], names):
+        [state] = first_later
+    if not is_first(state) and state["updated_at"] > moment and not states_before(model, state, most=1).exists():
         raise Gone(f"What the {model.kind} {guid} was at that moment is not kept any more.")
     return state
 
@@ -115,11 +127,11 @@ def picture_of(model: type[Entity], state: State) -> bytes | None:
     now = current_state(model, state["guid"])
     rows: Any = model.all_objects.filter(guid=state["guid"])
     if now["picture_digest"] != state["picture_digest"]:
-        since = states_before(model, now, most=NEWEST, after=state["replaced_at"] - timedelta(microseconds=1))
-        rows = HISTORIES[model].objects.filter(id__in=[later["id"] for later in since], picture__isnull=False)
-    picture: bytes | None = (
-        rows.filter(picture_digest=state["picture_digest"]).values_list("picture", flat=True).first()
-    )
+        replaced = state.get("replaced_at") or now["updated_at"]  # a row that has been written since it was read
+        since = states_before(model, now, after=replaced - timedelta(microseconds=1))
+        rows = since.filter(picture__isnull=False).order_by()
+    found = rows.filter(picture_digest=state["picture_digest"]).values_list("picture", flat=True).first()
+    picture: bytes | None = found
     return picture
 
 
@@ -192,13 +204,14 @@ def read_history(model: type[Entity], guid: Guid, page: Page) -> tuple[list[Show
         if found is None:
             raise Gone("The history is not kept any further.")
         state = found
-    states = [state, *states_before(model, state, most=page.limit + 1)]
+    before, more = read_states(model, states_before(model, state, most=page.limit + 1), page.limit)
+    states = [state, *before]
     acts = acts_of(states)
     entries = [entry(model, old, new, acts) for new, old in pairwise(states)]
-    if len(states) <= page.limit + 1 and is_first(states[-1]):
+    if not more and is_first(states[-1]):
         entries.append(entry(model, None, states[-1], acts))
     fits = fitting((len(to_json(each)) for each in entries[: page.limit]), most=MAX_PAGE_BYTES)
-    return entries[:fits], (states[fits]["id"],) if len(entries) > fits else None
+    return entries[:fits], (states[fits]["id"],) if more or len(entries) > fits else None
 
 
 def read_acts(acts: Collection[Guid], page: Page) -> tuple[list[Shown], Sequence[Any] | None]:
@@ -207,39 +220,47 @@ def read_acts(acts: Collection[Guid], page: Page) -> tuple[list[Shown], Sequence
     Raises 410 if what some row was before is not kept any more. A page begins after (the number of a level, a guid).
     """
     found: list[Shown] = []
+    more = False
     place, after = page.after or (0, None)
     for number in range(place, len(LEVELS)):
-        level, room = LEVELS[number], page.limit + 1 - len(found)
-        found += _changes_of(level, acts, after if number == place else None, room)
-        if len(found) > page.limit:
+        room = page.limit - len(found)
+        changes, more = _changes_of(LEVELS[number], acts, after if number == place else None, room)
+        found += changes
+        if more:
             break
-    fits = fitting((len(to_json(each)) for each in found[: page.limit]), most=MAX_PAGE_BYTES)
-    if len(found) <= fits:
+    fits = fitting((len(to_json(each)) for each in found), most=MAX_PAGE_BYTES)
+    if not (more or len(found) > fits):
         return found, None
     last = found[fits - 1]
     number = next(number for number, level in enumerate(LEVELS) if level.plural == last["entity"])
     return found[:fits], (number, last["guid"])
 
 
-def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None, most: int) -> list[Shown]:
-    """What the acts did to rows of this level, in the order of their guids; four queries."""
+def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None, most: int) -> tuple[list[Shown], bool]:
+    """What the acts did to rows of this level, in the order of their guids, and whether there is more."""
     beyond = {"guid__gt": after} if after else {}
-    replaced, made = Q(replaced_in__in=acts), Q(changed_in__in=acts)
+    replaced, made = Q(replaced_in__any_of=acts), Q(changed_in__any_of=acts)
     rows, past = level.all_objects.filter(made, **beyond), HISTORIES[level].objects.filter(made | replaced, **beyond)
-    written = list(
-        rows.values_list("guid", flat=True).union(past.values_list("guid", flat=True)).order_by("guid")[:most]
-    )
-    names = columns_of(level)
-    states = {state["guid"]: state for state in rows.filter(guid__any_of=written).values(*names)}
-    before: dict[Guid, State] = {}
-    for state in past.filter(guid__any_of=written).order_by("-id").values("id", "replaced_at", *names):
-        if state["changed_in"] in acts:
-            states.setdefault(state["guid"], state)
-        else:
-            before[state["guid"]] = state
-    said = acts_of(states.values())
+    guids = rows.values_list("guid", flat=True).union(past.values_list("guid", flat=True))
+    written = list(guids.order_by("guid")[: most + 1])
+    names, found = columns_of(level), len(written)
+    written = written[:most]
+    if len(written) * largest_row(level, names) > MAX_PAGE_BYTES:  # see read_states
+        sizes = Counter[bytes]()
+        for kept in (rows, past):
+            sized = kept.filter(guid__any_of=written).values_list("guid", row_bytes(level, names))
+            for guid, size in fetched(sized):
+                sizes[guid.bytes] += size
+        written = written[: fitting((sizes[guid.bytes] for guid in written), most=MAX_PAGE_BYTES)]
+    states = {state["guid"].bytes: state for state in dicts(rows.filter(guid__any_of=written), names)}
+    before: dict[bytes, State] = {}
+    # Of a row that somebody has written by hand since, which names no act, the first state is what the acts made.
+    for state in dicts(past.filter(guid__any_of=written).order_by("-id"), ("id", "replaced_at", *names)):
+        (states if state["changed_in"] in acts else before)[state["guid"].bytes] = state
+    said, changes = acts_of(states.values()), list[Shown]()
     for guid in written:
-        if guid not in before and not is_first(states[guid]):
-            raise Gone("What these rows were before is not kept any more.")
-    told = [(guid, entry(level, before.get(guid), states[guid], said)) for guid in written]
-    return [{"entity": level.plural, "guid": guid} | each for guid, each in told]
+        old, new = before.get(guid.bytes), states.get(guid.bytes)
+        if new is None or not (old or is_first(new)):
+            raise Gone(f"What the {level.kind} {guid} was before is not kept any more.")
+        changes.append({"entity": level.plural, "guid": guid} | entry(level, old, new, said))
+    return changes, found > len(written)

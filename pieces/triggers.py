@@ -10,20 +10,24 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from pieces.models import HISTORIES, NO_ACT, Entity, Pictured
 
-# One statement for all rows of an UPDATE; what was measured is in docs/decisions/0021-history.md.
+# One statement for all rows of an UPDATE; what was measured is in docs/decisions/0021-history.md. Who writes by hand
+# does not stamp the row: then it is the clock that says when, but never a moment at which the state was not there yet.
 POSTGRESQL = """
 BEGIN
     INSERT INTO {history} ({columns}, replaced_in, replaced_at)
     SELECT {values}, {act},
-        CASE WHEN is_now.updated_at > was.updated_at THEN is_now.updated_at ELSE clock_timestamp() END
+        CASE WHEN is_now.updated_at > was.updated_at THEN is_now.updated_at
+            ELSE GREATEST(clock_timestamp(), was.updated_at + interval '1 microsecond') END
     FROM old_rows AS was JOIN new_rows AS is_now ON is_now.guid = was.guid;
     RETURN NULL;
 END
 """
+# SQLite's clock has milliseconds: the end of one comes after all that was stamped in it.
 SQLITE = """CREATE TRIGGER {name} AFTER UPDATE ON {table} BEGIN
     INSERT INTO {history} ({columns}, replaced_in, replaced_at)
     VALUES ({values}, {act},
-        CASE WHEN new.updated_at > old.updated_at THEN new.updated_at ELSE strftime('%Y-%m-%d %H:%M:%f000', 'now') END);
+        CASE WHEN new.updated_at > old.updated_at THEN new.updated_at
+            ELSE max(strftime('%Y-%m-%d %H:%M:%f999', 'now'), old.updated_at) END);
 END"""
 
 
