@@ -245,13 +245,13 @@ def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None,
     written = list(guids.order_by("guid")[: most + 1])
     names, found = columns_of(level), len(written)
     written = written[:most]
-    if len(written) * largest_row(level, names) > MAX_PAGE_BYTES:  # see read_states
+    if most * largest_row(level, names) > MAX_PAGE_BYTES:  # see read_states; here of each row there are two
         sizes = Counter[bytes]()
         for kept in (rows, past):
             sized = kept.filter(guid__any_of=written).values_list("guid", row_bytes(level, names))
             for guid, size in fetched(sized):
                 sizes[guid.bytes] += size
-        written = written[: fitting((sizes[guid.bytes] for guid in written), most=MAX_PAGE_BYTES)]
+        written = written[: fitting((sizes[guid.bytes] for guid in written), most=2 * MAX_PAGE_BYTES)]
     states = {state["guid"].bytes: state for state in dicts(rows.filter(guid__any_of=written), names)}
     before: dict[bytes, State] = {}
     # Of a row that somebody has written by hand since, which names no act, the first state is what the acts made.
