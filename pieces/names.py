@@ -34,7 +34,8 @@ def counts_in_words(counts: Mapping[str, int]) -> str:
 
 
 def operation_in_words(operation: str) -> str:
-    return {Operation.EDIT.value: "change by hand", Operation.DELETE.value: "deletion"}.get(operation, operation)
+    words = {Operation.EDIT: "change by hand", Operation.DELETE: "deletion", Operation.COMPLETE: "complete set"}
+    return words.get(Operation(operation), operation)
 
 
 def run_in_words(run: SyncRun) -> str:
