@@ -156,6 +156,9 @@ if on_sqlite:
     }
 else:
     primary["ENGINE"] = "tenants.postgresql"  # the same, with the second wall between tenants
+    # A host that is gone or mute must be noticed while the client still waits: seconds, but the last in milliseconds.
+    soon = {"connect_timeout": 3, "keepalives_idle": 3, "keepalives_interval": 2, "keepalives_count": 2}
+    primary["OPTIONS"] = soon | {"tcp_user_timeout": 5000} | primary.get("OPTIONS", {})
 DATABASES = {"default": primary}
 # Seconds for any statement, each of which holds one of the few threads; a proxy must wait for longer (docs/nginx.conf).
 STATEMENT_TIMEOUT = read("STATEMENT_TIMEOUT", count, "20")
@@ -171,10 +174,9 @@ if os.environ.get("REPLICA_URL"):
     replica = database("REPLICA_URL", "")
     if on_sqlite or "sqlite" in replica["ENGINE"]:
         raise ImproperlyConfigured("REPLICA_URL is a postgres://… beside another one in DATABASE_URL")
-    # A host that is gone must be noticed while the client still waits: seconds, but the last in milliseconds.
-    soon = {"connect_timeout": 2, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
-    soon |= {"tcp_user_timeout": 5000, **replica.get("OPTIONS", {})}
-    DATABASES["replica"] = {**primary, **replica, "ENGINE": primary["ENGINE"], "OPTIONS": soon}
+    # Sooner than the primary, which is still to be asked then (PATIENCE: tenants.postgresql.silence).
+    soon = {**soon, "connect_timeout": 2, "tcp_user_timeout": 2000, **replica.get("OPTIONS", {})}
+    DATABASES["replica"] = {**primary, **replica, "ENGINE": primary["ENGINE"], "OPTIONS": soon, "PATIENCE": 0.5}
     DATABASE_ROUTERS = ["ractory.api.replica.ReplicaRouter"]
 
 # --- Who --------------------------------------------------------------------------------------

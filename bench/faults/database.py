@@ -9,6 +9,7 @@ import os
 import pwd
 import random
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+import psutil
 import psycopg
 
 from bench.faults.server import kill_one
@@ -73,6 +75,20 @@ class Database:
 
     def start(self) -> None:
         self._control("start", "--wait", f"--log={self.directory / 'log'}", f"--options=-h '' -k {self.host}")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Every process of it is stopped: connections are taken by the system, and nobody answers on them."""
+        server = psutil.Process(int((self.directory / "postmaster.pid").read_text().split()[0]))
+        processes = [server, *server.children()]
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)
 
     def copy_to(self, directory: Path) -> "Database":
         """A replica of this one, not yet started, that will stream from it."""

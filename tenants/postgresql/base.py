@@ -8,14 +8,16 @@ changed, when a transaction begins, and after a rollback to a savepoint, which t
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from django.db.backends.postgresql import base
-from psycopg import ClientCursor
+from psycopg import ClientCursor, IsolationLevel
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from tenants.postgresql.policies import SETTING
+from tenants.postgresql.silence import PATIENCE, Connection, Server
 from tenants.scope import every_company, setting
 
 # These read and write no rows; some of them can't have another statement before them.
@@ -89,11 +91,27 @@ class ServerSideCursor(_Scoped, base.ServerSideCursor):
     shares_message = False
 
 
+@cache
+def server_of(alias: str, patience: float) -> Server:
+    return Server(patience)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     known_scope: str | None = ""  # what the setting is in the current transaction; None: unknown
 
     def get_connection_params(self) -> dict[str, Any]:
         return {**super().get_connection_params(), "cursor_factory": Cursor}
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
+        """Django's, of a class that does not wait for a server which hangs."""
+        self.isolation_level = IsolationLevel.READ_COMMITTED
+        server = server_of(self.alias, self.settings_dict.get("PATIENCE", PATIENCE))
+        with server.tried() as was_silent:
+            connection = Connection.connect(**conn_params)
+            if was_silent:  # a pooler may have taken the connection, and its server still hang
+                connection.look()
+        connection.server, connection.parameters = server, conn_params
+        return connection
 
     def create_cursor(self, name: str | None = None) -> Any:
         if name:
