@@ -17,14 +17,27 @@ from ractory import __version__
 T = TypeVar("T")
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+IN_FILES = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REPLICA_URL", "METRICS_TOKEN")
 
 env = environ.Env()
+
+
+def given(name: str, default: str = "") -> str:
+    """The variable's text; of a secret, also the content of the file that `<name>_FILE` names. Empty is the default."""
+    path = os.environ.get(f"{name}_FILE") if name in IN_FILES else None
+    if path and os.environ.get(name):
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set")
+    try:
+        text = Path(path).read_text() if path else os.environ.get(name, "")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"{name}_FILE={path!r} can't be read: {error}") from error
+    return text.strip() or default
 
 
 def read(name: str, cast: Callable[[str], T], default: str = "") -> T:
     """The variable's text by `cast`; what is wrong with it is said in one line (manage.py)."""
     try:
-        return cast(env.str(name, default=default))
+        return cast(given(name, default))
     except (KeyError, ValueError) as error:
         raise ImproperlyConfigured(f"{name}={os.environ.get(name, '')!r} is not understood") from error
 
@@ -33,10 +46,16 @@ def boolean(text: str) -> bool:
     return {"true": True, "1": True, "": False, "false": False, "0": False}[text.lower()]
 
 
-def count(text: str) -> int:
-    if (number := int(text)) < 0:
-        raise ValueError(text)
-    return number
+def number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
+            raise ValueError(text)
+        return int(text)
+
+    return parse
+
+
+seconds = number(0, 7 * 24 * 3600)
 
 
 def words(text: str) -> list[str]:
@@ -64,12 +83,33 @@ def rate(default: str) -> Callable[[str], tuple[int, int] | None]:
     return parse
 
 
+def secret_key(text: str) -> str:
+    """As strong as Django's own deployment check asks for."""
+    if not text:
+        raise ImproperlyConfigured("Set the SECRET_KEY environment variable")
+    if len(text) < 50 or len(set(text)) < 5:
+        raise ImproperlyConfigured("SECRET_KEY is too weak: it needs 50 characters, and 5 different ones")
+    return text
+
+
+def origins(text: str) -> list[str]:
+    if wrong := [word for word in words(text) if not re.match(r"https?://[^/]+$", word)]:
+        raise ValueError(wrong)
+    return words(text)
+
+
+def hosts(text: str) -> list[str]:
+    if not words(text):
+        raise ValueError(text)
+    return words(text)
+
+
 DEBUG = read("DEBUG", boolean)
 # With DEBUG a throw-away key will do; without, a missing key must stop the start.
-SECRET_KEY = env.str("SECRET_KEY", default="only-for-debugging-" * 3) if DEBUG else env.str("SECRET_KEY")
+SECRET_KEY = read("SECRET_KEY", secret_key, "only-for-debugging-" * 3 if DEBUG else "")
 SECRET_KEY_FALLBACKS = read("SECRET_KEY_FALLBACKS", words)
-ALLOWED_HOSTS = read("ALLOWED_HOSTS", words, "localhost,127.0.0.1")
-CSRF_TRUSTED_ORIGINS = read("CSRF_TRUSTED_ORIGINS", words)
+ALLOWED_HOSTS = read("ALLOWED_HOSTS", hosts, "localhost,127.0.0.1")
+CSRF_TRUSTED_ORIGINS = read("CSRF_TRUSTED_ORIGINS", origins)
 
 INSTALLED_APPS = [
     "tenants",  # ours first: their templates go before those of the packages
@@ -127,7 +167,7 @@ TEMPLATES = [
 
 def database(name: str, default: str) -> dict[str, Any]:
     """The database that the variable names. Errors do not repeat it: it may hold a password."""
-    url = env.str(name, default=default)
+    url = given(name, default)
     if url.partition("://")[0] not in ("sqlite", "postgres", "postgresql"):
         raise ImproperlyConfigured(f"{name} is neither sqlite:///… nor postgres://…")
     try:
@@ -161,16 +201,16 @@ else:
     primary["OPTIONS"] = soon | {"tcp_user_timeout": 5000} | primary.get("OPTIONS", {})
 DATABASES = {"default": primary}
 # Seconds for any statement, each of which holds one of the few threads; a proxy must wait for longer (docs/nginx.conf).
-STATEMENT_TIMEOUT = read("STATEMENT_TIMEOUT", count, "20")
+STATEMENT_TIMEOUT = read("STATEMENT_TIMEOUT", seconds, "20")
 # For one that deletes, restores or moves all that is below a row.
-CASCADE_TIMEOUT = read("CASCADE_TIMEOUT", count, "300")
+CASCADE_TIMEOUT = read("CASCADE_TIMEOUT", seconds, "300")
 # For those of lists that look at more rows than they show; and how many such lists a caller may have running.
-SEARCH_TIMEOUT, SEARCHES_AT_ONCE = read("SEARCH_TIMEOUT", count, "5"), read("SEARCHES_AT_ONCE", count, "2")
+SEARCH_TIMEOUT, SEARCHES_AT_ONCE = read("SEARCH_TIMEOUT", seconds, "5"), read("SEARCHES_AT_ONCE", number(0, 1000), "2")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REPLICA_MAX_LAG = read("REPLICA_MAX_LAG", count, "30")  # seconds
+REPLICA_MAX_LAG = read("REPLICA_MAX_LAG", seconds, "30")  # seconds
 RECEIPT_MODEL = "sync.SyncRun"  # whose rows prove, on a replica, that a sync has arrived there
-if os.environ.get("REPLICA_URL"):
+if given("REPLICA_URL"):
     replica = database("REPLICA_URL", "")
     if on_sqlite or "sqlite" in replica["ENGINE"]:
         raise ImproperlyConfigured("REPLICA_URL is a postgres://… beside another one in DATABASE_URL")
@@ -219,7 +259,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 # Bytes of a request's body, as sent and as unpacked. 1000 full pieces are 2 MB without pictures.
-MAX_BODY_BYTES = read("MAX_BODY_BYTES", int, str(32 * 1024 * 1024))
+MAX_BODY_BYTES = read("MAX_BODY_BYTES", number(1024, 2**30), str(32 * 1024 * 1024))
 
 # What a key or a user, and what all of a company together, may ask for and send. Not on SQLite: there a read would
 # have to wait for the one lock of all writers in order to be counted.
@@ -250,7 +290,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- Log and metrics --------------------------------------------------------------------------
 
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # without one there is no /metrics
+METRICS_TOKEN = given("METRICS_TOKEN")  # without one there is no /metrics
 LOG_FORMAT = read("LOG_FORMAT", one_of("line", "json") if DEBUG else one_of("json", "line"))
 LOG_LEVEL = read("LOG_LEVEL", one_of("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
@@ -285,7 +325,7 @@ USE_I18N = False
 STATIC_URL = "/static/"
 # Without STATIC_ROOT files are served from where they are: there is no collectstatic to forget. The image collects
 # them, compressed and under names that change with their content, so that browsers keep them for good.
-STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
+STATIC_ROOT = given("STATIC_ROOT") or None
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 if STATIC_ROOT:
     STORAGES = {
@@ -303,7 +343,7 @@ if BEHIND_TLS:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
 # How many proxies in front append their peer to X-Forwarded-For (ractory.api.address). 0: the header is not believed.
-TRUSTED_PROXIES = read("TRUSTED_PROXIES", count, "0")
+TRUSTED_PROXIES = read("TRUSTED_PROXIES", number(0, 100), "0")
 
 # --- The staff's admin ------------------------------------------------------------------------
 

@@ -1,11 +1,14 @@
 """The WSGI entry point: `gunicorn ractory.wsgi`."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")  # which some of the imports ask for
 
 import django  # isort: split
 
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.signals import connection_created
 from django.urls import resolve
 
@@ -15,6 +18,8 @@ from ractory.api.timeouts import limit_statements
 from tenants.postgresql.guard import guard_server
 
 django.setup(set_prefix=False)
+if settings.STATIC_ROOT and not (Path(settings.STATIC_ROOT) / "staticfiles.json").is_file():  # each page would be a 500
+    raise ImproperlyConfigured(f"STATIC_ROOT={settings.STATIC_ROOT!r} holds no files: manage.py collectstatic")
 application = Handler()
 guard_server()
 connection_created.connect(limit_statements)

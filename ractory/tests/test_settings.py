@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from ractory.settings import BASE_DIR, database, rate, read
+from ractory.settings import BASE_DIR, database, given, hosts, number, origins, rate, read, secret_key
 
 NAME = "DATABASE_URL"
 POSTGRESQL, SQLITE = "django.db.backends.postgresql", "django.db.backends.sqlite3"
@@ -31,7 +32,7 @@ def test_a_database_url_is_understood(monkeypatch: pytest.MonkeyPatch, url: str,
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
-        *((url, "is neither sqlite:///… nor postgres://…") for url in ("", "x", "://", "oracle://u:secret@h/db")),
+        *((url, "is neither sqlite:///… nor postgres://…") for url in ("x", "://", "oracle://u:secret@h/db")),
         *((url, "is neither sqlite:///… nor postgres://…") for url in ("mysql://h/db", "postgis://h/db", "sqlite:")),
         ("postgres://u:secret@h:port/db", "is not understood: write postgres://user:password@host:5432/name"),
         ("postgres://u:secret@h:99999/db", "is not understood: write postgres://user:password@host:5432/name"),
@@ -113,3 +114,61 @@ def test_manage_py_says_it_without_a_traceback() -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"manage.py: {NAME} is neither sqlite:///… nor postgres://…\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("WEB_CONCURRENCY", "0"),
+        ("PORT", "http"),
+        ("HEALTH_PORT", "70000"),
+        ("DRAIN_SECONDS", "10s"),
+        ("MAX_BODY_BYTES", "-1"),
+        ("MAX_BODY_BYTES", "32 MiB"),
+        ("STATEMENT_TIMEOUT", "-20"),
+        ("CASCADE_TIMEOUT", "1_000"),
+        ("SEARCHES_AT_ONCE", "two"),
+        ("TRUSTED_PROXIES", "10.0.0.1"),
+        ("REPLICA_MAX_LAG", "9" * 5000),
+        ("ALLOWED_HOSTS", " , "),
+        ("CSRF_TRUSTED_ORIGINS", "ractory.example.com"),
+        ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "ab" * 40),
+        ("STATIC_ROOT", "/nowhere"),
+        ("DATABASE_URL_FILE", "/nowhere"),
+    ],
+)
+def test_a_server_does_not_start_with_it_and_names_it_in_the_last_line(name: str, wrong: str) -> None:
+    kept = {other: value for other, value in os.environ.items() if f"{other}_FILE" != name}
+    done = subprocess.run(  # our own words
+        [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--check-config"],
+        cwd=BASE_DIR,
+        env={**kept, name: wrong},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert name in done.stderr.splitlines()[-1]
+
+
+def test_an_empty_value_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("", " "):
+        monkeypatch.setenv("SETTING", text)
+        assert read("SETTING", number(1, 9), "7") == 7
+        assert read("SETTING", hosts, "localhost") == ["localhost"]
+        assert read("SETTING", origins) == []
+        assert read("SETTING", rate("1/hour")) == (1, 3600)
+        with pytest.raises(ImproperlyConfigured, match="Set the SECRET_KEY environment variable"):
+            read("SETTING", secret_key)
+
+
+def test_a_secret_may_be_the_content_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("from the file\n")
+    monkeypatch.delenv("METRICS_TOKEN", raising=False)
+    monkeypatch.setenv("METRICS_TOKEN_FILE", str(file))
+    assert given("METRICS_TOKEN") == "from the file"
+    monkeypatch.setenv("METRICS_TOKEN", "beside it")
+    with pytest.raises(ImproperlyConfigured, match="METRICS_TOKEN and METRICS_TOKEN_FILE are both set"):
+        given("METRICS_TOKEN")

@@ -1,4 +1,4 @@
-"""What a connection does while its server says nothing; with a server that hangs: ractory/tests/test_silent_database."""
+"""What a connection does while its server says nothing; one that hangs: ractory/tests/test_silent_database.py."""
 
 from collections.abc import Iterator
 
