@@ -6,6 +6,7 @@ gunicorn's own variables.
 
 import json
 import os
+import signal
 import socket
 from http import HTTPStatus
 
@@ -13,22 +14,26 @@ from gunicorn import util
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
-from gunicorn.workers.base import Worker
 from prometheus_client.multiprocess import mark_process_dead
 from uuid_utils.compat import uuid7
 
-from ractory.api import worker_metrics
+from ractory.api import probes, worker_metrics
+from ractory.api.gunicorn_worker import Worker
+from ractory.settings import number, read, seconds
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 
 # Imported once, before the workers are forked: they share its memory, and a wrong setting ends the start at once.
 preload_app = True
-workers = int(os.environ.get("WEB_CONCURRENCY") or min(2 * len(os.sched_getaffinity(0)), 8))
+workers = read("WEB_CONCURRENCY", number(1, 1000), str(min(2 * len(os.sched_getaffinity(0)), 8)))
+read("PORT", number(1, 65535), "8000")  # gunicorn takes it by itself, but would not name it
+HEALTH_PORT = read("HEALTH_PORT", number(0, 65535), "0")
+DRAIN_SECONDS = read("DRAIN_SECONDS", seconds, "0")
 
 # A thread is held for as long as a client takes to send its request and to read the answer: a proxy that buffers both
 # must stand in front (docs/decisions/0017-slow-clients.md). What a sync does is mostly computing: the second thread is
 # for the times when the first one waits for the database. Each may hold a connection to it.
-worker_class = "gthread"
+worker_class = Worker  # gthread
 threads = 2
 worker_connections = 400  # kept-alive ones included: below the usual limit of 1024 descriptors
 
@@ -81,6 +86,29 @@ def refuse(sock: socket.socket, status_int: int, reason: str, mesg: str) -> None
 util.write_error = refuse  # a page of HTML that repeats kilobytes of what was sent; there is no setting for it
 
 
+def on_starting(server: Arbiter) -> None:
+    if HEALTH_PORT:
+        server.probes = probes.listen(HEALTH_PORT)
+
+
+def when_ready(server: Arbiter) -> None:
+    """Until DRAIN_SECONDS after SIGTERM `/api/v1/health` is a 503 and all else as before: whatever sends requests by it
+    has stopped to when the server stops. A second SIGTERM does not wait."""
+
+    def stop(*args: object) -> None:
+        signal.signal(signal.SIGTERM, server.signal)
+        server.signal(signal.SIGTERM, None)
+
+    def drain(*args: object) -> None:
+        probes.start_draining()
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGALRM, stop)
+        signal.alarm(DRAIN_SECONDS)
+
+    if DRAIN_SECONDS:
+        signal.signal(signal.SIGTERM, drain)
+
+
 def pre_fork(server: Arbiter, worker: Worker) -> None:
     from django.db import connections
 
@@ -91,6 +119,8 @@ def pre_fork(server: Arbiter, worker: Worker) -> None:
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
     worker_metrics.slot = worker.slot
+    if HEALTH_PORT:
+        probes.serve(server.probes, server.app.wsgi())
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:

@@ -2,14 +2,15 @@
 
 from django.db import Error, connection
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ractory import __version__
 from ractory.api.openapi.schemas import an_object, answer, named
+from ractory.api.probes import is_draining
 
+UNREACHED, LEAVING = "The database does not answer.", "The server is about to stop."
 STATE = {"status": {"type": "string", "enum": ["ok", "unavailable"]}, "version": {"type": "string"}}
 HEALTH = named("Health", an_object(STATE))
 UNAVAILABLE = named("Unavailable", an_object({**STATE, "detail": {"type": "string"}}))
@@ -33,19 +34,24 @@ class LivenessView(APIView):
 
 
 class HealthView(LivenessView):
-    """`GET /api/v1/health`: the process reaches its database, too; 503 if not."""
+    """`GET /api/v1/health`: the process reaches its database, too, and is to go on serving; 503 if not."""
 
     @extend_schema(
         operation_id="health",
         summary="Does the server reach its database?",
         tags=["meta"],
-        responses={200: answer("It does.", HEALTH), 503: answer("The database does not answer.", UNAVAILABLE)},
+        responses={
+            200: answer("It does.", HEALTH),
+            503: answer("The database does not answer, or the server is about to stop.", UNAVAILABLE),
+        },
     )
     def get(self, request: Request) -> Response:
+        fault = LEAVING if is_draining() else ""
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
         except Error:
-            body = {"status": "unavailable", "version": __version__, "detail": "The database does not answer."}
-            return Response(body, status=status.HTTP_503_SERVICE_UNAVAILABLE)
+            fault = fault or UNREACHED
+        if fault:
+            return Response({"status": "unavailable", "version": __version__, "detail": fault}, status=503)
         return super().get(request)

@@ -1,0 +1,25 @@
+"""gunicorn's `gthread`, which stops listening at once when it is to stop."""
+
+from contextlib import suppress
+
+from gunicorn.workers.gthread import ThreadWorker
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """`gthread` keeps its socket open until its last request is answered, but accepts nothing on it any more.
+
+    Until then the kernel goes on taking connections that nobody serves, and resets them in the end. A proxy has sent
+    its request by then, so it can't try another host: each restart was a handful of errors for clients.
+    """
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:  # it has as many connections as it may, for the moment
+            return
+        for listener in self.sockets:
+            connections = -1
+            while connections < self.nr_conns:  # those that the kernel has taken already
+                connections = self.nr_conns
+                with suppress(OSError):
+                    self.accept(listener)
+            listener.close()
