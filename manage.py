@@ -1,15 +1,59 @@
 #!/usr/bin/env python
-"""Django's command line for this project."""
+"""Django's command line for this project, with one form of error line and one set of exit codes for all commands.
+
+0: done. 1: something was found, or refused. 2: wrong use. 3: the database is away. 130, 143: ended by SIGINT, SIGTERM.
+"""
 
 import os
+import signal
 import sys
+from types import FrameType
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from django.core.management.base import CommandError, SystemCheckError
+from django.db import InterfaceError, OperationalError
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command; returns the exit code."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
+    name = " ".join(["manage.py", *arguments[1:2]])
+    if arguments[1:2] in (["--version"], ["version"]):
+        from ractory import __version__
+
+        print(f"Ractory {__version__}")  # noqa: T201
+        return 0
+    if len(arguments) > 1 and arguments[1] not in ("help", "-h", "--help"):
+        arguments = [*arguments[:2], "--traceback", *arguments[2:]]  # Django's way of leaving errors to its caller
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        execute_from_command_line(arguments)
+    except ImproperlyConfigured as error:
+        return failed(f"manage.py: {error}", 2)
+    except SystemCheckError as error:
+        return failed(str(error), error.returncode)
+    except CommandError as error:
+        return failed(f"{name}: error: {error}", error.returncode)
+    except (OperationalError, InterfaceError) as error:
+        return failed(f"{name}: error: the database: {(str(error).splitlines() or ['is away'])[0]}", 3)
+    except KeyboardInterrupt as stop:
+        number = signal.Signals((stop.args or (signal.SIGINT,))[0])
+        return failed(f"{name}: error: stopped by {number.name}", 128 + number)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+def failed(line: str, code: int) -> int:
+    sys.stdout.flush()
+    print(line, file=sys.stderr)  # noqa: T201
+    return code
+
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
-    try:
-        execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:
-        sys.exit(f"manage.py: {error}")  # what is missing in the environment, without a traceback
+    sys.exit(main(sys.argv))

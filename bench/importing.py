@@ -1,4 +1,4 @@
-"""A file of full-width pieces through `manage.py import_pieces`, killed halfway and resumed, beside the sync endpoint.
+"""A file of full-width pieces through `import_entities`, killed halfway and resumed, beside the sync endpoint.
 
 `python -m bench.importing [--rows N] [--gzip]` measures on a PostgreSQL of its own, with fsync. The pieces have no
 guids, so a row that went in twice would be a second piece. A million of them are a file of 2 GB, with `--gzip` of 0.1,
@@ -73,7 +73,7 @@ class Ended:
 
 def run_import(path: Path, company: str, *arguments: str, killed: Callable[[], bool] = lambda: False) -> Ended:
     """Runs the command, with SIGKILL as soon as `killed`."""
-    command = [sys.executable, str(ROOT / "manage.py"), "import_pieces", str(path), "--company", company, *arguments]
+    command = [sys.executable, str(ROOT / "manage.py"), "import_entities", str(path), "--company", company, *arguments]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:

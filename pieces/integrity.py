@@ -2,6 +2,7 @@
 most of them; this proves all after a crash, a restore of a backup or a change by hand."""
 
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from django.db import connection
@@ -21,18 +22,39 @@ ACT = Coalesce("changed_in", Value(NO_ACT, output_field=UUIDField()))
 
 def broken_invariants() -> dict[str, int]:
     """The name of each invariant, and the number of rows that break it."""
-    counts: dict[str, int] = {}
+    return {name: count for name, (count, _) in broken_rows(0).items()}
+
+
+def broken_rows(limit: int) -> dict[str, tuple[int, list[str]]]:
+    """The name of each invariant, the number of rows that break it, and the guids of the first `limit` of them.
+
+    Of pieces that share a `piece_id` in one project, each is named; counted is how often it happens.
+    """
+    broken: dict[str, tuple[int, list[str]]] = {}
     for model in LEVELS:
-        counts |= {name: rows.count() for name, rows in _queries(model).items()}
-        counts |= {f"{model.kind}_{name}": rows.count() for name, rows in _broken_chains(model).items()}
+        chains = {f"{model.kind}_{name}": rows for name, rows in _broken_chains(model).items()}
+        for name, rows in (_queries(model) | chains).items():
+            broken[name] = rows.count(), _first(rows, limit)
         # What was made otherwise than by sync has no digest until then.
-        names = [*content_of(model).names, "digest", *(["picture"] if issubclass(model, Pictured) else [])]
-        rows: Any = model.across_companies.filter(digest__isnull=False).order_by().values(*names)
-        counts[f"{model.kind}_digest"] = sum(not _digest_holds(model, row) for row in rows.iterator(chunk_size=CHUNK))
-    doubled = Piece.across_companies.filter(is_active=True).values("project", "piece_id").annotate(rows=Count("guid"))
-    counts["piece_id_twice_in_project"] = doubled.filter(rows__gt=1).count()
-    counts["history_trigger_missing"] = len(missing_triggers(connection))
-    return counts
+        names = ["guid", *content_of(model).names, "digest", *(["picture"] if issubclass(model, Pictured) else [])]
+        stored: Any = model.across_companies.filter(digest__isnull=False).order_by().values(*names)
+        wrong = (row["guid"] for row in stored.iterator(chunk_size=CHUNK) if not _digest_holds(model, row))
+        first = [str(guid) for guid in islice(wrong, limit)]
+        broken[f"{model.kind}_digest"] = len(first) + sum(1 for _ in wrong), first
+    active = Piece.across_companies.filter(is_active=True)
+    doubled = active.values("project", "piece_id").annotate(rows=Count("guid")).filter(rows__gt=1)
+    places = doubled.values_list("project", "piece_id")[:limit]
+    holders = [
+        guid for project, piece in places for guid in _first(active.filter(project=project, piece_id=piece), limit)
+    ]
+    broken["piece_id_twice_in_project"] = doubled.count(), holders[:limit]
+    missing = sorted(missing_triggers(connection))
+    broken["history_trigger_missing"] = len(missing), missing[:limit]
+    return broken
+
+
+def _first(rows: "QuerySet[Any]", limit: int) -> list[str]:
+    return [str(guid) for guid in rows.order_by("guid").values_list("guid", flat=True)[:limit]]
 
 
 def _broken_chains(model: type[Entity]) -> dict[str, "QuerySet[Any]"]:

@@ -62,6 +62,12 @@ class Attempt:
             logger.warning("A login that succeeded stays counted as failed: %s", error)
 
 
+def forget_failures(account: str) -> bool:
+    """Lets an account that is locked log in again; whether anything was counted for it."""
+    name = _account_counter(account)
+    return bool(Counter.objects.filter(name__in=[name, f"all {name}"]).delete()[0])
+
+
 def _address_counter(request: HttpRequest | None) -> str | None:
     """An IPv6 client has a whole /64 to choose from."""
     address = client_address(request) if request else None

@@ -12,6 +12,7 @@ from django.utils import timezone
 from pieces.content import content_of, digest_of
 from pieces.models import Component, Deletion, Piece
 from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
+from tenants.tests.commands import Manage
 from tenants.tests.factories import CompanyFactory
 
 
@@ -144,3 +145,14 @@ def test_an_active_row_below_a_deleted_one_is_counted(piece: Piece, capsys: pyte
 def test_a_picture_that_is_not_its_digests_is_counted(piece: Piece, capsys: pytest.CaptureFixture[str]) -> None:
     Piece.across_companies.filter(guid=piece.guid).update(picture=b"picture")
     assert counted(capsys) == {"piece_digest": 1}
+
+
+def test_the_rows_are_named_when_they_are_asked_for(piece: Piece, manage: Manage) -> None:
+    twin = PieceFactory.create(component=piece.component)
+    Piece.across_companies.filter(guid=twin.guid).update(digest=b"0" * 16)
+    outcome = manage("check_integrity", "--rows", "--json")
+    assert outcome.code == 1
+    assert outcome.json["rows"] == {"piece_digest": [str(twin.guid)]}
+    outcome = manage("check_integrity", "--rows", "5")
+    assert f"piece_digest  {twin.guid}\n" in outcome.out
+    assert outcome.err == "manage.py check_integrity: error: 1 rows break an invariant\n"

@@ -217,7 +217,7 @@ def test_stopped_at_any_step_it_can_be_run_again(
         outcome = purge()
     done = steps == 8
     assert outcome.code == (0 if done else 130)
-    assert outcome.err == ("" if done else "CommandError: stopped; run it again to go on\n")
+    assert outcome.err == ("" if done else "manage.py purge_deleted: error: stopped; run it again to go on\n")
     gone = {line.split()[0]: int(line.split()[1]) for line in outcome.out.splitlines()}
     assert {name: count + gone[name] for name, count in (dict.fromkeys(before, 0) | there()).items()} == before
     assert purge().code == 0
@@ -262,14 +262,14 @@ def test_a_sync_takes_what_is_left_of_it(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "error: the following arguments are required: --older-than"),
-        (["--older-than", "0d"], "--older-than is at least 1d"),
-        (["--older-than", ""], "argument --older-than: not a number of days: ''; write 90d"),
-        (["--older-than", "1y"], "argument --older-than: not a number of days: '1y'; write 90d"),
-        (["--older-than=-5d"], "argument --older-than: not a number of days: '-5d'; write 90d"),
-        (["--older-than", "1.5d"], "argument --older-than: not a number of days: '1.5d'; write 90d"),
-        (["--older-than", "²d"], "argument --older-than: not a number of days: '²d'; write 90d"),
-        (["--older-than", "999999d"], "argument --older-than: not a number of days: '999999d'; write 90d"),
+        ([], "the following arguments are required: --older-than"),
+        (["--older-than", "0d"], "--older-than 0 removes all there is, so it needs --yes"),
+        (["--older-than", ""], "argument --older-than: not a duration: ''; write 90m, 24h, 365d or 0"),
+        (["--older-than", "1y"], "argument --older-than: not a duration: '1y'; write 90m, 24h, 365d or 0"),
+        (["--older-than=-5d"], "argument --older-than: not a duration: '-5d'; write 90m, 24h, 365d or 0"),
+        (["--older-than", "1.5d"], "argument --older-than: not a duration: '1.5d'; write 90m, 24h, 365d or 0"),
+        (["--older-than", "²d"], "argument --older-than: not a duration: '²d'; write 90m, 24h, 365d or 0"),
+        (["--older-than", "999999d"], "argument --older-than: not a duration: '999999d'; write 90m, 24h, 365d or 0"),
         ([*COMMAND[1:], "--company", "5"], "argument --company: not a UUID: '5'"),
         ([*COMMAND[1:], "--company", str(uuid.UUID(int=7))], f"there is no company {uuid.UUID(int=7)}"),
         ([*COMMAND[1:], "all"], "unrecognized arguments: all"),
@@ -282,7 +282,7 @@ def test_a_bad_argument_is_one_clear_line(manage: Manage, family: Family, argume
 
 
 def test_the_longest_age_finds_nothing(manage: Manage) -> None:
-    assert counted(manage("purge_deleted", "--older-than", "99999", "--json")) == {}
+    assert counted(manage("purge_deleted", "--older-than", "9999d", "--json")) == {}
 
 
 def test_a_person_gets_lines(purge: Callable[..., Outcome], family: Family) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py restore`: an entity or a deletion comes back, by the same rules as `POST /{guid}/restore`."""
+"""`manage.py restore_deletion`: an entity or a deletion comes back, by the same rules as `POST /{guid}/restore`."""
 
 import uuid
 
@@ -29,7 +29,7 @@ def delete(entity: Entity) -> Deletion:
 
 
 def complaint(manage: Manage, guid: object) -> str:
-    return manage("restore", guid).complaint.removeprefix("CommandError: ")
+    return manage("restore_deletion", guid).complaint
 
 
 @pytest.mark.parametrize("by", ["entity", "deletion"])
@@ -38,7 +38,7 @@ def test_it_brings_back_what_the_deletion_took(manage: Manage, family: Family, k
     before = PieceFactory.create(assembly=family.assembly)
     delete(before)
     deletion = delete(family[kind])
-    outcome = manage("restore", family[kind].guid if by == "entity" else deletion.guid, "--json")
+    outcome = manage("restore_deletion", family[kind].guid if by == "entity" else deletion.guid, "--json")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.json.keys() == FIELDS
     assert outcome.json["guid"] == str(family[kind].guid)
@@ -51,7 +51,7 @@ def test_it_brings_back_what_the_deletion_took(manage: Manage, family: Family, k
 
 def test_a_person_gets_lines_and_staff_see_who_did_it(manage: Manage, company: Company, family: Family) -> None:
     delete(family.component)
-    outcome = manage("restore", family.component.guid)
+    outcome = manage("restore_deletion", family.component.guid)
     assert (outcome.code, outcome.err) == (0, "")
     assert ["pieces", "1"] in [line.split() for line in outcome.out.splitlines()]
     page = admin_of(company).get(f"/admin/pieces/component/{family.component.guid}/change/")
@@ -66,7 +66,7 @@ def test_what_can_t_come_back_is_said_and_nothing_is_done(manage: Manage, family
     above = f"The component {component.guid} is deleted; restore it first."
     assert complaint(manage, piece.guid) == complaint(manage, deletion.guid) == above
     assert complaint(manage, family.assembly.guid) == above
-    manage("restore", component.guid)
+    manage("restore_deletion", component.guid)
     holder = PieceFactory.create(assembly=family.assembly, piece_id=piece.piece_id)
     taken = f"piece_id {piece.piece_id!r} of piece {piece.guid} is taken by piece {holder.guid}."
     assert complaint(manage, piece.guid) == complaint(manage, deletion.guid) == taken
@@ -78,7 +78,7 @@ def test_what_can_t_come_back_is_said_and_nothing_is_done(manage: Manage, family
 
 def test_a_deletion_is_undone_once(manage: Manage, family: Family) -> None:
     deletion = delete(family.piece)
-    assert manage("restore", deletion.guid).code == 0
+    assert manage("restore_deletion", deletion.guid).code == 0
     said = complaint(manage, deletion.guid)
     assert said.startswith(f"the deletion {deletion.guid} was restored 2")
     assert said.endswith(" UTC by command:restore")
@@ -102,4 +102,4 @@ def test_a_deletion_is_undone_once(manage: Manage, family: Family) -> None:
     ],
 )
 def test_a_bad_argument_is_one_clear_line(manage: Manage, arguments: list[str], complaint: str) -> None:
-    assert manage("restore", *arguments).complaint.endswith(complaint)
+    assert manage("restore_deletion", *arguments).complaint.endswith(complaint)

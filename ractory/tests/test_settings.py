@@ -101,7 +101,7 @@ def test_a_replica_that_can_be_none_stops_the_start(primary: str, replica: str, 
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (1, f"manage.py: {complaint}\n")
+    assert (done.returncode, done.stderr) == (2, f"manage.py: {complaint}\n")
 
 
 def test_manage_py_says_it_without_a_traceback() -> None:
@@ -112,7 +112,7 @@ def test_manage_py_says_it_without_a_traceback() -> None:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"manage.py: {NAME} is neither sqlite:///… nor postgres://…\n"
 
 

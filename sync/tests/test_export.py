@@ -1,4 +1,4 @@
-"""`manage.py export_pieces`, and that an import of what it writes gives the same data."""
+"""`manage.py export_entities`, and that an import of what it writes gives the same data."""
 
 import csv
 import gzip
@@ -91,7 +91,7 @@ def export_all(manage: Manage, company: Company, folder: Path, name: str, *argum
     for entity in ENTITIES:
         path = folder / f"{entity}.{name}"
         outcome = manage(
-            "export_pieces", path, "--company", company.guid, "--entity", entity, "--format", name, *arguments
+            "export_entities", path, "--company", company.guid, "--entity", entity, "--format", name, *arguments
         )
         assert outcome.code == 0, outcome
     return {entity: (folder / f"{entity}.{name}").read_bytes() for entity in ENTITIES}
@@ -99,7 +99,7 @@ def export_all(manage: Manage, company: Company, folder: Path, name: str, *argum
 
 def import_one(manage: Manage, company: Company, folder: Path, name: str, entity: str, *arguments: str) -> None:
     path = folder / f"{entity}.{name}"
-    outcome = manage("import_pieces", path, "--company", company.guid, "--entity", entity, *arguments)
+    outcome = manage("import_entities", path, "--company", company.guid, "--entity", entity, *arguments)
     assert (outcome.code, outcome.err) == (0, "")
 
 
@@ -153,13 +153,13 @@ def test_an_import_of_what_is_there_changes_nothing(
     export_all(manage, company, tmp_path / "one", name, "--include-inactive")
     for entity in ENTITIES:
         path = tmp_path / "one" / f"{entity}.{name}"
-        counts = manage("import_pieces", path, "--company", company.guid, "--entity", entity, "--json").json
+        counts = manage("import_entities", path, "--company", company.guid, "--entity", entity, "--json").json
         assert (counts["rows"], counts["faulty"]) == (counts["unchanged"], 0)
 
 
 def exported(manage: Manage, company: Company, *arguments: object) -> list[dict[str, Any]]:
     """What it writes to standard output."""
-    outcome = manage("export_pieces", "--company", company.guid, *arguments)
+    outcome = manage("export_entities", "--company", company.guid, *arguments)
     assert (outcome.code, outcome.err) == (0, "")
     return [json.loads(line) for line in outcome.out.splitlines()]
 
@@ -199,8 +199,8 @@ def test_a_file_that_is_there_is_kept_unless_forced(manage: Manage, company: Com
     family_of(company)
     path = tmp_path / "pieces.csv"
     path.write_text("precious")
-    arguments = ("export_pieces", path, "--company", company.guid, "--format", "csv")
-    assert manage(*arguments).complaint == f"CommandError: {path} is there already; --force replaces it"
+    arguments = ("export_entities", path, "--company", company.guid, "--format", "csv")
+    assert manage(*arguments).complaint == f"{path} is there already; --force replaces it"
     assert path.read_text() == "precious"
     outcome = manage(*arguments, "--force", "--json")
     assert outcome.json == {"rows": 1, "file": str(path)}
@@ -219,8 +219,8 @@ def test_an_export_that_fails_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    outcome = manage("export_pieces", path, "--company", company.guid, "--force")
-    assert outcome.complaint == f"CommandError: {path}: No space left on device"
+    outcome = manage("export_entities", path, "--company", company.guid, "--force")
+    assert outcome.complaint == f"{path}: No space left on device"
     assert [(file, file.read_text()) for file in tmp_path.iterdir()] == [(path, "precious")]
 
 
@@ -229,7 +229,7 @@ def test_a_name_that_ends_in_gz_is_packed_and_the_same_each_time(
 ) -> None:
     family_of(company)
     for name in ("a.gz", "b.gz", "c"):
-        manage("export_pieces", tmp_path / name, "--company", company.guid)
+        manage("export_entities", tmp_path / name, "--company", company.guid)
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
     assert gzip.decompress((tmp_path / "a.gz").read_bytes()) == (tmp_path / "c").read_bytes()
 
@@ -262,7 +262,7 @@ def test_a_bad_argument_is_one_clear_line(
 ) -> None:
     ProjectFactory.create(guid=uuid.UUID(int=7))  # of another company
     given = [] if "--company" in arguments else ["--company", company.guid]
-    assert complaint in manage("export_pieces", *given, *arguments).complaint
+    assert complaint in manage("export_entities", *given, *arguments).complaint
 
 
 def test_rows_are_fetched_bit_by_bit_by_one_statement(manage: Manage, family: Family, company: Company) -> None:
@@ -278,7 +278,7 @@ def test_rows_are_fetched_bit_by_bit_by_one_statement(manage: Manage, family: Fa
 def test_a_reader_that_has_had_enough_is_no_traceback(company: Company) -> None:
     family = family_of(company)
     copies(family.piece, 3000)
-    command = [sys.executable, str(ROOT / "manage.py"), "export_pieces", "--company", str(company.guid)]
+    command = [sys.executable, str(ROOT / "manage.py"), "export_entities", "--company", str(company.guid)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment(database_url()), stdout=pipe, stderr=pipe) as process:  # noqa: S603  # our own command
         assert process.stdout
@@ -354,8 +354,8 @@ def test_raw_text_is_exported_and_imported_raw(manage: Manage, company: Company,
     path, texts = tmp_path / "pieces.csv", {"info2": "\\=1+1", "info3": "=1+1", "outer_length": -5}
     for plural, item in branch(company, 1).items():
         assert sync(plural, item | texts).status_code == 200
-    export = ("export_pieces", path, "--company", company.guid, "--format", "csv", "--force")
-    load = ("import_pieces", path, "--company", company.guid, "--json")
+    export = ("export_entities", path, "--company", company.guid, "--format", "csv", "--force")
+    load = ("import_entities", path, "--company", company.guid, "--json")
     manage(*export)
     assert ",\\\\=1+1," in path.read_text()
     assert manage(*load).json["unchanged"] == 1

@@ -1,4 +1,4 @@
-"""`manage.py import_pieces`: what goes in, what is left out, and how it is told; whatever the format."""
+"""`manage.py import_entities`: what goes in, what is left out, and how it is told; whatever the format."""
 
 import uuid
 from base64 import b64encode
@@ -34,7 +34,7 @@ def test_each_batch_goes_in_as_a_sync_would_with_a_receipt(
     manage: Manage, company: Company, component: Component, tmp_path: Path
 ) -> None:
     path = pieces_file(tmp_path / "pieces.ndjson", component, 2500)
-    outcome = manage("import_pieces", path, "--company", company.guid, "--json")
+    outcome = manage("import_entities", path, "--company", company.guid, "--json")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.json == {
         **{"rows": 2500, "inserted": 2500, "updated": 0, "unchanged": 0, "restored": 0, "deleted": 0, "faulty": 0},
@@ -62,7 +62,7 @@ def test_a_receipt_tells_faults_in_the_order_of_the_lines(
     pieces[2]["company_guid"], pieces[3]["outer_length"] = uuid.uuid4(), "y"
     path = tmp_path / "pieces.ndjson"
     path.write_bytes(b"\n" + ndjson(pieces))
-    manage("import_pieces", path, "--company", company.guid)
+    manage("import_entities", path, "--company", company.guid)
     [run] = runs()
     said = [(fault["loc"], fault["msg"].partition(":")[0]) for fault in orjson.loads(run.errors_json)]
     fields = ("component_guid", "outer_length", "company_guid", "outer_length")
@@ -74,8 +74,8 @@ def test_a_second_import_changes_nothing_where_rows_have_guids(
 ) -> None:
     path = tmp_path / "pieces.ndjson"
     path.write_bytes(ndjson(full_piece(component, number) for number in range(3)))
-    assert manage("import_pieces", path, "--company", company.guid, "--json").json["inserted"] == 3
-    again = manage("import_pieces", path, "--company", company.guid, "--json").json
+    assert manage("import_entities", path, "--company", company.guid, "--json").json["inserted"] == 3
+    again = manage("import_entities", path, "--company", company.guid, "--json").json
     assert (again["inserted"], again["updated"], again["unchanged"]) == (0, 3, 3)
 
 
@@ -84,7 +84,7 @@ def test_the_lines_for_a_person_say_the_same(
 ) -> None:
     path = tmp_path / "pieces.ndjson"
     path.write_bytes(ndjson([small_piece(component, 1, colour="red", created_at="2026-01-01T00:00:00Z")]))
-    outcome = manage("import_pieces", path, "--company", company.guid)
+    outcome = manage("import_entities", path, "--company", company.guid)
     assert outcome.code == 0
     assert [line.split() for line in outcome.out.splitlines()] == [
         *(["rows", "1"], ["inserted", "1"], ["updated", "0"], ["unchanged", "0"], ["restored", "0"]),
@@ -108,7 +108,7 @@ def test_faulty_rows_are_left_out_with_every_reason_and_the_others_go_in(
     ]
     path, errors = tmp_path / "pieces.ndjson", tmp_path / "errors.ndjson"
     path.write_bytes(b"\n" + ndjson(rows) + b'{"piece_id": "7", \n' + ndjson([small_piece(component, 8)]))
-    outcome = manage("import_pieces", path, "--company", company.guid, "--errors", errors, "--json")
+    outcome = manage("import_entities", path, "--company", company.guid, "--errors", errors, "--json")
     assert (outcome.code, outcome.err) == (1, "")
     assert (outcome.json["rows"], outcome.json["inserted"], outcome.json["faulty"]) == (10, 3, 7)
     assert piece_ids() == ["1", "4", "8"]
@@ -138,7 +138,7 @@ def test_without_a_file_for_them_the_first_faulty_rows_are_shown(
 ) -> None:
     path = tmp_path / "pieces.ndjson"
     path.write_bytes(ndjson(small_piece(component, number, bar_rest="x") for number in range(25)))
-    outcome = manage("import_pieces", path, "--company", company.guid)
+    outcome = manage("import_entities", path, "--company", company.guid)
     assert outcome.code == 1
     assert len(outcome.err.splitlines()) == 10
     assert outcome.err.splitlines()[1] == 'line 2: bar_rest: Input should be a whole number, got "x"'
@@ -166,7 +166,7 @@ def test_a_thousand_rows_without_a_parent_cost_one_try(
     sizes = counting(monkeypatch)
     path = tmp_path / "pieces.ndjson"
     path.write_bytes(ndjson(small_piece(component, n, component_guid=uuid.UUID(int=n)) for n in range(1000)))
-    outcome = manage("import_pieces", path, "--company", company.guid, "--json")
+    outcome = manage("import_entities", path, "--company", company.guid, "--json")
     assert (outcome.code, outcome.json["faulty"], sizes) == (1, 1000, [1000])
 
 
@@ -177,12 +177,12 @@ def test_rows_that_fail_one_after_the_other_end_row_by_row(
     guids = [uuid.UUID(int=number + 1) for number in range(30)]
     path = tmp_path / "pieces.ndjson"
     path.write_bytes(ndjson(small_piece(component, n, guid=guid) for n, guid in enumerate(guids)))
-    manage("import_pieces", path, "--company", company.guid)
+    manage("import_entities", path, "--company", company.guid)
     chain = [small_piece(component, n + 1, guid=guid) for n, guid in enumerate(guids)]
     chain[-1] |= {"assembly_guid": uuid.UUID(int=99)}
     path.write_bytes(ndjson([*reversed(chain), small_piece(component, 77)]))
     sizes = counting(monkeypatch)
-    outcome = manage("import_pieces", path, "--company", company.guid, "--json")
+    outcome = manage("import_entities", path, "--company", company.guid, "--json")
     assert (outcome.code, outcome.json["rows"], outcome.json["faulty"]) == (1, 31, 30)
     assert "77" in piece_ids()
     assert sizes[:10] == list(range(31, 21, -1))
@@ -195,7 +195,7 @@ def test_a_batch_of_large_rows_is_a_small_one(
 ) -> None:
     path, picture = tmp_path / "pieces.ndjson", b64encode(bytes(MAX_PICTURE)).decode()
     path.write_bytes(ndjson(small_piece(component, number, picture=picture) for number in range(30)))
-    assert manage("import_pieces", path, "--company", company.guid).code == 0
+    assert manage("import_entities", path, "--company", company.guid).code == 0
     assert [run.received for run in runs()] == [24, 6]  # 8 MiB
 
 
@@ -205,7 +205,7 @@ def test_a_row_of_too_many_values_is_not_even_parsed(
     path = tmp_path / "pieces.ndjson"
     crowded = b'{"piece_id": "1", "more": [' + b"0," * 300_000 + b"0]}\n"
     path.write_bytes(crowded + ndjson([small_piece(component, 2)]))
-    outcome = manage("import_pieces", path, "--company", company.guid)
+    outcome = manage("import_entities", path, "--company", company.guid)
     assert (outcome.code, piece_ids()) == (1, ["2"])
     assert outcome.err == "line 1: The row has more than 250000 values\n"
 
@@ -219,7 +219,7 @@ def test_a_line_that_passes_for_two_rows_or_half_a_row_is_faulty(
     three = orjson.dumps(small_piece(component, 3, company_guid=company.guid))
     four = orjson.dumps(small_piece(component, 4, company_guid=company.guid))
     path.write_bytes(b"\n".join([one + b"," + two, three[:-1], three[1:], four]))
-    outcome = manage("import_pieces", path, "--company", company.guid, "--json")
+    outcome = manage("import_entities", path, "--company", company.guid, "--json")
     assert (outcome.json["rows"], outcome.json["faulty"], piece_ids()) == (4, 3, ["4"])
 
 
@@ -229,7 +229,7 @@ def test_a_dry_run_tells_everything_and_writes_nothing(
     path = tmp_path / "pieces.ndjson"
     bad = [small_piece(component, 1), small_piece(component, 3, component_guid=uuid.UUID(int=1))]
     path.write_bytes(ndjson([small_piece(component, 0), *bad, small_piece(component, 2, angle_left=[])]))
-    outcome = manage("import_pieces", path, "--company", company.guid, "--dry-run")
+    outcome = manage("import_entities", path, "--company", company.guid, "--dry-run")
     assert outcome.code == 1
     assert [line.partition(":")[0] for line in outcome.err.splitlines()] == ["line 3", "line 4"]
     assert outcome.out.splitlines()[-1] == "Nothing was written: --dry-run."
@@ -240,7 +240,7 @@ def test_an_import_stays_within_its_company(manage: Manage, company: Company, tm
     foreign = ComponentFactory.create()
     path = tmp_path / "components.ndjson"
     path.write_bytes(ndjson([{"guid": foreign.guid, "code": "mine now", "project_guid": foreign.project_guid}]))
-    outcome = manage("import_pieces", path, "--company", company.guid, "--entity", "components")
+    outcome = manage("import_entities", path, "--company", company.guid, "--entity", "components")
     assert outcome.code == 1
     assert f"The guid {foreign.guid} is taken by another company" in outcome.err
     assert row_of("component", foreign.guid).code == foreign.code
@@ -252,7 +252,7 @@ def test_it_keeps_deleted_rows_active_until_what_is_below_them_is_in(
     path = tmp_path / "components.ndjson"
     deleted = {"guid": component.guid, "code": "C", "project_guid": component.project_guid, "is_active": False}
     path.write_bytes(ndjson([deleted]))
-    arguments = ("import_pieces", path, "--company", company.guid, "--entity", "components")
+    arguments = ("import_entities", path, "--company", company.guid, "--entity", "components")
     assert manage(*arguments, "--keep-active", "--json").json["deleted"] == 0
     assert row_of("component", component.guid).is_active
     assert manage(*arguments, "--json").json["deleted"] == 1
@@ -266,7 +266,7 @@ def test_an_import_that_broke_off_goes_on_after_the_last_batch(
     path, errors = pieces_file(tmp_path / "pieces.ndjson", component, 2000), tmp_path / "errors.ndjson"
     rows = path.read_bytes() + b"{}\n" + ndjson(small_piece(component, number) for number in range(2000, 3000))
     path.write_bytes(b"{}\n" + rows)
-    arguments = ("import_pieces", path, "--company", company.guid, "--errors", errors, "--json")
+    arguments = ("import_entities", path, "--company", company.guid, "--errors", errors, "--json")
     keep, left = importing._Advance.keep, [None, None]
 
     def breaking(self: Any, run: submission.Run) -> None:
@@ -292,7 +292,7 @@ def test_a_full_disk_is_one_clear_line_and_what_is_done_can_be_resumed(
 ) -> None:
     path, errors = pieces_file(tmp_path / "pieces.ndjson", component, 1000), tmp_path / "errors.ndjson"
     path.write_bytes(path.read_bytes() + b"{}\n" + ndjson([small_piece(component, 1000)]))
-    arguments = ("import_pieces", path, "--company", company.guid, "--errors")
+    arguments = ("import_entities", path, "--company", company.guid, "--errors")
     outcome = manage(*arguments, "/dev/full")
     assert (outcome.code, len(piece_ids())) == (2, 1000)
     done = "1000 rows are done, --resume goes on after them"
@@ -306,11 +306,11 @@ def test_a_finished_file_is_not_imported_again_and_what_was_added_is(
     manage: Manage, company: Company, component: Component, tmp_path: Path
 ) -> None:
     path = pieces_file(tmp_path / "pieces.ndjson", component, 3)
-    manage("import_pieces", path, "--company", company.guid)
-    assert manage("import_pieces", path, "--company", company.guid, "--resume", "--json").json["inserted"] == 3
+    manage("import_entities", path, "--company", company.guid)
+    assert manage("import_entities", path, "--company", company.guid, "--resume", "--json").json["inserted"] == 3
     with path.open("ab") as file:
         file.write(ndjson([small_piece(component, 3)]))
-    assert manage("import_pieces", path, "--company", company.guid, "--resume", "--json").json["inserted"] == 4
+    assert manage("import_entities", path, "--company", company.guid, "--resume", "--json").json["inserted"] == 4
     assert piece_ids() == ["0", "1", "2", "3"]
 
 
@@ -319,9 +319,9 @@ def test_a_changed_file_is_not_resumed(
     manage: Manage, company: Company, component: Component, tmp_path: Path, change: Any
 ) -> None:
     path = pieces_file(tmp_path / "pieces.ndjson", component, 3)
-    manage("import_pieces", path, "--company", company.guid)
+    manage("import_entities", path, "--company", company.guid)
     path.write_bytes(change(path.read_bytes()))
-    outcome = manage("import_pieces", path, "--company", company.guid, "--resume")
+    outcome = manage("import_entities", path, "--company", company.guid, "--resume")
     assert outcome.code == 2
     assert "its first 3 rows are not those that were imported" in outcome.complaint
     assert piece_ids() == ["0", "1", "2"]
@@ -331,8 +331,8 @@ def test_what_was_imported_as_active_is_not_resumed_as_deleted(
     manage: Manage, company: Company, component: Component, tmp_path: Path
 ) -> None:
     path = pieces_file(tmp_path / "pieces.ndjson", component, 3)
-    manage("import_pieces", path, "--company", company.guid, "--keep-active")
-    outcome = manage("import_pieces", path, "--company", company.guid, "--resume")
+    manage("import_entities", path, "--company", company.guid, "--keep-active")
+    outcome = manage("import_entities", path, "--company", company.guid, "--resume")
     assert "(with the same --map, --raw and --keep-active?)" in outcome.complaint
 
 
@@ -340,8 +340,8 @@ def test_without_resume_a_file_is_imported_from_its_start(
     manage: Manage, company: Company, component: Component, tmp_path: Path
 ) -> None:
     path = pieces_file(tmp_path / "pieces.ndjson", component, 3)
-    manage("import_pieces", path, "--company", company.guid)
-    outcome = manage("import_pieces", path, "--company", company.guid, "--json")
+    manage("import_entities", path, "--company", company.guid)
+    outcome = manage("import_entities", path, "--company", company.guid, "--json")
     assert (outcome.code, outcome.json["faulty"]) == (1, 3)  # the piece_ids are taken
     assert [each.faulty for each in imports()] == [3]
 
@@ -357,7 +357,7 @@ def test_two_imports_of_one_file_do_not_both_go_on(
 
     outcomes = submission._outcomes
     monkeypatch.setattr(submission, "_outcomes", overtaken)
-    outcome = manage("import_pieces", path, "--company", company.guid)
+    outcome = manage("import_entities", path, "--company", company.guid)
     assert (outcome.code, piece_ids()) == (3, [])
     assert outcome.complaint.endswith("another process is importing this file")
 
@@ -387,7 +387,7 @@ def test_a_bad_argument_is_one_clear_line_and_2(
     before = path.read_bytes()
     given = [argument.format(path=path) for argument in arguments]
     outcome = manage(
-        "import_pieces", path, *([] if "--company" in given or not given else ["--company", company.guid]), *given
+        "import_entities", path, *([] if "--company" in given or not given else ["--company", company.guid]), *given
     )
     assert complaint in outcome.complaint
     assert (outcome.code, path.read_bytes()) == (2, before)

@@ -1,4 +1,4 @@
-"""The files that `manage.py import_pieces` reads: NDJSON, JSON, CSV, gzip; and those that it can't read on."""
+"""The files that `manage.py import_entities` reads: NDJSON, JSON, CSV, gzip; and those that it can't read on."""
 
 import io
 import json
@@ -48,7 +48,7 @@ class Import:
 
     def __call__(self, data: bytes, *arguments: object) -> Outcome:
         self.path.write_bytes(data)
-        return self.manage("import_pieces", self.path, "--company", self.company.guid, *arguments)
+        return self.manage("import_entities", self.path, "--company", self.company.guid, *arguments)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_items_on_one_line_are_rows_of_their_own(
     pieces[1]["outer_length"], pieces[2]["component_guid"] = "x", uuid.uuid4()
     path, errors = tmp_path / "pieces.json", tmp_path / "errors.ndjson"
     path.write_bytes(orjson.dumps(pieces))
-    outcome = manage("import_pieces", path, "--company", company.guid, "--errors", errors, "--json")
+    outcome = manage("import_entities", path, "--company", company.guid, "--errors", errors, "--json")
     counts = {name: outcome.json[name] for name in ("rows", "inserted", "updated", "faulty")}
     assert counts == {"rows": 4, "inserted": 2, "updated": 0, "faulty": 2}
     assert piece_ids() == ["0", "3"]
@@ -90,7 +90,7 @@ def test_items_on_one_line_are_rows_of_their_own(
 def test_standard_input_is_read(manage: Manage, company: Company, component: Component, name: str) -> None:
     stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(packed(file_of(name, component, 3)))))
     with mock.patch("tenants.tests.commands.StringIO", return_value=stdin):
-        outcome = manage("import_pieces", "-", "--company", company.guid, "--json")
+        outcome = manage("import_entities", "-", "--company", company.guid, "--json")
     assert (outcome.code, outcome.json["inserted"]) == (0, 3)
 
 
@@ -199,7 +199,7 @@ def test_an_empty_file_has_no_rows(load: Import, component: Component, data: byt
 
 @pytest.mark.parametrize("path", ["nowhere/pieces.csv", "."])
 def test_a_path_that_is_no_file_is_one_clear_line(manage: Manage, company: Company, tmp_path: Path, path: str) -> None:
-    outcome = manage("import_pieces", tmp_path / path, "--company", company.guid)
+    outcome = manage("import_entities", tmp_path / path, "--company", company.guid)
     assert outcome.code == 2
     assert outcome.complaint.endswith(("No such file or directory", "Is a directory"))
 

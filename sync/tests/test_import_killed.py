@@ -1,4 +1,4 @@
-"""`manage.py import_pieces` as a process: killed, interrupted, and taken up again."""
+"""`manage.py import_entities` as a process: killed, interrupted, and taken up again."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @contextmanager
 def importing(path: Path | str, company: Company, *arguments: object) -> Iterator["subprocess.Popen[bytes]"]:
     """The command on the database of the tests."""
-    command = [sys.executable, ROOT / "manage.py", "import_pieces", path, "--company", company.guid, *arguments]
+    command = [sys.executable, ROOT / "manage.py", "import_entities", path, "--company", company.guid, *arguments]
     pipe = subprocess.PIPE
     words = [str(word) for word in command]
     process = subprocess.Popen(words, env=environment(database_url()), stdin=pipe, stdout=pipe, stderr=pipe)  # noqa: S603  # our own command
@@ -73,7 +73,7 @@ def test_killed_halfway_a_file_is_taken_up_without_a_row_lost_or_doubled(
     assert (_rows_done(0), len(piece_ids())) == (2000, 1999)
     path.unlink()
     path.write_bytes(b"".join(rows))
-    outcome = manage("import_pieces", path, "--company", company.guid, "--resume", "--json")
+    outcome = manage("import_entities", path, "--company", company.guid, "--resume", "--json")
     assert (outcome.code, outcome.json["rows"], outcome.json["inserted"], outcome.json["faulty"]) == (1, 2800, 2799, 1)
     assert piece_ids() == [str(number) for number in range(2800) if number != 1499]
     with every_company():
@@ -126,7 +126,9 @@ def test_a_signal_ends_it_between_two_batches_and_it_says_how_to_go_on(
         assert process.stderr
         out, err = process.stdout.read(), process.stderr.read()
     assert process.returncode == 128 + number
-    assert err.splitlines()[1:] == [b"CommandError: -: stopped; 2000 rows are done, --resume goes on after them"]
+    assert err.splitlines()[1:] == [
+        b"manage.py import_entities: error: -: stopped; 2000 rows are done, --resume goes on after them"
+    ]
     assert out.splitlines()[0].split() == [b"rows", b"2000"]
     with importing("-", company, "--resume", "--json") as process:
         out, _ = process.communicate(b"".join(rows))
@@ -147,7 +149,7 @@ def test_another_stream_is_not_taken_for_the_one_that_stopped(company: Company, 
 def test_without_a_database_it_says_so_and_ends_with_3(company: Company, tmp_path: Path) -> None:
     path = tmp_path / "pieces.ndjson"
     path.write_bytes(b"{}\n")
-    command = [sys.executable, str(ROOT / "manage.py"), "import_pieces", str(path), "--company", str(company.guid)]
+    command = [sys.executable, str(ROOT / "manage.py"), "import_entities", str(path), "--company", str(company.guid)]
     away = environment(f"sqlite:///{tmp_path}/none/db.sqlite3")
     process = subprocess.run(command, env=away, check=False, capture_output=True, text=True)  # noqa: S603  # our own command
     assert process.returncode == 3

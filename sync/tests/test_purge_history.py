@@ -52,7 +52,7 @@ def test_only_what_was_replaced_long_ago_goes(
 
 
 def test_a_day_is_the_least(manage: Manage) -> None:
-    assert "--older-than is at least 1d" in manage("purge_history", "--older-than", "0d").complaint
+    assert "so it needs --yes" in manage("purge_history", "--older-than", "0d").complaint
 
 
 def test_what_is_not_kept_any_more_is_a_410(sync: Sync, manage: Manage, changed: list[dict[str, object]]) -> None:

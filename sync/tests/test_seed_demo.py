@@ -88,7 +88,7 @@ def test_stopped_half_way_it_goes_on(manage: Manage, monkeypatch: pytest.MonkeyP
         patch.setattr(filling, "submit", submit)
         outcome = manage("seed_demo", "--pieces", PIECES, "--json")
     assert (outcome.code, outcome.out) == (130, "")
-    assert outcome.err == "CommandError: stopped; run it again to go on\n"
+    assert outcome.err == "manage.py seed_demo: error: stopped; run it again to go on\n"
     assert 0 < there()["pieces"] < PIECES
     made = seed(manage, "--pieces", PIECES)
     whole = there()
@@ -114,12 +114,10 @@ def test_one_piece_is_enough(manage: Manage) -> None:
 def test_another_company_s_data_is_never_touched(manage: Manage) -> None:
     theirs = CompanyFactory.create(name="Real Windows")
     complaint = manage("seed_demo", "--company", theirs.name).complaint
-    assert complaint == (
-        "CommandError: there is a company 'Real Windows' already, and it is no sample: choose another name"
-    )
+    assert complaint == ("there is a company 'Real Windows' already, and it is no sample: choose another name")
     UserFactory.create(email="operator@next.ractory.example")
     assert manage("seed_demo", "--company", "Next").complaint == (
-        "CommandError: the address operator@next.ractory.example is taken: choose another name"
+        "the address operator@next.ractory.example is taken: choose another name"
     )
     assert set(there().values()) == {0}
     assert not Company.objects.filter(name="Next").exists()

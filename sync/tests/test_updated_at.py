@@ -63,7 +63,7 @@ def restored_by_sync(api: Api, family: Family) -> Any:
 
 
 def restored_by_command(api: Api, family: Family) -> None:
-    call_command("restore", str(family.component.guid))
+    call_command("restore_deletion", str(family.component.guid))
 
 
 def stamps(family: Family) -> list[Any]:

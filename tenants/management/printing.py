@@ -1,9 +1,11 @@
 """How this project's commands take and give: GUIDs as arguments, lines for a person or one JSON object."""
 
 import json
+import re
+import signal
 import uuid
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -18,7 +20,9 @@ from tenants.scope import company_scope, every_company
 
 M = TypeVar("M", bound=Model)
 
-STOPPED = 130  # exit code after Ctrl-C, as a shell has it
+UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+WRONG_USE = 2  # exit codes: manage.py
 KEEP_KEY = "Keep the key: it is not stored and can't be shown again."
 NOT_REMOVED = "Nothing was removed: --dry-run."
 
@@ -51,11 +55,32 @@ def future(text: str) -> datetime:
     return parsed
 
 
-def days(text: str) -> timedelta:
-    number = text.removesuffix("d")
-    if not number.isascii() or not number.isdecimal() or len(number) > 5:
-        raise ArgumentTypeError(f"not a number of days: {text!r}; write 90d")
-    return timedelta(days=int(number))
+def duration(text: str) -> timedelta:
+    found = re.fullmatch(r"([0-9]{1,4})([mhd])", text)
+    if found is None and text != "0":
+        raise ArgumentTypeError(f"not a duration: {text!r}; write 90m, 24h, 365d or 0")
+    return int(found[1]) * UNITS[found[2]] if found else timedelta()
+
+
+def add_age(parser: CommandParser, default: timedelta | None = None, help: str = "365d") -> None:
+    """`--older-than`, of a command that removes things; `age_of` reads it."""
+    parser.add_argument(
+        "--older-than", type=duration, default=default, required=default is None, metavar="AGE", help=help
+    )
+    parser.add_argument("--yes", action="store_true", help="allow an age of 0: remove all there is")
+    parser.add_argument("--dry-run", action="store_true", help="count only")
+
+
+def age_of(options: dict[str, Any]) -> timedelta:
+    age: timedelta = options["older_than"]
+    if not (age or options["yes"] or options["dry_run"]):
+        raise CommandError("--older-than 0 removes all there is, so it needs --yes", returncode=WRONG_USE)
+    return age
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """As a shell has it; manage.py raises it for SIGTERM, with the number of that."""
+    return 128 + int((stop.args or (signal.SIGINT,))[0])
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
@@ -111,3 +136,25 @@ class PrintingCommand(OperatorCommand):
         width = max(map(len, result))
         lines = [f"{name:{width}}  {'-' if value is None else value}" for name, value in result.items()]
         self.stdout.write("\n".join([*lines, *remarks]))
+
+
+class ListingCommand(PrintingCommand):
+    """One that prints rows: for a person a line each, with `--json` one object with the array `name`."""
+
+    name: str
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--company", type=guid, metavar="GUID", help="of this company only")
+
+    def listed(self, company: uuid.UUID | None) -> Iterable[Any]:
+        raise NotImplementedError
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows: list[dict[str, Any]] = list(self.listed(options.get("company")))
+        if options["json"]:
+            self.answer(options, {self.name: rows})
+            return
+        cells = [["-" if value in (None, "") else str(value) for value in row.values()] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+        self.stdout.write("\n".join(lines or ["There are none."]))

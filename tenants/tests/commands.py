@@ -8,13 +8,14 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from django.core.management import execute_from_command_line
 
+from manage import main
 from tenants.scope import within
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
+    command: str
     code: int
     out: str
     err: str
@@ -27,28 +28,30 @@ class Outcome:
 
     @property
     def complaint(self) -> str:
-        """What a bad argument gets: a non-zero exit, one line on stderr, nothing on stdout."""
+        """What a bad argument gets: a non-zero exit, nothing on stdout, one line on stderr, without its beginning."""
         assert self.code != 0
         assert self.out == ""
         assert self.err.endswith("\n")
         assert self.err.count("\n") == 1
-        return self.err.rstrip("\n")
+        begin, _, complaint = self.err.rstrip("\n").partition(": error: ")
+        assert begin == f"manage.py {self.command}"
+        return complaint
 
 
 class Manage:
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
 
-    def __call__(self, *arguments: object) -> Outcome:
+    def __call__(self, *arguments: object, stdin: str = "") -> Outcome:
         code: Any = 0
         self.capsys.readouterr()  # what was printed before is not the command's
         # The connections stay, and the log's handlers are put back: they are the tests'.
         closing = mock.patch("django.core.management.base.connections.close_all")
         handlers: Any = mock.patch.object(logging.getLogger(), "handlers", [])
-        with closing, handlers, mock.patch("sys.stdin", StringIO()), within(None):
+        with closing, handlers, mock.patch("sys.stdin", StringIO(stdin)), within(None):
             try:
-                execute_from_command_line(["manage.py", *map(str, arguments)])
+                code = main(["manage.py", *map(str, arguments)])
             except SystemExit as stop:
                 code = stop.code or 0
         printed = self.capsys.readouterr()
-        return Outcome(code, printed.out, printed.err)
+        return Outcome(str(arguments[0]), code, printed.out, printed.err)

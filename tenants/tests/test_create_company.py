@@ -35,7 +35,7 @@ def test_a_new_guid_is_a_uuidv7(manage: Manage) -> None:
 
 def test_a_guid_that_is_taken_is_refused(manage: Manage, company: Company) -> None:
     assert manage("create_company", "Another", "--guid", company.guid).complaint == (
-        f"CommandError: there is a company {company.guid} already"
+        f"there is a company {company.guid} already"
     )
     assert Company.objects.get().name == company.name
 
@@ -55,5 +55,5 @@ def test_a_guid_that_is_taken_is_refused(manage: Manage, company: Company) -> No
     ],
 )
 def test_a_bad_argument_is_one_clear_line(manage: Manage, arguments: list[str], complaint: str) -> None:
-    assert manage("create_company", *arguments).complaint.endswith(f"rror: {complaint}")
+    assert manage("create_company", *arguments).complaint == complaint
     assert not Company.objects.exists()

@@ -9,7 +9,7 @@ from django.utils import timezone
 from sync.idempotency import KEPT
 from sync.models import IdempotentAnswer, Snapshot, SyncRun
 from sync.snapshots import LIFE
-from tenants.management.printing import NOT_REMOVED, PrintingCommand, days
+from tenants.management.printing import NOT_REMOVED, PrintingCommand, add_age, age_of
 from tenants.models import Counter, LoginSession
 
 SLICE = 10_000  # rows a statement, so that none of them takes long
@@ -22,17 +22,17 @@ class Command(PrintingCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--older-than", type=days, default=timedelta(days=90), metavar="DAYS", help="90d")
-        parser.add_argument("--dry-run", action="store_true", help="count only")
+        add_age(parser, timedelta(days=90), "90d")
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
+        before = now - age_of(options)
         old = {
-            "runs": SyncRun.across_companies.filter(started_at__lt=now - options["older_than"]),
+            "runs": SyncRun.across_companies.filter(started_at__lt=before),
             "idempotency_keys": IdempotentAnswer.objects.filter(created_at__lt=now - KEPT),
             # Completed ones say for as long as receipts what they did; others were gone for clients after 24 hours.
             "snapshots": Snapshot.across_companies.filter(
-                Q(run_guid=None, opened_at__lt=now - 2 * LIFE) | Q(opened_at__lt=now - options["older_than"])
+                Q(run_guid=None, opened_at__lt=now - 2 * LIFE) | Q(opened_at__lt=before)
             ),
             "counters": Counter.objects.filter(until__lt=int((now - KEPT).timestamp() * 1000)),
             "logins": LoginSession.objects.filter(expires_at__lt=now),

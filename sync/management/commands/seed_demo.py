@@ -11,7 +11,7 @@ from ractory.api.errors import ConflictRetry, Unprocessable
 from sync.samples.filling import fill, orders
 from sync.samples.people import company_called, fresh_key, login
 from tenants.caller import Role
-from tenants.management.printing import STOPPED, PrintingCommand, text, whole
+from tenants.management.printing import PrintingCommand, exit_code, text, whole
 from tenants.scope import company_scope
 
 
@@ -40,8 +40,8 @@ class Command(PrintingCommand):
                 for order in orders(company, seed=options["seed"], pieces=options["pieces"]):
                     counts.update(fill(order, users))
                     bar.update(order.pieces)
-        except KeyboardInterrupt as error:
-            raise CommandError("stopped; run it again to go on", returncode=STOPPED) from error
+        except KeyboardInterrupt as stop:
+            raise CommandError("stopped; run it again to go on", returncode=exit_code(stop)) from stop
         except ConflictRetry as error:
             raise CommandError("the rows are busy; run it again to go on") from error
         except Unprocessable as error:  # somebody has changed what it made

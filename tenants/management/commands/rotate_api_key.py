@@ -1,5 +1,3 @@
-import re
-from argparse import ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
@@ -7,17 +5,8 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from tenants.management.printing import KEEP_KEY, PrintingCommand, future, guid, row_of
+from tenants.management.printing import KEEP_KEY, PrintingCommand, duration, future, guid, row_of
 from tenants.models import ApiKey
-
-UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-
-
-def duration(text: str) -> timedelta:
-    found = re.fullmatch(r"([0-9]{1,4})([mhd])", text)
-    if found is None and text != "0":
-        raise ArgumentTypeError(f"not a duration: {text!r}; write 90m, 24h, 7d or 0")
-    return int(found[1]) * UNITS[found[2]] if found else timedelta()
 
 
 class Command(PrintingCommand):

@@ -1,0 +1,58 @@
+import uuid
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from rest_framework.exceptions import APIException
+from uuid_utils.compat import uuid7
+
+from pieces.acts import Origin
+from pieces.changes import Acts, restore_root
+from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Operation
+from ractory.api.retry import in_transaction
+from tenants.management.printing import PrintingCommand, guid
+
+
+class Command(PrintingCommand):
+    help = "Brings back what was deleted: an entity with all that its deletion took, by the rules of the API."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("guid", type=guid, metavar="GUID", help="of the entity, or of the deletion")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            result = in_transaction(lambda: _restore(options["guid"]))
+        except APIException as refusal:
+            raise CommandError(str(refusal.detail)) from refusal
+        self.answer(options, result)
+
+
+def _restore(given: uuid.UUID) -> dict[str, Any]:
+    """Restores it; what came back, counted by level."""
+    row = _locked_root(given)
+    model, deletion = type(row), row.deletion_guid
+    counts = dict.fromkeys((level.plural for level in LEVELS), 0)
+    for level in (model, *model.below()):
+        taken = level.all_objects.in_any_of(model.kind, [row.guid]).filter(deletion_guid=deletion)
+        counts[level.plural] = taken.count()
+    acts = Acts(Origin(Operation.RESTORE, "command:restore", run=uuid7()))
+    restore_root(model, row.guid, acts=acts)
+    acts.save_receipt(model)
+    about = {"guid": row.guid, "kind": model.kind.value, "company_guid": row.company_guid, "deletion_guid": deletion}
+    return about | counts
+
+
+def _locked_root(given: uuid.UUID) -> Entity:
+    """The entity of this guid, or the one that the deletion of this guid was of; locked, so that what is counted next
+    is what comes back."""
+    deletion = Deletion.objects.filter(guid=given).first()
+    if deletion and deletion.restored_at:
+        when = f"{deletion.restored_at:%Y-%m-%d %H:%M} UTC"
+        raise CommandError(f"the deletion {given} was restored {when} by {deletion.restored_by}")
+    wanted = {"guid": deletion.root_guid, "deletion": deletion} if deletion else {"guid": given}
+    for model in [LEVELS_BY_KIND[deletion.kind]] if deletion else LEVELS:
+        row: Entity | None = model.all_objects.select_for_update(no_key=True).filter(**wanted).first()
+        if row is not None:
+            return row
+    if deletion:
+        raise CommandError(f"the {deletion.kind} {deletion.root_guid} is not deleted by {given} any more")
+    raise CommandError(f"there is neither an entity nor a deletion {given}")

@@ -1,0 +1,68 @@
+import os
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from pieces.models import Kind, Project
+from pieces.querysets import EntityQuerySet
+from sync.files import ENTITIES
+from sync.files.exporting import export, written
+from sync.management.running import Stop, meter
+from tenants.management.printing import PrintingCommand, company_of, guid, moment, text
+from tenants.scope import company_scope
+
+STDOUT = "-"
+
+
+class Command(PrintingCommand):
+    help = "Writes the rows of one entity of a company to a file that import_entities takes."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=text, nargs="?", default=STDOUT, metavar="FILE", help="gzip if it ends in .gz")
+        parser.add_argument("--company", type=guid, metavar="GUID", required=True)
+        parser.add_argument("--entity", choices=ENTITIES, default="pieces")
+        parser.add_argument("--format", choices=("ndjson", "csv"), default="ndjson")
+        raw = "of a CSV: formulas are not escaped; import it with --raw, and open it in no spreadsheet"
+        parser.add_argument("--raw", action="store_true", help=raw)
+        parser.add_argument("--include-inactive", action="store_true", help="soft-deleted rows too")
+        parser.add_argument("--project", type=guid, metavar="GUID", help="only what belongs to this project")
+        since = "ISO 8601, UTC unless it says otherwise"
+        parser.add_argument("--updated-since", type=moment, metavar="TIME", help=since)
+        parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path = options["file"]
+        if options["raw"] and options["format"] != "csv":
+            raise CommandError("--raw is for --format csv")
+        if path == STDOUT and options["json"]:
+            raise CommandError("--json needs a FILE: standard output has the rows")
+        if path != STDOUT and os.path.exists(path) and not options["force"]:
+            raise CommandError(f"{path} is there already; --force replaces it")
+        model, stop, number = ENTITIES[options["entity"]], Stop(), 0
+        with company_scope(company_of(options["company"]).guid), stop.handled():
+            rows: EntityQuerySet = model.all_objects.all() if options["include_inactive"] else model.objects.all()
+            if options["project"]:
+                if not Project.all_objects.filter(guid=options["project"]).exists():
+                    raise CommandError(f"there is no project {options['project']} in this company")
+                rows = rows.in_any_of(Kind.PROJECT, [options["project"]])
+            if options["updated_since"]:
+                rows = rows.filter(updated_at__gte=options["updated_since"])
+            try:
+                with nullcontext(sys.stdout.buffer) if path == STDOUT else written(path) as file:
+                    with stop.interruptible(), meter(None) as show:
+                        for number in export(rows, file.write, as_csv=options["format"] == "csv", raw=options["raw"]):
+                            if number % 1000 == 0:
+                                show(number, 0)
+                    file.flush()
+            except KeyboardInterrupt:
+                sys.exit(stop.exit_code)
+            except BrokenPipeError:
+                # Whoever read it has had enough. Python would complain once more when it closes standard output.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(1)
+            except OSError as error:
+                raise CommandError(f"{path}: {error.strerror}") from error
+        if path != STDOUT:
+            self.answer(options, {"rows": number, "file": path})

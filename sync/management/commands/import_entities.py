@@ -1,0 +1,172 @@
+import os
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import IO, Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
+
+from ractory import garbage_collection
+from ractory.api.errors import ConflictRetry
+from sync.files import ENTITIES
+from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, Overtaken, batches_of
+from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
+from sync.files.tables import csv_rows
+from sync.management.running import Stop, meter, say
+from sync.models import MAX_SOURCE, FileImport
+from tenants.management.printing import PrintingCommand, company_of, guid, text
+from tenants.scope import company_scope
+
+SOME_FAULTY, UNREADABLE, NO_DATABASE = 1, 2, 3  # exit codes
+AWAY = (OperationalError, InterfaceError)  # what the database is
+
+
+def pair(argument: str) -> tuple[str, str]:
+    column, equals, name = argument.rpartition("=")
+    if not (equals and column):
+        raise ArgumentTypeError(f"not COLUMN=FIELD: {argument!r}")
+    return column, name
+
+
+class Command(PrintingCommand):
+    help = (
+        "Imports a file of one entity into a company, batch by batch, as a sync would; rows with faults are left out. "
+        "Exits with 0 if every row is in, 1 if some are faulty, 2 for bad arguments or a file that can't be read on, "
+        "3 if the database stopped it, 130 after Ctrl-C."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=text, metavar="FILE", help="plain or gzip; - is standard input")
+        parser.add_argument("--company", type=guid, metavar="GUID", required=True)
+        parser.add_argument("--entity", choices=ENTITIES, default="pieces")
+        parser.add_argument("--format", choices=("auto", "ndjson", "json", "csv"), default="auto")
+        parser.add_argument(
+            "--map", type=pair, action="append", default=[], metavar="COLUMN=FIELD", help="of a CSV; no FIELD: left out"
+        )
+        parser.add_argument("--raw", action="store_true", help="of a CSV: its formulas are not escaped")
+        parser.add_argument("--errors", type=text, metavar="FILE", help="where faulty rows go, as NDJSON")
+        parser.add_argument("--keep-active", action="store_true", help="delete nothing: take every row as active")
+        parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
+        parser.add_argument("--resume", action="store_true", help="go on where the import of this file stopped")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = Stop()
+        try:
+            if options["dry_run"] and options["resume"]:
+                raise CommandError("--dry-run writes nothing that could be resumed")
+            company = company_of(options["company"])
+            garbage_collection.tune()
+            with company_scope(company.guid), ExitStack() as stack, stop.handled():
+                source = stack.enter_context(opened(options["file"]))
+                rows, progress = _rows(source, options), _progress(options)
+                errors = None if options["errors"] is None else stack.enter_context(_errors_file(options, progress))
+                faulty_rows = FaultyRows(ENTITIES[options["entity"]], errors, say)
+                chosen = {name: options[name] for name in ("keep_active", "dry_run")}
+                importer = Importer(ENTITIES[options["entity"]], progress, faulty_rows, **chosen)
+                code, trouble = _run(importer, source, rows, stop, resume=options["resume"])
+        except CommandError as error:
+            error.returncode = UNREADABLE
+            raise
+        except BadFile as error:
+            raise CommandError(f"{options['file']}: {error}", returncode=UNREADABLE) from error
+        except AWAY as error:  # before the first row
+            raise CommandError(_first_line(error), returncode=NO_DATABASE) from error
+        if progress.rows or not trouble:
+            result = {"rows": progress.rows, **{name: getattr(progress, name) for name in COUNTS}}
+            ignored = sorted(importer.ignored)
+            result["ignored_fields"] = ignored if options["json"] else ", ".join(ignored) or None
+            result["dry_run"] = options["dry_run"]
+            self.answer(options, result, *(["Nothing was written: --dry-run."] if options["dry_run"] else []))
+        if trouble:
+            if progress.rows and not options["dry_run"]:
+                trouble += f"; {progress.rows} rows are done, --resume goes on after them"
+            raise CommandError(f"{options['file']}: {trouble}", returncode=code)
+        if code:
+            sys.exit(code)
+
+
+def _run(importer: Importer, source: Source, rows: Iterator[FileRow], stop: Stop, *, resume: bool) -> tuple[int, str]:
+    """The exit code, and what has kept it from coming to the end."""
+    progress = importer.progress
+    try:
+        with meter(source.size, progress.rows) as show:
+            if resume:
+                with stop.interruptible():
+                    importer.skip(rows)
+            show(progress.rows, source.position)
+            for batch in stop.between(batches_of(importer.model, rows)):
+                importer.add(batch)
+                show(progress.rows, source.position)
+    except Changed as error:
+        reason = f"its first {progress.rows} rows are not those that were imported"
+        reason += " (with the same --map, --raw and --keep-active?); without --resume it is a new file"
+        raise CommandError(f"{progress.source}: {reason}") from error
+    except BadFile as error:
+        return UNREADABLE, str(error)
+    except OSError as error:  # of the faulty rows' file
+        return UNREADABLE, f"{progress.errors}: {error.strerror}"
+    except (ConflictRetry, *AWAY) as error:
+        return NO_DATABASE, _first_line(error)
+    except Overtaken:
+        return NO_DATABASE, "another process is importing this file"
+    except KeyboardInterrupt:
+        return stop.exit_code, "stopped"
+    return (SOME_FAULTY if progress.faulty else 0), ""
+
+
+def _first_line(error: Exception) -> str:
+    return f"the database: {str(error).splitlines()[0]}"
+
+
+def _rows(source: Source, options: dict[str, Any]) -> Iterator[FileRow]:
+    model, mapping = ENTITIES[options["entity"]], dict(options["map"])
+    chosen = detect(source, model) if options["format"] == "auto" else options["format"]
+    if mapping and chosen != "csv":
+        raise BadFile(f"--map is for the columns of a CSV; this is {chosen}")
+    if options["raw"] and chosen != "csv":
+        raise BadFile(f"--raw is for a CSV; this is {chosen}")
+    if len(mapping) < len(options["map"]):
+        raise BadFile("--map names a column twice")
+    if chosen == "csv":
+        return csv_rows(source, model, mapping, raw=options["raw"])
+    return json_rows(source, model) if chosen == "json" else ndjson_rows(source)
+
+
+def _progress(options: dict[str, Any]) -> FileImport:
+    source = STDIN if options["file"] == STDIN else os.path.abspath(options["file"])
+    if len(source) > MAX_SOURCE:
+        raise BadFile(f"its path has more than {MAX_SOURCE} characters")
+    values = {"company_guid": options["company"], "entity": options["entity"], "source": source}
+    if options["dry_run"]:
+        return FileImport(**values)
+    known: QuerySet[FileImport] = FileImport.objects.filter(**values)
+    if not options["resume"]:
+        with transaction.atomic():
+            known.delete()
+            return known.create(**values, digest=b"")
+    if not known:
+        raise BadFile("there is no import of this file to resume; start it without --resume")
+    return known[0]
+
+
+def _errors_file(options: dict[str, Any], progress: FileImport) -> IO[bytes]:
+    """A new file; or that of the import that is resumed, without what was written to it after the last commit."""
+    path = os.path.abspath(options["errors"])
+    if os.path.exists(path) and progress.source != STDIN and os.path.samefile(path, progress.source):
+        raise BadFile("--errors would overwrite it")
+    goes_on = progress.rows > 0 and progress.errors == path and os.path.exists(path)
+    if goes_on and os.path.getsize(path) < progress.errors_size:
+        raise BadFile(f"{path} has been cut since its last rows were written to it")
+    try:
+        file = open(path, "r+b" if goes_on else "wb", buffering=0)  # noqa: SIM115  # closed by the caller
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error
+    if goes_on:
+        file.seek(progress.errors_size)
+        file.truncate()
+    progress.errors = path
+    FileImport.objects.filter(guid=progress.guid).update(errors=path)
+    return file
