@@ -1,3 +1,3 @@
 """Ractory: a factory's production pieces, for many companies, synchronised in bulk."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import psycopg
 import pytest
 import yaml
@@ -25,19 +26,21 @@ from packaging.utils import canonicalize_name
 from psycopg.sql import SQL, Identifier
 
 from bench.faults.server import ROOT
-from ractory.tests.live import Tenant
+from ractory import __version__
+from ractory.tests.live import Tenant, until
 from ractory.tests.postgresql import embedded_superuser_url
 from ractory.tests.served import Served, free_port
+from ractory.tests.test_variables import documented
 
 pytestmark = pytest.mark.postgresql
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 LEFT_OUT = (ROOT / ".dockerignore").read_text().split()
 PROGRAM = {"manage.py", "gunicorn.conf.py", "requirements.txt", "ractory", "tenants", "pieces", "sync"}
-SECRETS = {"SECRET_KEY": "compose-" * 8, "RACTORY_PASSWORD": "c0mp0se", "POSTGRES_PASSWORD": "superuser"}
 KNOWN = {  # the keys of a service; there may be more in the specification, but then they are tested nowhere
     *("image", "build", "environment", "command", "depends_on", "restart", "ports", "volumes", "healthcheck"),
-    *("read_only", "tmpfs", "cap_drop", "security_opt", "shm_size", "stop_grace_period"),
+    *("read_only", "tmpfs", "cap_drop", "security_opt", "shm_size", "stop_grace_period", "secrets"),
+    *("mem_limit", "pids_limit", "logging"),
 }
 
 
@@ -60,13 +63,14 @@ def interpolated(**environment: str) -> Any:
     return json.loads(filled)
 
 
-COMPOSE = interpolated(**SECRETS)
+COMPOSE = interpolated()
 
 
 @dataclass(frozen=True)
 class Site:
     """What `docker compose up` would have made, until the server starts."""
 
+    secrets: Path  # what deploy/create-secrets.sh makes, in place of /run/secrets
     program: Path  # in place of the image's working directory
     superuser: str  # a URL
     directory: str  # of PostgreSQL's socket, in place of the name `database` and of a port
@@ -76,8 +80,10 @@ class Site:
         """What the image and the service `server` set; of ours, where the interpreter is."""
         service = COMPOSE["services"]["server"]["environment"]
         given = {name: value for name, value in service.items() if value is not None}
+        given = {name: value.replace("/run/secrets", str(self.secrets)) for name, value in given.items()}
         here = f"@/ractory?host={quote(self.directory, safe='')}"
-        given["DATABASE_URL"] = given["DATABASE_URL"].replace("@database:5432/ractory", here)
+        file = Path(given["DATABASE_URL_FILE"])
+        file.write_text(file.read_text().replace("@database:5432/ractory", here))
         return of_image(self.program) | given
 
     def start(self, command: list[str], **options: Any) -> "subprocess.Popen[str]":
@@ -131,21 +137,24 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(program: Path) -> Iterator[Site]:
+    subprocess.run([ROOT / "deploy/create-secrets.sh"], check=True, cwd=program.parent)  # noqa: S603  # our own words
+    secrets = program.parent / "secrets"
     with embedded_superuser_url() as superuser:
         with psycopg.connect(superuser) as connection:
             directory = connection.info.host
-        prepare_database(directory)
-        made = Site(program, superuser, directory)
+        prepare_database(directory, secrets)
+        made = Site(secrets, program, superuser, directory)
         made.run(COMPOSE["services"]["migrate"]["command"])
         yield made
 
 
-def prepare_database(directory: str) -> None:
+def prepare_database(directory: str, secrets: Path) -> None:
     """What PostgreSQL's image does with the script, and the health check that the other services wait for."""
     database = COMPOSE["services"]["database"]
     (script,) = [volume.split(":")[0] for volume in database["volumes"] if "initdb.d" in volume]
     assert os.access(ROOT / script, os.X_OK)
-    postgresql(directory, str(ROOT / script), **database["environment"])
+    given = {name: value.replace("/run/secrets", str(secrets)) for name, value in database["environment"].items()}
+    postgresql(directory, str(ROOT / script), **given)
     kind, *check = database["healthcheck"]["test"]
     assert kind == "CMD"
     postgresql(directory, *(word.replace("127.0.0.1", directory) for word in check))
@@ -155,7 +164,7 @@ def prepare_database(directory: str) -> None:
 def serving(site: Site, place: Path) -> Iterator[Served]:
     """The service `server`, on a port of its own."""
     port = free_port()
-    environment = site.environment | {"PORT": str(port), "WEB_CONCURRENCY": "2"}
+    environment = site.environment | {"PORT": str(port), "HEALTH_PORT": str(free_port()), "WEB_CONCURRENCY": "2"}
     with (place / "log").open("w") as log:
         process = site.start(json.loads(instruction("CMD ")), env=environment, stdout=log)
     with Served(process, port, place / "log") as made:
@@ -172,13 +181,16 @@ def test_the_image_holds_the_program_and_nothing_else(program: Path) -> None:
     assert {path.name for path in program.iterdir()} == {*PROGRAM, "static"}
     assert not PROGRAM & set(LEFT_OUT)
     assert not list(program.glob("**/tests"))
-    assert (instruction("EXPOSE "), of_image(program)["PORT"]) == ("8000", "8000")
+    assert (instruction("EXPOSE "), of_image(program)["PORT"]) == ("8000 8001", "8000")
+    assert " HEALTH_PORT=8001" in DOCKERFILE
+    assert f"org.opencontainers.image.version={__version__}\n" in DOCKERFILE
     assert instruction("USER ") == "10001:10001"  # nobody on any host, and no root
 
 
 def test_the_server_needs_no_package_that_the_image_has_not(site: Site) -> None:
     """Here they are all installed; there, only those of requirements.txt."""
-    assert instruction("RUN pip install ") == "--require-hashes --requirement requirements.txt"
+    installed = instruction(r"RUN /usr/local/bin/pip --python \$VENV/bin/python install ")
+    assert installed == "--require-hashes --requirement requirements.txt"
     locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
     missing = [
         module
@@ -211,13 +223,14 @@ def test_migrations_are_done_by_their_own_command(site: Site) -> None:
 def test_it_serves_is_healthy_writes_nothing_and_stops_when_told(site: Site, server: Served) -> None:
     health = json.loads(re.split("CMD", instruction("HEALTHCHECK "))[1])
     before = {path: path.stat().st_mtime_ns for path in site.program.rglob("*")}
-    site.run(health, PORT=str(server.port))
+    health_port = psutil.Process(server.process.pid).environ()["HEALTH_PORT"]
+    site.run(health, HEALTH_PORT=health_port)
     assert server.call("GET", "/api/v1/health").status == 200
     assert server.call("GET", "/admin/login/").status == 200
     assert server.stop() == 0
     assert {path: path.stat().st_mtime_ns for path in site.program.rglob("*")} == before
     with pytest.raises(AssertionError, match="refused"):
-        site.run(health, PORT=str(server.port))
+        site.run(health, HEALTH_PORT=health_port)
 
 
 def test_the_admins_files_are_compressed_and_kept_for_good(server: Served) -> None:
@@ -233,20 +246,56 @@ def test_the_admins_files_are_compressed_and_kept_for_good(server: Served) -> No
     assert server.call("GET", "/api/docs").status == 200
 
 
-@pytest.mark.parametrize("missing", SECRETS)
-def test_compose_asks_for_every_secret(missing: str) -> None:
-    with pytest.raises(KeyError, match=missing):
-        interpolated(**{name: value for name, value in SECRETS.items() if name != missing})
+def test_every_secret_is_a_file_that_is_made_once(site: Site, tmp_path: Path) -> None:
+    named = {file["file"].removeprefix("./secrets/") for file in COMPOSE["secrets"].values()}
+    made = {path.name: path.read_text() for path in site.secrets.iterdir() if path.is_file()}
+    assert set(made) == named == set(COMPOSE["secrets"])
+    assert site.secrets.stat().st_mode & 0o777 == 0o700
+    assert all(len(text) >= 64 for text in made.values())
+    subprocess.run([ROOT / "deploy/create-secrets.sh"], check=True, cwd=site.secrets.parent)  # noqa: S603  # our own words
+    assert {path.name: path.read_text() for path in site.secrets.iterdir() if path.is_file()} == made
+
+
+def test_every_variable_of_the_documentation_reaches_the_server() -> None:
+    fixed = {"PORT", "HEALTH_PORT", "STATIC_ROOT", "PROMETHEUS_MULTIPROC_DIR", "DEBUG"}  # by the image, or not for it
+    by_file = {name for name in COMPOSE["services"]["server"]["environment"] if name.endswith("_FILE")}
+    given = set(COMPOSE["services"]["server"]["environment"]) | {name.removesuffix("_FILE") for name in by_file}
+    assert {name for name in documented() if not name.endswith("_FILE")} - fixed == given - by_file
+
+
+def test_every_day_a_backup_is_made_and_old_ones_go(site: Site, tmp_path: Path) -> None:
+    backup = COMPOSE["services"]["backup"]
+    old = tmp_path / "ractory-2020-01-01T000000Z.dump"
+    old.write_bytes(b"")
+    os.utime(old, (0, 0))
+    secret = backup["environment"]["PGPASSWORD_FILE"].replace("/run/secrets", str(site.secrets))
+    given = backup["environment"] | {"BACKUPS": str(tmp_path), "PGPASSWORD_FILE": secret}
+    given = {name: value for name, value in given.items() if name != "PGHOST"}
+    postgresql(site.directory, str(ROOT / "deploy/backup.sh"), **given)
+    [dump] = tmp_path.iterdir()
+    assert dump.stat().st_mode & 0o777 == 0o600
+    postgresql(site.directory, "pg_restore", "--list", str(dump))
+
+
+def test_what_runs_every_day_ends_when_told(tmp_path: Path) -> None:
+    command = [str(ROOT / "deploy/every-day.sh"), "sh", "-c", f"echo run >> {tmp_path / 'done'}; exit 7"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own words
+        until(lambda: (tmp_path / "done").exists())
+        assert process.stderr
+        assert process.stderr.readline().startswith("failed with 7: sh -c ")
+        process.terminate()
+        assert process.wait(timeout=10) == 0
 
 
 def test_compose_says_nothing_that_is_not_tested() -> None:
-    assert set(COMPOSE) == {"name", "x-ractory", "services", "volumes"}
+    assert set(COMPOSE) == {"name", "x-logging", "x-ractory", "services", "secrets", "volumes"}
     for name, service in COMPOSE["services"].items():
         assert set(service) <= KNOWN, name
         assert set(service.get("depends_on", {})) <= set(COMPOSE["services"])
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            assert source in COMPOSE["volumes"] or (ROOT / source).exists()
+            assert source in COMPOSE["volumes"] or (ROOT / source).exists() or source == "./secrets/tls"
+        assert {"mem_limit", "pids_limit", "logging"} <= set(service), name
     assert DOCKERFILE.count("HEALTHCHECK") == 1
 
 
@@ -268,7 +317,8 @@ EVERY_COMPANY = "-c ractory.company=*"
 @pytest.fixture(scope="module")
 def filled(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """With two companies, and a project of each."""
-    environment = os.environ | site.environment
+    outside = {name: value for name, value in os.environ.items() if f"{name}_FILE" not in site.environment}
+    environment = outside | site.environment
     with serving(site, tmp_path_factory.mktemp("filled")) as server:
         for _ in range(2):
             tenant = Tenant.create(environment, "Acme")
@@ -302,10 +352,10 @@ def test_a_backup_is_restored_whole_and_serves(filled: Site, tmp_path: Path, rol
     before = content(filled, "ractory")
     assert content(filled, copy) == before
     assert before["pieces_project"][0] != "0"
-    url = filled.environment["DATABASE_URL"].replace("/ractory?", f"/{copy}?")
-    filled.run(["python", "manage.py", "migrate", "--check"], DATABASE_URL=url)
-    filled.run(["python", "manage.py", "check_integrity"], DATABASE_URL=url)
-    filled.run(["python", "manage.py", "check", "--database=default"], DATABASE_URL=url)
+    url = tmp_path / "url"
+    url.write_text(Path(filled.environment["DATABASE_URL_FILE"]).read_text().replace("/ractory?", f"/{copy}?"))
+    for command in (["migrate", "--check"], ["check_integrity"], ["check", "--database=default"]):
+        filled.run(["python", "manage.py", *command], DATABASE_URL_FILE=str(url))
 
 
 def test_the_servers_role_alone_makes_no_dump_instead_of_an_empty_one(filled: Site, tmp_path: Path) -> None:

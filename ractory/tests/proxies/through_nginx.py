@@ -1,6 +1,7 @@
 """docs/nginx.conf as it stands, but for addresses and files, in front of two real hosts and as in compose.yaml."""
 
 import base64
+import dataclasses
 import json
 import os
 import re
@@ -256,6 +257,17 @@ def test_in_compose_whoever_ends_tls_before_nginx_says_who_calls_and_how(front: 
         other = {**told, "X_Forwarded_For": "203.0.113.7, 192.0.2.1"}
         assert call(port, "GET", "/api/v1/projects", None, **headers, **other).status == 401
         assert call(port, "GET", "/api/v1/projects", None, **headers).status == 301
+
+
+def test_in_compose_nginx_can_end_tls_itself(front: Front) -> None:
+    tls = COMPOSE.with_name("nginx-tls")
+    assert (tls / "hosts.conf").read_text() == (COMPOSE / "hosts.conf").read_text()
+    site = {name: (tls / name).read_text() for name in ("hosts.conf", "listen.conf")}
+    changes = {"server server:8000": f"server 127.0.0.1:{front.hosts[0].port}", "/etc/nginx/tls": "{folder}"}
+    with nginx(site, changes | {"listen 443": "listen 127.0.0.1:{port}"}) as port:
+        ended = dataclasses.replace(front, port=port)
+        assert ended.call("GET", "/api/v1/projects", X_Forwarded_Proto="http").status == 200
+        assert "max-age" in ended.call("GET", "/health").headers["Strict-Transport-Security"]
 
 
 def test_the_clients_address_is_the_peers_whatever_it_says(front: Front) -> None:
