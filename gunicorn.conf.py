@@ -124,4 +124,7 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:
+    from ractory.api.metrics import WORKERS_ENDED
+
     mark_process_dead(worker.slot)  # what it was in the middle of does not go on
+    WORKERS_ENDED.inc()

@@ -1,5 +1,6 @@
 """The WSGI entry point: `gunicorn ractory.wsgi`."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ractory.api.timeouts import limit_statements
 from tenants.postgresql.guard import guard_server
 
 django.setup(set_prefix=False)
+logging.captureWarnings(True)  # Python's own: lines of the log as any other
 if settings.STATIC_ROOT and not (Path(settings.STATIC_ROOT) / "staticfiles.json").is_file():  # each page would be a 500
     raise ImproperlyConfigured(f"STATIC_ROOT={settings.STATIC_ROOT!r} holds no files: manage.py collectstatic")
 application = Handler()

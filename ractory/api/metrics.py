@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from ractory import __version__
+from ractory.api.replica import PRIMARY, REPLAYED, REPLICA, WRITTEN, ask
 from ractory.api.worker_metrics import DIRECTORY
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -28,6 +29,7 @@ DURATION = Histogram(
     "ractory_http_request_duration_seconds", "Time until a request is answered", ["method", "route"], buckets=SECONDS
 )
 IN_PROGRESS = Gauge("ractory_http_requests_in_progress", "Requests being served", multiprocess_mode="livesum")
+WORKERS_ENDED = Counter("ractory_workers_ended", "gunicorn's workers that have ended, for whatever reason")
 REPLAYS = Counter("ractory_idempotent_replays", "Answers given again to an Idempotency-Key", ["route"])
 
 # How many connections PostgreSQL holds for this role, by state; its limit stands in each row.
@@ -65,12 +67,21 @@ class StateCollector(Collector):
             "ractory_database_connections", "Connections of this role, of all hosts", labels=["database", "state"]
         )
         most = GaugeMetricFamily("ractory_database_connections_max", "max_connections", labels=["database"])
+        named = GaugeMetricFamily("ractory_database_info", "1: which one it is", labels=["database", "name", "host"])
+        lag = GaugeMetricFamily(
+            "ractory_replica_lag_bytes", "What the primary has written, and the replica not replayed"
+        )
         for alias in connections:
+            place = connections[alias].settings_dict
+            host = place["HOST"] or place["OPTIONS"].get("host") or "localhost"
             is_postgresql = connections[alias].vendor == "postgresql"
+            named.add_metric([alias, str(place["NAME"]), str(host)], 1)
             try:
                 with connections[alias].cursor() as cursor:
                     cursor.execute(CONNECTIONS if is_postgresql else "SELECT 1")
                     rows = cursor.fetchall() if is_postgresql else []
+                if alias == REPLICA:
+                    lag.add_metric([], max(0, ask(PRIMARY, WRITTEN) - ask(REPLICA, REPLAYED)))
             except Error:
                 up.add_metric([alias], 0)
                 continue
@@ -79,7 +90,7 @@ class StateCollector(Collector):
                 used.add_metric([alias, state], count)
             for _, _, limit in rows[:1]:
                 most.add_metric([alias], limit)
-        return [info, up, used, most]
+        return [info, up, named, used, most, lag]
 
 
 @require_safe

@@ -93,6 +93,7 @@ def test_counters_outlive_workers_and_gauges_do_not(server: Served, component: C
         server.call("GET", "/nope")
     found = server.metrics()
     assert (found[UNKNOWN], found[IN_PROGRESS]) == (40, 1)
+    assert found["ractory_workers_ended_total{}"] == 2
 
 
 def test_counters_go_on_after_a_reload(server: Served) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from bench.faults.database import Database, running_database, running_replica
 from bench.faults.server import Server, environment, manage
-from ractory.tests.live import Tenant, until
+from ractory.tests.live import Tenant, call, until
 
 pytestmark = pytest.mark.postgresql
 
@@ -95,6 +95,19 @@ def test_no_cache_asks_the_primary(pair: Pair, server: Server) -> None:
         pair.tenant.push(server, pair.tenant.project("now"))
         assert "now" in pair.tenant.codes(server, Cache_Control="max-age=0, No-Cache")
         assert "now" not in pair.tenant.codes(server, Cache_Control="max-age=0")
+
+
+def test_the_metrics_tell_how_far_it_is_behind(pair: Pair, tmp_path: Path) -> None:
+    def lag(server: Server) -> float:
+        text = call(server.port, "GET", "/metrics", Authorization="Bearer told").body.decode()
+        return float(text.partition("\nractory_replica_lag_bytes ")[2].partition("\n")[0])
+
+    with pair.serve(tmp_path / "log", METRICS_TOKEN="told") as server:
+        until(lambda: lag(server) == 0)
+        with pair.behind():
+            pair.tenant.push(server, pair.tenant.project("not there yet"))
+            until(lambda: lag(server) > 0)
+        until(lambda: lag(server) == 0)
 
 
 def test_receipts_are_true_at_once(pair: Pair, server: Server) -> None:

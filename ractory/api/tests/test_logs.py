@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +18,7 @@ from django.utils.functional import SimpleLazyObject
 from ractory.api.logs import JsonFormatter, LineFormatter, context
 from ractory.api.middleware import current_request
 from ractory.api.tests.client import Api
+from ractory.settings import BASE_DIR
 from tenants.caller import Role
 from tenants.models import ApiKey, Company
 from tenants.tests.factories import UserFactory
@@ -210,3 +214,12 @@ def test_a_message_and_a_traceback_are_cut_too(log: Log, plain: Log) -> None:
     assert line["exception"].startswith("Traceback (most recent call last):")
     assert line["exception"].endswith("ValueError: " + "x" * (500 - len("ValueError: ")) + "…")
     assert len(plain.text) < LINE
+
+
+def test_pythons_own_warnings_are_lines_of_the_log() -> None:
+    command = [sys.executable, "-c", "import ractory.wsgi, warnings; warnings.warn('odd')"]
+    known = {**os.environ, "LOG_FORMAT": "json"}
+    said = subprocess.run(command, cwd=BASE_DIR, env=known, capture_output=True, text=True)  # noqa: S603  # our own words
+    [line] = [json.loads(line) for line in said.stderr.splitlines()]
+    assert (line["logger"], line["level"]) == ("py.warnings", "WARNING")
+    assert "UserWarning: odd" in line["message"]
