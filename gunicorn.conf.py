@@ -19,13 +19,13 @@ from uuid_utils.compat import uuid7
 
 from ractory.api import probes, worker_metrics
 from ractory.api.gunicorn_worker import Worker
-from ractory.settings import number, read, seconds
+from ractory.settings import THREADS, WORKERS, number, read, seconds
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 
 # Imported once, before the workers are forked: they share its memory, and a wrong setting ends the start at once.
 preload_app = True
-workers = read("WEB_CONCURRENCY", number(1, 1000), str(min(2 * len(os.sched_getaffinity(0)), 8)))
+workers = WORKERS
 read("PORT", number(1, 65535), "8000")  # gunicorn takes it by itself, but would not name it
 HEALTH_PORT = read("HEALTH_PORT", number(0, 65535), "0")
 DRAIN_SECONDS = read("DRAIN_SECONDS", seconds, "0")
@@ -34,7 +34,7 @@ DRAIN_SECONDS = read("DRAIN_SECONDS", seconds, "0")
 # must stand in front (docs/decisions/0017-slow-clients.md). What a sync does is mostly computing: the second thread is
 # for the times when the first one waits for the database. Each may hold a connection to it.
 worker_class = Worker  # gthread
-threads = 2
+threads = THREADS
 worker_connections = 400  # kept-alive ones included: below the usual limit of 1024 descriptors
 
 # Seconds without a sign of life from a worker's main loop, after which it is killed. Threads do not hold that loop up,

@@ -333,6 +333,10 @@ if STATIC_ROOT:
         "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     }
 
+# gunicorn's: processes, and threads of each (gunicorn.conf.py).
+WORKERS = read("WEB_CONCURRENCY", number(1, 1000), str(min(2 * len(os.sched_getaffinity(0)), 8)))
+THREADS = 2
+
 # TLS ends at the proxy in front. With BEHIND_TLS=true the site insists on it.
 BEHIND_TLS = read("BEHIND_TLS", boolean)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS

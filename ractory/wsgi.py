@@ -15,6 +15,7 @@ from django.urls import resolve
 
 from ractory import garbage_collection
 from ractory.api.handler import Handler
+from ractory.api.surroundings import check_surroundings
 from ractory.api.timeouts import limit_statements
 from tenants.postgresql.guard import guard_server
 
@@ -24,6 +25,8 @@ if settings.STATIC_ROOT and not (Path(settings.STATIC_ROOT) / "staticfiles.json"
     raise ImproperlyConfigured(f"STATIC_ROOT={settings.STATIC_ROOT!r} holds no files: manage.py collectstatic")
 application = Handler()
 guard_server()
+for warning in check_surroundings():
+    logging.getLogger("ractory").warning("%s: %s", warning.id, warning.msg)
 connection_created.connect(limit_statements)
 resolve("/health")  # imports every view now, in the process that workers are forked from, not at their first request
 garbage_collection.tune()

@@ -7,4 +7,5 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
-        from tenants.postgresql import guard  # noqa: F401  # registers a system check
+        from ractory.api import surroundings  # noqa: F401  # these register system checks
+        from tenants.postgresql import guard  # noqa: F401

@@ -1,4 +1,5 @@
-"""Refuses to run where the second wall would not hold: for such a role, or with such a table, policies are decoration.
+"""Refuses to run where the second wall would not hold: for such a role, or with such a table, policies are decoration;
+and on a schema that is not this version's.
 
 With DEBUG off: `manage.py check --database default` and `migrate` report it, and a server's process looks before it
 uses its first connection.
@@ -15,11 +16,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.db.migrations.executor import MigrationExecutor
 
+from ractory import __version__
 from tenants.postgresql.policies import unprotected
 
 logger = logging.getLogger(__name__)
 
-REACHED_SOON = 5  # seconds: a server's start does not wait longer for a database that is away
+OLDEST_APP = "ractory"  # of the mark that `migrate` leaves
 
 _passed: set[str] = set()  # aliases of databases
 
@@ -56,6 +58,30 @@ def _faults_of(connection: BaseDatabaseWrapper, *, with_tables: bool) -> list[Er
     return faults
 
 
+def schema_faults(connection: BaseDatabaseWrapper) -> list[Error]:
+    """What keeps this version from serving on the schema that is there.
+
+    The oldest version that may serve stands among the migrations applied, as one of an app that does not exist
+    (`migrate` writes it), so that versions to come can say it to this one.
+    """
+    executor = MigrationExecutor(connection)
+    if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        last = missing[-1][0]
+        said = (
+            f"Ractory {__version__} is too new for this database, which lacks {len(missing)} migrations up to {last}."
+        )
+        return [Error(said, hint="Run manage.py migrate.", id="ractory.E003")]
+    needed = [name for app, name in executor.loader.applied_migrations if app == OLDEST_APP]
+    if newer := [name for name in needed if _numbers(name) > _numbers(__version__)]:
+        said = f"Ractory {__version__} is too old for this database, which was migrated for {max(newer, key=_numbers)}."
+        return [Error(said, hint="Install that version, or restore a backup of before.", id="ractory.E004")]
+    return []
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
 def guard_server() -> None:
     """From now on this process uses no database before it has looked at it. Looks at those that it can reach.
 
@@ -66,10 +92,6 @@ def guard_server() -> None:
     connection_created.connect(_look_at)
     for alias in connections:
         connection = connections[alias].copy()
-        if connection.vendor != "postgresql":
-            continue
-        options = connection.settings_dict["OPTIONS"]
-        connection.settings_dict["OPTIONS"] = {"connect_timeout": REACHED_SOON, **options}
         try:
             connection.ensure_connection()
         except Refused as refusal:
@@ -82,10 +104,11 @@ def guard_server() -> None:
 
 def _look_at(connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Before this process uses its first connection to a database. Raises Refused."""
-    if connection.vendor != "postgresql" or connection.alias in _passed:
+    if connection.alias in _passed:
         return
     try:
-        if faults := _faults_of(connection, with_tables=True):
+        wall = _faults_of(connection, with_tables=True) if connection.vendor == "postgresql" else []
+        if faults := wall + schema_faults(connection):
             said = " ".join(f"{fault.id}: {fault.msg} {fault.hint}" for fault in faults)
             logger.critical("The database %r is not used: %s", connection.alias, said)
             raise Refused(said)

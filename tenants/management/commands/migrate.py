@@ -3,31 +3,39 @@ from typing import Any
 
 from django.core.management.commands import migrate
 from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
+
+from ractory import OLDEST
+from tenants.postgresql.guard import OLDEST_APP
 
 LOCK = "SELECT pg_{}(hashtextextended('ractory migrate', 0))"
 
 
 class Command(migrate.Command):
-    """Django's own; of several hosts that migrate at once, one works and the others wait for it.
+    """Django's own, which leaves a mark of the oldest version that may serve then.
 
-    They ask again and again: one that waited within a statement would hold up CREATE INDEX CONCURRENTLY for good.
+    Of several hosts that migrate at once, one works and the others wait for it. They ask again and again: one that
+    waited within a statement would hold up CREATE INDEX CONCURRENTLY for good.
     """
 
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
-        only_looks = options["check_unapplied"] or options["plan"]
-        if connection.vendor != "postgresql" or only_looks:
+        if options["check_unapplied"] or options["plan"]:
             super().handle(*args, **options)
             return
-        with connection.cursor() as cursor:
-            while True:
+        is_locked = connection.vendor == "postgresql"
+        while is_locked:
+            with connection.cursor() as cursor:
                 cursor.execute(LOCK.format("try_advisory_lock"))
                 if cursor.fetchone() == (True,):
                     break
-                time.sleep(0.5)
+            time.sleep(0.5)
         try:
             super().handle(*args, **options)
+            recorder = MigrationRecorder(connection)
+            if not options["app_label"] and (OLDEST_APP, OLDEST) not in recorder.applied_migrations():
+                recorder.record_applied(OLDEST_APP, OLDEST)
         finally:
-            if connection.connection and not connection.connection.closed:  # else it is free already
+            if is_locked and connection.connection and not connection.connection.closed:  # else it is free already
                 with connection.cursor() as cursor:
                     cursor.execute(LOCK.format("advisory_unlock"))
