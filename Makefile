@@ -68,8 +68,8 @@ test-postgresql-site test-postgresql-apps: $(INSTALLED)
 test-browser: $(INSTALLED)  ## the staff's pages in Chromium (apt-get install chromium chromium-driver)
 	env -u DATABASE_URL $(BIN)/python -m pytest --quiet -o python_files='walk_*.py' $(ARGS) ractory/tests/browser
 
-# PgBouncer and nginx are Debian's, too.
-test-proxies: $(INSTALLED)  ## the site through PgBouncer and nginx (apt-get install pgbouncer nginx-light openssl)
+# PgBouncer, nginx, promtool and systemd-analyze are Debian's, too.
+test-proxies: $(INSTALLED)  ## through PgBouncer, nginx, promtool, systemd (apt-get install pgbouncer nginx-light openssl prometheus systemd)
 	env -u DATABASE_URL $(BIN)/python -m pytest --quiet -o python_files='through_*.py' $(ARGS) ractory/tests/proxies
 
 screenshots: $(INSTALLED)  ## the pictures of docs/staff.md, anew

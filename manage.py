@@ -12,7 +12,7 @@ from types import FrameType
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.core.management.base import CommandError, SystemCheckError
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
@@ -39,7 +39,9 @@ def main(arguments: list[str]) -> int:
         return failed(str(error), error.returncode)
     except CommandError as error:
         return failed(f"{name}: error: {error}", error.returncode)
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, ProgrammingError) as error:
+        if isinstance(error, ProgrammingError) and getattr(error.__cause__, "sqlstate", "") != "42P01":  # no such table
+            raise
         return failed(f"{name}: error: the database: {(str(error).splitlines() or ['is away'])[0]}", 3)
     except KeyboardInterrupt as stop:
         number = signal.Signals((stop.args or (signal.SIGINT,))[0])

@@ -216,7 +216,7 @@ if given("REPLICA_URL"):
         raise ImproperlyConfigured("REPLICA_URL is a postgres://… beside another one in DATABASE_URL")
     # Sooner than the primary, which is still to be asked then (PATIENCE: tenants.postgresql.silence).
     soon = {**soon, "connect_timeout": 2, "tcp_user_timeout": 2000, **replica.get("OPTIONS", {})}
-    DATABASES["replica"] = {**primary, **replica, "ENGINE": primary["ENGINE"], "OPTIONS": soon, "PATIENCE": 0.5}
+    DATABASES["replica"] = {**primary, **replica, "ENGINE": primary["ENGINE"], "OPTIONS": soon, "PATIENCE": 0.3}
     DATABASE_ROUTERS = ["ractory.api.replica.ReplicaRouter"]
 
 # --- Who --------------------------------------------------------------------------------------

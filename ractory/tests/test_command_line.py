@@ -51,6 +51,11 @@ def test_a_database_that_is_away_is_one_line_and_a_code_of_its_own(command: str,
     assert err.count("\n") == 1
 
 
+def test_a_database_that_was_never_migrated_is_one_line(tmp_path: Path) -> None:
+    code, out, err = ended("list_companies", DATABASE_URL=f"sqlite:///{tmp_path / 'empty.sqlite3'}")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.django_db(transaction=True)
 def test_a_signal_ends_a_command_in_one_line_and_leaves_nothing(number: signal.Signals) -> None:

@@ -85,5 +85,5 @@ def test_a_frozen_replica_costs_a_read_less_than_three_seconds(databases: Databa
                 for answer, seconds in site.ask_many(12):
                     assert answer.status == 200, answer.body
                     assert seconds < 3
-            assert log.read_text().count("Reads go to the primary, not to the replica: ") == 2
+            assert log.read_text().count("Reads go to the primary, not to the replica: ") >= 2
         until(lambda: site.ask(1) and log.read_text().count("Reads go to the replica") >= 4)
