@@ -12,7 +12,7 @@ from bench.faults.server import ROOT
 from ractory.tests.live import until
 from ractory.tests.served import free_port
 
-NGINX, COMPOSE = ROOT / "docs/nginx.conf", ROOT / "deploy/nginx"
+NGINX, COMPOSE = ROOT / "docs/nginx.conf", ROOT / "docs/deploy/nginx"
 MAIN = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/log;
 events {{ worker_connections 768; }}

@@ -70,7 +70,7 @@ COMPOSE = interpolated()
 class Site:
     """What `docker compose up` would have made, until the server starts."""
 
-    secrets: Path  # what deploy/create-secrets.sh makes, in place of /run/secrets
+    secrets: Path  # what docs/deploy/create-secrets.sh makes, in place of /run/secrets
     program: Path  # in place of the image's working directory
     superuser: str  # a URL
     directory: str  # of PostgreSQL's socket, in place of the name `database` and of a port
@@ -137,7 +137,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(program: Path) -> Iterator[Site]:
-    subprocess.run([ROOT / "deploy/create-secrets.sh"], check=True, cwd=program.parent)  # noqa: S603  # our own words
+    subprocess.run([ROOT / "docs/deploy/create-secrets.sh"], check=True, cwd=program.parent)  # noqa: S603  # our own words
     secrets = program.parent / "secrets"
     with embedded_superuser_url() as superuser:
         with psycopg.connect(superuser) as connection:
@@ -252,7 +252,7 @@ def test_every_secret_is_a_file_that_is_made_once(site: Site, tmp_path: Path) ->
     assert set(made) == named == set(COMPOSE["secrets"])
     assert site.secrets.stat().st_mode & 0o777 == 0o700
     assert all(len(text) >= 64 for text in made.values())
-    subprocess.run([ROOT / "deploy/create-secrets.sh"], check=True, cwd=site.secrets.parent)  # noqa: S603  # our own words
+    subprocess.run([ROOT / "docs/deploy/create-secrets.sh"], check=True, cwd=site.secrets.parent)  # noqa: S603  # our own words
     assert {path.name: path.read_text() for path in site.secrets.iterdir() if path.is_file()} == made
 
 
@@ -271,14 +271,14 @@ def test_every_day_a_backup_is_made_and_old_ones_go(site: Site, tmp_path: Path) 
     secret = backup["environment"]["PGPASSWORD_FILE"].replace("/run/secrets", str(site.secrets))
     given = backup["environment"] | {"BACKUPS": str(tmp_path), "PGPASSWORD_FILE": secret}
     given = {name: value for name, value in given.items() if name != "PGHOST"}
-    postgresql(site.directory, str(ROOT / "deploy/backup.sh"), **given)
+    postgresql(site.directory, str(ROOT / "docs/deploy/backup.sh"), **given)
     [dump] = tmp_path.iterdir()
     assert dump.stat().st_mode & 0o777 == 0o600
     postgresql(site.directory, "pg_restore", "--list", str(dump))
 
 
 def test_what_runs_every_day_ends_when_told(tmp_path: Path) -> None:
-    command = [str(ROOT / "deploy/every-day.sh"), "sh", "-c", f"echo run >> {tmp_path / 'done'}; exit 7"]
+    command = [str(ROOT / "docs/deploy/every-day.sh"), "sh", "-c", f"echo run >> {tmp_path / 'done'}; exit 7"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own words
         until(lambda: (tmp_path / "done").exists())
         assert process.stderr

@@ -1,4 +1,4 @@
-"""systemd takes the units of deploy/systemd as they stand, but for where the checkout is."""
+"""systemd takes the units of docs/deploy/systemd as they stand, but for where the checkout is."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +7,7 @@ from bench.faults.server import ROOT
 
 
 def test_the_units_are_sound_and_name_programs_that_exist(tmp_path: Path) -> None:
-    units = sorted((ROOT / "deploy/systemd").iterdir())
+    units = sorted((ROOT / "docs/deploy/systemd").iterdir())
     assert {unit.suffix for unit in units} == {".service", ".timer"}
     for unit in units:
         (tmp_path / unit.name).write_text(unit.read_text().replace("/srv/ractory", str(ROOT)))
