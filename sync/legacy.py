@@ -50,7 +50,8 @@ class _Bytes(Loader):
 @contextmanager
 def old_server(url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection that only reads, and sees one moment of the database throughout. SQLAlchemy's URLs will do."""
-    with psycopg.connect(re.sub(r"^postgres(ql)?\+\w+:", "postgresql:", url), row_factory=dict_row) as connection:
+    dialect, separator, rest = url.partition("://")
+    with psycopg.connect(dialect.partition("+")[0] + separator + rest, row_factory=dict_row) as connection:
         connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
         connection.execute("SET TIME ZONE 'UTC'")
         connection.execute("SET client_encoding TO 'UTF8'")

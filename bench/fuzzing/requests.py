@@ -280,7 +280,7 @@ class Requests:
         rng = self.rng
         if "{guid}" not in operation.template or rng.random() < 0.1:
             return odd_text(rng).encode("utf-8", "replace").decode("latin-1")
-        if "runs" in operation.template:
+        if "/sync/" in operation.template:
             return rng.choice(self.runs)
         level = operation.template.split("/")[3]
         named = company if company and rng.random() < 0.9 else rng.choice(NAMES)

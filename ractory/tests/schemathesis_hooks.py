@@ -8,7 +8,7 @@ from typing import Any
 
 import schemathesis
 from schemathesis import Case, HookContext, Response
-from schemathesis.openapi.checks import RejectedPositiveData
+from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 
 COMPANY = "abcdef12-3456-7890-abcd-ef1234567890"
 # By the entity's plural. Those of the document's examples; others are there to be deleted and restored.
@@ -40,12 +40,15 @@ CURSORS = {  # by the order of the list: after the nil UUID, before the max UUID
 BEYOND_SCHEMA = {
     *("guid_duplicate", "piece_id_taken", "parent_deleted", "extra_forbidden", "ordering_twice", "too_many_faults"),
     *("password_too_short", "password_too_similar", "password_too_common", "word_unknown", "past", "company_fixed"),
-    *("blank", "null_characters_not_allowed", "cursor_parsing"),
+    *("blank", "null_characters_not_allowed", "cursor_parsing", "cursor_ordering", "changed_meanwhile", "scope_unfit"),
+    "field_unknown",  # of a state of the past, which has no counts
 }
 
 
 @schemathesis.hook
 def filter_failure(context: HookContext, failure: Exception, case: Case[Any], response: Response) -> bool:
+    if isinstance(failure, UseAfterFree) and is_managed(case.path):
+        return False  # who is switched off can be read, and switched on again
     if isinstance(failure, RejectedPositiveData) and response.status_code == 422:
         return not {fault["type"] for fault in response.json()["detail"]} <= BEYOND_SCHEMA
     return True
@@ -94,6 +97,8 @@ def _map_query(query: dict[str, Any], order: str) -> None:
 
 
 def _map_body(body: dict[str, Any]) -> None:
+    if "entity" in body:  # a complete set, of which a SystemAdmin has to say whose it is
+        body["company_guid"] = COMPANY
     for items in body.values():
         for item in items if isinstance(items, list) else ():
             if isinstance(item, dict):
