@@ -10,7 +10,7 @@ SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_ur
 # Looking at models needs no database of anyone's.
 NO_DATABASE = DATABASE_URL=sqlite://:memory:
 
-.PHONY: bench help install lock lint test test-sqlite test-postgresql test-postgresql-site test-postgresql-apps test-browser test-proxies screenshots torture fuzz hostile demo
+.PHONY: bench help install lock lint test test-sqlite test-postgresql test-postgresql-site test-postgresql-apps test-browser test-proxies screenshots torture torture-feed fuzz hostile demo
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ screenshots: $(INSTALLED)  ## the pictures of docs/staff.md, anew
 # TORTURE_KILLS, TORTURE_BATCHES, TORTURE_SECONDS, TORTURE_OVERLAP, TORTURE_SEED: see bench/torture.py.
 torture: $(INSTALLED)  ## kill server and database 500 times under load; 10 to 25 minutes
 	$(BIN)/python -m bench.torture
+
+# TORTURE_SECONDS, TORTURE_SEED.
+torture-feed: $(INSTALLED)  ## the change feed under writers that commit late, with everything killed; 8 minutes
+	$(BIN)/python -m bench.feed_torture
 
 fuzz: $(INSTALLED)  ## a million requests that no client would send; an hour or more (ARGS='--processes 2')
 	$(BIN)/python -m bench.fuzz $(ARGS)

@@ -66,6 +66,8 @@ class Act(models.Model):
     class Meta:
         indexes = (
             models.Index(fields=["company", "position", "guid"], name="act_in_order"),
+            # The same for every company: SystemAdmin's feed, the feed's lag, and SQLite's next position.
+            models.Index(fields=["position", "guid"], name="act_in_order_of_all"),
             models.Index(fields=["run_guid"], name="act_by_run", condition=Q(run_guid__isnull=False)),
             models.Index(fields=["undoes"], name="act_by_undone_run", condition=Q(undoes__isnull=False)),
         )

@@ -85,29 +85,32 @@ class JoinedTexts(Func):
         return f"({' || char(1) || '.join(texts)})", []
 
 
-class JsonBytes(Func):
+class PerDatabase(Func):
+    """One template on PostgreSQL, another one on SQLite."""
+
+    on_sqlite: str
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return super().as_sql(compiler, connection, template=self.on_sqlite, **context)
+
+
+class JsonBytes(PerDatabase):
     """How many bytes a text takes in JSON: a control character is six of them."""
 
     output_field = models.IntegerField()
     template = "octet_length(to_json(%(expressions)s)::text)"
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        return self.as_sql(compiler, connection, template="length(CAST(json_quote(%(expressions)s) AS BLOB))")
+    on_sqlite = "length(CAST(json_quote(%(expressions)s) AS BLOB))"
 
 
-class CommitPosition(Func):
+class CommitPosition(PerDatabase):
     """Where an act stands in the order of commits (docs/decisions/0020).
 
-    On PostgreSQL the transaction's number: what is below `pg_snapshot_xmin(pg_current_snapshot())` has ended for good.
-    SQLite's only writer counts on.
+    On PostgreSQL the transaction's number (see `Horizon`). SQLite's only writer counts on.
     """
 
     output_field = models.BigIntegerField()
     template = "pg_current_xact_id()::text::bigint"
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        counted = "(SELECT coalesce(max(position), 0) + 1 FROM pieces_act)"
-        return super().as_sql(compiler, connection, template=counted, **context)
+    on_sqlite = "(SELECT coalesce(max(position), 0) + 1 FROM pieces_act)"
 
 
 class Stamp(Func):
@@ -134,14 +137,46 @@ def committed_now() -> str:
         return str(cursor.fetchone()[0])
 
 
-class CommittedIn(Func):
+class CommittedIn(PerDatabase):
     """Whether the act of a position had been committed when `committed_now` said so."""
 
     output_field = models.BooleanField()
     template = "pg_visible_in_snapshot(%(expressions)s::text::xid8, '%(moment)s'::pg_snapshot)"
+    on_sqlite = "%(expressions)s <= %(moment)s"
 
     def __init__(self, position: str, moment: str) -> None:
         super().__init__(position, moment=moment)
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return super().as_sql(compiler, connection, template="%(expressions)s <= %(moment)s", **context)
+
+class Horizon(PerDatabase):
+    """The acts below this position are all there will ever be: whatever is committed from now on has a greater one.
+
+    On PostgreSQL the lowest number of a transaction that has not ended, as the statement's snapshot sees it. On SQLite,
+    where a writer is alone, no act is beyond it.
+    """
+
+    output_field = models.BigIntegerField()
+    template = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+    on_sqlite = str(2**63 - 1)
+
+
+class NextPosition(PerDatabase):
+    """All acts are below this position, but those of another PostgreSQL, of which this one has restored a dump."""
+
+    output_field = models.BigIntegerField()
+    template = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    on_sqlite = str(2**63 - 1)
+
+
+class DatabaseIdentity(PerDatabase):
+    """Another text in another PostgreSQL, in a database made anew, and after a failover or a recovery to a moment.
+
+    After each of these the numbers of transactions may be used a second time. On SQLite nothing tells.
+    """
+
+    output_field = models.TextField()
+    template = (
+        "(SELECT concat_ws('/', system_identifier, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), oid)"
+        " FROM pg_control_system(), pg_database WHERE datname = current_database())"
+    )
+    on_sqlite = "''"

@@ -15,13 +15,14 @@ from functools import partial
 from typing import Any
 
 from django.db import connections
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from pieces.changes import remove
 from pieces.models import HISTORIES, LEVELS, NO_ACT, Deletion, Entity
 from ractory.api.paging import fitting
 from ractory.api.retry import in_transaction
+from tenants.models import Company
 
 SLICE = 5000  # rows removed in one transaction
 BATCH = 500  # deletions looked at together, at most
@@ -111,9 +112,12 @@ class Purge:
         rows = self._rows(level, going)
         for below in level.below():
             rows = rows.exclude(Exists(below.all_objects.filter(**{level.kind.column: OuterRef("guid")})))
-        taken = list(rows.order_by("guid").select_for_update().values_list("guid", flat=True)[:SLICE])
+        found = list(rows.order_by("guid").select_for_update().values_list("guid", "company_guid")[:SLICE])
+        taken = [guid for guid, _ in found]
         _forget_past(level, taken)
         remove(level.all_objects.filter(guid__any_of=taken))
+        # Who follows the changes never hears of these rows again, and has to start anew (sync.feed).
+        Company.objects.filter(guid__in={owner for _, owner in found}).update(feed_epoch=F("feed_epoch") + 1)
         # Earlier deletions of the same rows, restored since, are now the history of nothing.
         return len(taken), _forget(root_guid__any_of=taken, kind=level.kind.value)
 

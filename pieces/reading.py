@@ -49,21 +49,25 @@ def visible(model: type[Entity], *, include_inactive: bool) -> Any:
     return (model.all_objects if include_inactive else model.objects).all()
 
 
-def read_page(rows: "QuerySet[Any]", page: Page, fields: Sequence[str]) -> tuple[list[Shown], Sequence[Any] | None]:
+def read_page(
+    rows: "QuerySet[Any]", page: Page, fields: Sequence[str], *, most: int | None = None
+) -> tuple[list[Shown], Sequence[Any] | None]:
     """One page of `rows` as objects with these fields; if there are rows after it, its last row's values of the order.
 
-    It ends before `page.limit` where it would be larger than `MAX_PAGE_BYTES`, but has one object at least.
+    It ends before `page.limit` where it would be larger than `most` bytes, or MAX_PAGE_BYTES, but has one object at
+    least.
     """
+    most = MAX_PAGE_BYTES if most is None else most
     model: type[Entity] = rows.model
     keys = [key.name for key in page.keys]  # the last one is the guid
     columns = _columns(model, (*fields, *keys))
-    if page.limit * largest_row(model, columns) <= MAX_PAGE_BYTES:
+    if page.limit * largest_row(model, columns) <= most:
         found = fetched(page.of(rows).values_list(*columns))
         fits = page.limit
         last = tuple(found[fits - 1][columns.index(key)] for key in keys) if len(found) > fits else None
     else:  # A thousand pictures must not even be fetched, so first it is asked how large the objects are.
         sized = fetched(page.of(rows).values_list(*keys, row_bytes(model, columns)))
-        fits = fitting((size for *_, size in sized[: page.limit]), most=MAX_PAGE_BYTES)
+        fits = fitting((size for *_, size in sized[: page.limit]), most=most)
         last = sized[fits - 1][:-1] if len(sized) > fits else None
         # What others write between the two statements may come on top: as much as they send in that moment.
         guids = [guid for *_, guid, _ in sized[:fits]]

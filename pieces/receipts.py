@@ -20,6 +20,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Operation, Origin
+from pieces.expressions import PerDatabase
 from pieces.metrics import count_run
 from pieces.models import Entity
 from ractory.api.errors import MAX_LISTED, ConflictRetry
@@ -39,14 +40,12 @@ def at_most(limit: int, column: str) -> LessThanOrEqual:
     return LessThanOrEqual(Length(column), limit)
 
 
-class Bytes(models.Func):
+class Bytes(PerDatabase):
     """How many bytes a text takes, which PostgreSQL knows without reading one that is stored out of line."""
 
-    function = "octet_length"
     output_field = models.IntegerField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return super().as_sql(compiler, connection, template="length(CAST(%(expressions)s AS blob))", **context)
+    template = "octet_length(%(expressions)s)"
+    on_sqlite = "length(CAST(%(expressions)s AS blob))"
 
 
 class RunStatus(models.TextChoices):

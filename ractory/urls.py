@@ -9,6 +9,7 @@ from ractory.api.envelope import no_page, unknown
 from ractory.api.health import HealthView, LivenessView
 from ractory.api.metrics import UNKNOWN, metrics
 from ractory.api.openapi.views import DocsView, SchemaView
+from sync.feed import ChangesView
 from sync.runs import RunChangesView, RunsView, RunView, UndoView
 from sync.sets import CompleteView, SnapshotsView, SnapshotView
 from sync.views import SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
@@ -52,6 +53,7 @@ urlpatterns = [
     path("api/v1/sync/snapshots", SnapshotsView.as_view(), name="snapshots"),
     path("api/v1/sync/snapshots/<str:guid>", SnapshotView.as_view(), name="snapshot"),
     path("api/v1/sync/snapshots/<str:guid>/complete", CompleteView.as_view(), name="snapshot-complete"),
+    path("api/v1/changes", ChangesView.as_view(), name="changes"),
     path("api/v1/", include(entities.urls)),
     path("api/v1/", include(managed.urls)),
     path("api/<path:rest>", unknown, name=UNKNOWN),

@@ -35,6 +35,18 @@ class IdempotentAnswer(models.Model):
         return self.key
 
 
+class Feed(models.Model):
+    """A single row, made when it is first asked for: with another identity no cursor is good any more."""
+
+    KEY: ClassVar[int] = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=KEY)
+    identity = models.UUIDField(default=uuid.uuid4)
+
+    def __str__(self) -> str:
+        return str(self.identity)
+
+
 class FileImport(models.Model):
     """How far the import of a file has got; written with each batch, in its transaction, so that it can go on.
 

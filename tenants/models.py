@@ -49,6 +49,7 @@ class Company(models.Model):
     short_name = models.CharField(max_length=50, null=True, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    feed_epoch = models.BigIntegerField(default=0, db_default=0, editable=False)  # how often rows have been purged
 
     class Meta:
         verbose_name_plural = "companies"

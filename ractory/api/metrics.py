@@ -93,6 +93,9 @@ class StateCollector(Collector):
         return [info, up, named, used, most, lag]
 
 
+STATE: list[Collector] = [StateCollector()]  # and those of other packages
+
+
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """The metrics as text, for whoever brings `Authorization: Bearer <METRICS_TOKEN>`; 404 where none is set."""
@@ -106,5 +109,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if DIRECTORY in os.environ:  # of all workers, not of this process alone
         counted = CollectorRegistry()
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]  # partly typed
-    state.register(StateCollector())
+    for collector in STATE:
+        state.register(collector)
     return HttpResponse(generate_latest(counted) + generate_latest(state), content_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -154,22 +154,23 @@ class Ordering(Parameter):
 
 
 class Fields(Parameter):
-    """Names of the fields that an object shall have, comma-separated."""
+    """Some of these names, each once, comma-separated; of the fields that an object shall have, unless `what` says."""
 
     absent = ()
 
-    def __init__(self, names: Collection[str]) -> None:
-        super().__init__(help_text="These fields of each object and no others, each once; `detail` says nothing then.")
-        self.names = names
+    def __init__(self, names: Collection[str], what: str = "field", help_text: str = "") -> None:
+        fields = "These fields of each object and no others, each once; `detail` says nothing then."
+        super().__init__(help_text=help_text or fields)
+        self.names, self.what = names, what
         self.schema = names_schema(names)
 
     def to_python(self, value: Any) -> tuple[str, ...]:
         chosen = tuple(value.split(","))
         for number, name in enumerate(chosen):
             if name not in self.names:
-                raise ValidationError(f"There is no field {shown(name)}", "field_unknown")
+                raise ValidationError(f"There is no {self.what} {shown(name)}", f"{self.what}_unknown")
             if name in chosen[:number]:
-                raise ValidationError(f"Input should name {name} once", "field_twice")
+                raise ValidationError(f"Input should name {name} once", f"{self.what}_twice")
         return chosen
 
 

@@ -54,6 +54,7 @@ class Endpoint:
 OPEN = Endpoint({"GET": (None, 200)})
 LOGIN = Endpoint({"POST": (None, 200)})
 LIST = Endpoint({"GET": ("read", 200)}, "read")
+FEED = Endpoint({"GET": ("read", 200)}, "read")  # a list in an object; whose rows it has: sync/tests/test_feed.py
 ONE = Endpoint({"GET": ("read", 200), "DELETE": ("delete", 204)}, "read")
 RESTORE = Endpoint({"POST": ("delete", 204)}, "read")
 SYNC = Endpoint({"POST": ("sync", 200)}, "sync")
@@ -70,6 +71,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "api/v1/auth/login": LOGIN,
     "api/v1/auth/refresh": LOGIN,
     "api/v1/auth/me": Endpoint({"GET": ("call", 200)}, "call"),
+    "api/v1/changes": FEED,
     "api/v1/sync/runs": LIST,
     "api/v1/sync/runs/<str:guid>": SHOWN,
     "api/v1/sync/runs/<str:guid>/changes": SHOWN,

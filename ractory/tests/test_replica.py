@@ -80,6 +80,51 @@ def test_a_list_with_limits_of_its_own_comes_from_the_replica_too(pair: Pair, se
         assert pair.tenant.call(server, "GET", f"/projects?{query}").headers["X-Total-Count"] == "1"
 
 
+def changes(pair: Pair, server: Server, cursor: str, **headers: str) -> tuple[set[str], str]:
+    """The codes of the projects that have changed since, and the next cursor."""
+    codes: set[str] = set()
+    while True:
+        answer = pair.tenant.call(server, "GET", f"/changes?after={cursor}" if cursor else "/changes", **headers)
+        assert answer.status == 200, answer.body
+        codes |= {change["object"]["code"] for change in answer.json["changes"]}
+        cursor = answer.json["cursor"]
+        if not answer.json["more"]:
+            return codes, cursor
+
+
+def test_the_change_feed_comes_from_the_replica_and_misses_nothing(pair: Pair, server: Server) -> None:
+    pair.tenant.push(server, pair.tenant.project("fed"))
+    until(lambda: "fed" in changes(pair, server, "")[0])
+    _, cursor = changes(pair, server, "")
+    with pair.behind():
+        pair.tenant.push(server, pair.tenant.project("fed late"))
+        assert changes(pair, server, cursor) == (set(), cursor)
+        assert "fed late" not in changes(pair, server, "")[0]
+        seen, ahead = changes(pair, server, cursor, Cache_Control="no-cache")
+        assert seen == {"fed late"}
+        pair.tenant.push(server, pair.tenant.project("fed later"))
+        assert changes(pair, server, ahead)[0] == {"fed later"}  # by the primary: the replica is behind the cursor
+        first = pair.tenant.call(server, "GET", "/changes?limit=1", Cache_Control="no-cache").json
+        copied = {change["object"]["code"] for change in first["changes"]}
+        copied |= changes(pair, server, first["cursor"])[0]  # which the replica can't go on with
+        assert copied >= {"fed late", "fed later"}
+    until(lambda: changes(pair, server, cursor)[0] == {"fed late", "fed later"})
+
+
+def test_no_row_comes_from_a_replica_that_still_has_what_is_purged(pair: Pair, server: Server) -> None:
+    project = pair.tenant.project("purged")
+    pair.tenant.push(server, project)
+    assert pair.tenant.call(server, "DELETE", f"/projects/{project['guid']}").status == 204
+    pair.primary.rows("UPDATE pieces_deletion SET created_at = created_at - interval '9 days'")
+    pair.primary.rows("UPDATE pieces_project SET deleted_at = deleted_at - interval '9 days'")
+    until(lambda: "purged" in changes(pair, server, "")[0])
+    _, cursor = changes(pair, server, "")
+    with pair.behind():
+        manage(pair.environment, "purge_deleted", "--older-than", "2d")
+        assert pair.tenant.call(server, "GET", f"/changes?after={cursor}").status == 410
+        assert "purged" not in changes(pair, server, "")[0]
+
+
 def test_a_caller_who_sends_back_the_receipt_reads_what_it_wrote(pair: Pair, server: Server) -> None:
     first = pair.tenant.push(server, pair.tenant.project("first")).headers["X-Sync-Run"]
     until(lambda: "first" in pair.tenant.codes(server))

@@ -34,6 +34,11 @@ ERRORS: dict[int, tuple[str, str, Any]] = {
     ),
     404: ("NotFound", "There is none, or none of the caller's.", "There is no such piece."),
     409: ("Conflict", "It clashes with the present state.", "Its project is deleted; restore it."),
+    410: (
+        "Gone",
+        "The cursor can't be continued: rows have been purged, or the database is another one.",
+        "This cursor can't be continued, since …: start again without after.",
+    ),
     413: ("TooLarge", "The body, as sent or unpacked, is too large.", "The body is larger than …"),
     415: (
         "UnsupportedMediaType",
@@ -113,6 +118,9 @@ def _error_codes(method: str, operation: Json) -> set[int]:
         codes |= {400, 401, 413, 415, 422, 429, 503}
     if operation["security"]:
         codes |= {401, 429, 503}
-    if any(parameter["name"] == "company_guid" for parameter in operation.get("parameters", ())):
+    parameters = {parameter["name"] for parameter in operation.get("parameters", ())}
+    if "company_guid" in parameters:
         codes |= {400, 403, 404, 422}
+    if "after" in parameters:
+        codes |= {410}
     return codes

@@ -92,7 +92,7 @@ def test_paths_are_those_of_the_contract() -> None:
     plurals = [model.plural for model in LEVELS]
     assert set(DOCUMENT["paths"]) == {
         *("/health", "/api/v1/health", "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/auth/me"),
-        *("/api/v1/sync/runs", "/api/v1/sync/runs/{guid}"),
+        *("/api/v1/changes", "/api/v1/sync/runs", "/api/v1/sync/runs/{guid}"),
         *("/api/v1/sync/runs/{guid}/changes", "/api/v1/sync/runs/{guid}/undo", "/api/v1/sync/snapshots"),
         *("/api/v1/sync/snapshots/{guid}", "/api/v1/sync/snapshots/{guid}/complete"),
         *(f"/api/v1/{managed}" for managed in MANAGED),
