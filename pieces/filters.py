@@ -17,9 +17,10 @@ from pieces.expressions import SEPARATOR, JoinedTexts
 from pieces.models import SHORT, Assembly, Component, Entity, Piece, Project
 from pieces.reading import counted, fields_of
 from ractory.api.paging import CursorQuery, Fields, Key, Ordering, Page, PageQuery
-from ractory.api.query import Flag, Guid, Moment, Query, Text
+from ractory.api.query import MAX_VALUES, Flag, Guid, Listed, Moment, Query, Text
 from tenants.scope import current_scope
 
+ONE_OF_TEXTS = f"Only rows with one of these texts, up to {MAX_VALUES}; one that has commas is found if it comes alone."
 DEEP = 10_000  # rows that are skipped in an index before it is worth a limit
 
 
@@ -93,6 +94,17 @@ class GuidFilter(ExactFilter):
     field_class = Guid
 
 
+class AnyOfFilter(ExactFilter):
+    """Rows with one of up to 200 values."""
+
+    field_class = Listed
+
+    def filter(self, qs: "QuerySet[Any]", value: Any) -> "QuerySet[Any]":
+        if value and len(value) == 1:  # an index has the rows with one value in the order of the list
+            return super().filter(qs, value[0])
+        return qs if value is None else qs.filter(**{f"{self.field_name}__any_of": value})
+
+
 class MomentFilter(ExactFilter):
     field_class = Moment
 
@@ -122,6 +134,7 @@ class SearchFilter(TextFilter):
 class EntityFilterSet(django_filters.FilterSet):  # type: ignore[misc]  # untyped
     """Which rows a list shows. Its form has the list's other parameters too, so that a 422 names every fault."""
 
+    guid = AnyOfFilter(each=Guid(), help_text=f"Only rows with one of these guids, up to {MAX_VALUES}.")
     updated_since = MomentFilter(
         "updated_at", "gte", help_text="Only rows changed at or after this moment; UTC unless it says otherwise."
     )
@@ -173,8 +186,8 @@ class AssemblyFilterSet(EntityFilterSet):
 
 class PieceFilterSet(EntityFilterSet):
     project_guid, component_guid, assembly_guid = GuidFilter(), GuidFilter(), GuidFilter()
-    piece_id, barcode, profile_code = TextFilter(), TextFilter(), TextFilter()
-    trolley, trolley_cell = TextFilter(), TextFilter()
+    piece_id, barcode = (AnyOfFilter(each=Text(), help_text=ONE_OF_TEXTS) for _ in range(2))
+    profile_code, trolley, trolley_cell = TextFilter(), TextFilter(), TextFilter()
     search = SearchFilter(
         *("piece_id", "barcode", "profile_code", "profile_name", "component_code", "component_description"),
         *("component_number", "project_number", "client", "trolley", "trolley_cell"),

@@ -69,6 +69,9 @@ class Queries:
             return rng.choice(
                 self.world.guids[company or rng.choice(NAMES)][level][: 6 if rng.random() < 0.9 else None]
             )
+        if name == "guid":
+            known = self.world.guids[company or rng.choice(NAMES)]["pieces"]
+            return ",".join(rng.choice(known) for _ in range(rng.choice((1, 1, 2, 200, 201))))
         if name in ("ordering", "fields"):
             return ",".join(rng.sample(schema["items"]["enum"], rng.choice((1, 1, 1, 2, 3, 4, 5))))
         if name == "cursor":
@@ -85,6 +88,8 @@ class Queries:
         if "anyOf" in schema:
             return self.rng.choice(("true", "false", "1", "0", "TRUE"))
         marker = MARKERS.get(company, "projects")
+        if schema.get("type") == "array":
+            return ",".join(f"{name}-{number} {marker}" for number in range(self.rng.choice((1, 2, 200, 201))))
         return self.rng.choice((f"{name}-1 {marker}", f"1 {marker}", "piece-1", marker, "", "x", "knows"))
 
     def _cursor(self, company: str) -> str:

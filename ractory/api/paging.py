@@ -89,7 +89,7 @@ class Page:
         query = request.GET.copy()
         query.pop("offset", None)
         query["cursor"] = encode_cursor(self.keys, last)
-        return f'<{request.build_absolute_uri(request.path)}?{query.urlencode()}>; rel="next"'
+        return f'<{request.build_absolute_uri(request.path)}?{query.urlencode(safe=",")}>; rel="next"'
 
 
 def _after(keys: Sequence[Key], values: Sequence[Any]) -> Q:

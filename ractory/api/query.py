@@ -15,6 +15,7 @@ from django.http import QueryDict
 
 from ractory.api.errors import Fault, Unprocessable, shown
 
+MAX_VALUES = 200  # of a list: as many guids as an address of 8190 bytes has room for
 MAX_GUID = 64  # characters; with "urn:uuid:", braces and dashes it has 47
 WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -119,6 +120,29 @@ class Guid(Parameter):
             return guid_of(value)
         except ValueError as error:
             raise ValidationError("Input should be a UUID", "uuid_parsing") from error
+
+
+class Listed(Parameter):
+    """Up to `MAX_VALUES` values, separated by commas, each as a parameter like `each` takes it."""
+
+    def __init__(self, each: Parameter, **options: Any) -> None:
+        super().__init__(**options)
+        self.each = each
+        self.schema = {"type": "array", "items": each.schema, "minItems": 1, "maxItems": MAX_VALUES}
+
+    def to_python(self, value: Any) -> list[Any]:
+        texts = value.split(",")
+        if len(texts) > MAX_VALUES:
+            raise ValidationError(f"Input should have at most {MAX_VALUES} values, not {len(texts)}", "too_long")
+        if len(texts) > 1 and isinstance(self.each, Text):  # or nothing would find a text that has commas
+            texts.append(value)
+        return [self._parsed(text) for text in texts]
+
+    def _parsed(self, text: str) -> Any:
+        try:
+            return self.each.clean([text])
+        except ValidationError as error:
+            raise ValidationError(f"{error.messages[0].rstrip('.')}, not {shown(text)}", error.code) from error
 
 
 class Moment(Parameter):
