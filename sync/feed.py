@@ -133,7 +133,7 @@ class ChangesQuery(Query):
         given = self.cleaned_data
         levels = given["levels"] = [level for level in LEVELS if level.plural in (given.get("entity") or PLURALS)]
         if not all(any(name in fields_of(level, full=True) for level in levels) for name in given.get("fields", ())):
-            self.add_error("fields", ValidationError("One of the fields is of other entities", "field_unknown"))
+            self.add_error("fields", ValidationError("One of the fields is of other entities", "fields_of_others"))
         if given.get("after") not in (None, NOW):
             try:
                 given["cursor"] = Cursor.decoded(given["after"])

@@ -201,7 +201,7 @@ def _killing(followers: list[Follower], outcome: Outcome, rng: random.Random) ->
 
 
 def torture(folder: Path, *, way: str, seconds: float, seed: int, restarts: int = 0, order: str = "") -> Outcome:
-    """Runs it for so many seconds, or until something is missed; the seed says what is written, not when threads meet."""
+    """Runs it for so many seconds, or until something is missed; by the seed go the writes, not when threads meet."""
     outcome, rng = Outcome(), random.Random(seed)  # no secret
     with ExitStack() as stack:
         site = Site(stack, folder, way, order)

@@ -40,7 +40,15 @@ CURSORS = {  # by the order of the list: after the nil UUID, before the max UUID
 BEYOND_SCHEMA = {
     *("guid_duplicate", "piece_id_taken", "parent_deleted", "extra_forbidden", "ordering_twice", "too_many_faults"),
     *("password_too_short", "password_too_similar", "password_too_common", "word_unknown", "past", "company_fixed"),
-    *("blank", "null_characters_not_allowed", "cursor_parsing", "cursor_ordering", "changed_meanwhile", "scope_unfit"),
+    *(
+        "blank",
+        "null_characters_not_allowed",
+        "cursor_parsing",
+        "fields_of_others",
+        "cursor_ordering",
+        "changed_meanwhile",
+        "scope_unfit",
+    ),
     "field_unknown",  # of a state of the past, which has no counts
 }
 

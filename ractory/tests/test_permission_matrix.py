@@ -54,7 +54,6 @@ class Endpoint:
 OPEN = Endpoint({"GET": (None, 200)})
 LOGIN = Endpoint({"POST": (None, 200)})
 LIST = Endpoint({"GET": ("read", 200)}, "read")
-FEED = Endpoint({"GET": ("read", 200)}, "read")  # a list in an object; whose rows it has: sync/tests/test_feed.py
 ONE = Endpoint({"GET": ("read", 200), "DELETE": ("delete", 204)}, "read")
 RESTORE = Endpoint({"POST": ("delete", 204)}, "read")
 SYNC = Endpoint({"POST": ("sync", 200)}, "sync")
@@ -71,7 +70,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "api/v1/auth/login": LOGIN,
     "api/v1/auth/refresh": LOGIN,
     "api/v1/auth/me": Endpoint({"GET": ("call", 200)}, "call"),
-    "api/v1/changes": FEED,
+    "api/v1/changes": LIST,
     "api/v1/sync/runs": LIST,
     "api/v1/sync/runs/<str:guid>": SHOWN,
     "api/v1/sync/runs/<str:guid>/changes": SHOWN,
@@ -268,7 +267,7 @@ def test_a_method_that_an_endpoint_does_not_have_is_a_405(world: World, caller: 
 @pytest.mark.parametrize("route", LISTS)
 def test_a_list_has_the_rows_of_those_companies_only(world: World, caller: str, route: str) -> None:
     for company in (world.own, world.foreign):
-        world.path(f"{route}/<str:guid>", "GET", company)
+        world.path(f"{route.replace('changes', 'pieces')}/<str:guid>", "GET", company)
     both = {str(world.own.guid), str(world.foreign.guid)}
     listed = world.api.get(f"/{route}").json()
     if ENDPOINTS[route].methods["GET"][0] not in MAY[caller]:
@@ -282,8 +281,9 @@ def test_a_list_has_the_rows_of_those_companies_only(world: World, caller: str, 
 
 def companies_in(listed: Any) -> set[str]:
     """Whose the rows of a list are; a SystemAdmin may be of none."""
-    rows = listed["api_keys"] if isinstance(listed, dict) else listed
-    return {row.get("company_guid", row["guid"]) for row in rows} - {None}
+    if isinstance(listed, dict):
+        listed = listed.get("api_keys") or [change["object"] for change in listed["changes"]]
+    return {row.get("company_guid", row["guid"]) for row in listed} - {None}
 
 
 def check_envelope(answer: Any) -> None:
