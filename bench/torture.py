@@ -1,4 +1,5 @@
-"""Kills the server and its database again and again under load, and counts what was lost, doubled or torn.
+"""Kills the server and its database again and again under load, and counts what was lost, doubled or torn; before that
+it fills the disk, lets database and replica hang, takes all connections, and restarts hosts one after the other.
 
 `python -m bench.torture` (or `make torture`) starts a PostgreSQL and a gunicorn of its own and besieges them until
 TORTURE_KILLS kills (500) and TORTURE_BATCHES batches (5000) are done, for at most TORTURE_SECONDS (1500); then six
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 from bench.faults.disk import fill_disk
+from bench.faults.outages import outages
 from bench.faults.overlap import Overlap, overlap
 from bench.faults.siege import Siege, siege
 from client.ractory_client import push
@@ -32,6 +34,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ractory-torture-") as folder, siege(seed, Path(folder)) as under_siege:
         os.chmod(folder, 0o755)  # PostgreSQL may run as another user
         has_filled = fill_disk(under_siege, Path(folder))
+        outages(under_siege, Path(folder))
         deadline = started + seconds - overlap_seconds
         _rounds(under_siege, kills=kills, batches=batches, deadline=deadline)
         met = _overlap(under_siege, overlap_seconds)
