@@ -190,7 +190,7 @@ class ApiKeyViewSet(ManagedViewSet):
                 raise Conflict("The key is revoked, switched off, expired or of an inactive company.")
             caller_of(request).check_grant(*key.scopes.split())
             new: Any
-            new, new.text = key.rotate(overlap=overlap, expires_at=key.expires_at, now=now)
+            new, new.text = key.rotate(overlap=overlap, expires_at=key.lifetime, now=now)
             self.record(key, CHANGE, f"Rotated by the API: {new.guid} takes its place.")
             self.record(new, ADDITION, f"Created by the API in place of {key.guid}.")
             return Response(self.get_serializer(new).data, status=status.HTTP_201_CREATED)

@@ -62,7 +62,7 @@ class Company(models.Model):
         """Whether the name would be given to a second company. Of two transactions that ask at once the second waits
         for the end of the first; on SQLite a writing one is alone.
 
-        The database allows it: companies made by commands, or taken over from an old server, may share a name.
+        The database allows it: companies that were made before, or taken over from an old server, may share a name.
         """
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
@@ -105,8 +105,9 @@ class UserManager(BaseUserManager["User"]):
     def require_system_admin(self, **without: Any) -> None:
         """Raises 409 unless others than these are SystemAdmins who can log in; locks them until the transaction ends,
         so that of two who switch each other off one is refused."""
-        left = self.filter(role=Role.SYSTEM_ADMIN, is_active=True).exclude(company__is_active=False).exclude(**without)
-        if not left.order_by("guid").select_for_update(of=("self",), no_key=True):
+        admins = self.filter(role=Role.SYSTEM_ADMIN, is_active=True).exclude(company__is_active=False)
+        left = admins.exclude(**without).order_by("guid").select_for_update(of=("self",), no_key=True)
+        if not left and admins.exists():  # where there is none at all, commands do it all
             raise Conflict("No active SystemAdmin would be left.")
 
     def get_by_natural_key(self, username: str | None) -> "User":
@@ -267,6 +268,7 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     is_active = models.BooleanField(default=True, db_default=True)  # can be switched on again, unless revoked
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    replaced_by = models.UUIDField(null=True, editable=False)  # the key that a rotation made last
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)  # to the minute
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     company_is_active: bool  # of a key that was `found`
@@ -307,12 +309,19 @@ class ApiKey(models.Model):
         """A new key like this one, and its text. This one is revoked, or expires after the overlap if not before."""
         same = {"company": self.company, "networks": self.networks, "description": self.description}
         issued = ApiKey.issue(scopes=self.scopes.split(), expires_at=expires_at, **same)
+        self.replaced_by = issued[0].guid
         if overlap:
             self.expires_at = min(self.expires_at or now + overlap, now + overlap)
-            self.save(update_fields=["expires_at"])
-        else:
+        self.save(update_fields=["expires_at", "replaced_by"])
+        if not overlap:
             self.revoke(now)
         return issued
+
+    @property
+    def lifetime(self) -> datetime | None:
+        """When it expires, or would if it had not been rotated: what a key that takes its place gets."""
+        following = self.replaced_by and ApiKey.objects.filter(guid=self.replaced_by).first()
+        return following.lifetime if following else self.expires_at
 
     def revoke(self, now: datetime) -> None:
         self.revoked_at, self.is_active = now, False

@@ -320,8 +320,8 @@ def filled(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
     outside = {name: value for name, value in os.environ.items() if f"{name}_FILE" not in site.environment}
     environment = outside | site.environment
     with serving(site, tmp_path_factory.mktemp("filled")) as server:
-        for _ in range(2):
-            tenant = Tenant.create(environment, "Acme")
+        for name in ("Acme", "Acme too"):
+            tenant = Tenant.create(environment, name)
             batch = {"projects": [tenant.project("P")]}
             assert server.call("POST", "/api/v1/sync/projects", batch, X_API_Key=tenant.key).status == 200
     return site

@@ -163,7 +163,7 @@ class ApiKeyAdmin(StaffAdmin):
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         with transaction.atomic():
             key = self.usable_key(request, object_id)
-            last_day = key.expires_at and (key.expires_at - timedelta(microseconds=1)).date()
+            last_day = key.lifetime and (key.lifetime - timedelta(microseconds=1)).date()
             form = RotateForm(request.POST or None, initial={"last_day": last_day})
             if not form.is_valid():
                 title = f"Rotate {key}"

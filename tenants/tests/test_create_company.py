@@ -40,6 +40,11 @@ def test_a_guid_that_is_taken_is_refused(manage: Manage, company: Company) -> No
     assert Company.objects.get().name == company.name
 
 
+def test_a_name_that_is_taken_is_refused(manage: Manage, company: Company) -> None:
+    assert manage("create_company", company.name).complaint == f"there is a company {company.name!r} already"
+    assert Company.objects.count() == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -84,3 +84,10 @@ def test_an_account_that_is_locked_can_be_unlocked(manage: Manage, user: User, s
     assert not Counter.objects.filter(name__contains="logins of").exists()
     assert login(user.email, PASSWORD) == 200
     assert manage("unlock_login", "nobody@example.com").complaint == "no login is counted for nobody@example.com"
+
+
+def test_the_last_system_admin_is_not_switched_off(manage: Manage) -> None:
+    admin = UserFactory.create(role=Role.SYSTEM_ADMIN)
+    assert manage("deactivate", admin.guid).complaint == "No active SystemAdmin would be left."
+    UserFactory.create(role=Role.SYSTEM_ADMIN)
+    assert manage("deactivate", admin.guid).code == 0

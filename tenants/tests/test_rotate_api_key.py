@@ -97,3 +97,14 @@ def test_a_new_key_does_not_expire_before_it_is_made(manage: Manage, old: ApiKey
     assert complaint.endswith("argument --expires: not in the future: '2020-01-31'")
     old.refresh_from_db()
     assert (ApiKey.objects.count(), old.expires_at, old.revoked_at) == (1, None, None)
+
+
+def test_a_key_that_is_rotated_twice_makes_no_key_that_ends_with_it(manage: Manage, old: ApiKey) -> None:
+    for _ in range(3):
+        made = manage("rotate_api_key", old.guid, "--overlap", "2h", "--json").json
+        assert made["expires_at"] is None
+    old.refresh_from_db()
+    assert old.expires_at is not None
+    last = ApiKey.objects.get(guid=made["guid"])
+    assert manage("rotate_api_key", last.guid, "--expires", "2999-01-01", "--json").code == 0
+    assert manage("rotate_api_key", old.guid, "--json").json["expires_at"].startswith("2999-01-01")

@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
 from tenants.management.printing import PrintingCommand, guid, text
 from tenants.models import Company
@@ -20,5 +21,9 @@ class Command(PrintingCommand):
         given = {"guid": options["guid"]} if options["guid"] else {}
         if given and Company.objects.filter(**given).exists():
             raise CommandError(f"there is a company {options['guid']} already")
-        company = Company.objects.create(name=name, **given)
+        company = Company(name=name, **given)
+        with transaction.atomic():
+            if company.is_name_taken():
+                raise CommandError(f"there is a company {name!r} already")
+            company.save(force_insert=True)
         self.answer(options, {"guid": company.guid, "name": company.name})

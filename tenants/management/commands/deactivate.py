@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
+from ractory.api.errors import Conflict
 from tenants.management.printing import PrintingCommand, guid
 from tenants.models import Company, User
 
@@ -25,13 +26,16 @@ class Command(PrintingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         given = options["account"]
-        with transaction.atomic():
-            by = {"guid": given} if isinstance(given, uuid.UUID) else {"email": given}
-            found = User.objects.filter(**by).first() or ("guid" in by and Company.objects.filter(**by).first())
-            if not found:
-                raise CommandError(f"there is neither a company nor a user {given}")
-            found.is_active = False
-            found.save(update_fields=["is_active"])
-            User.objects.end_sessions(**{"guid" if isinstance(found, User) else "company": found.guid})
+        by = {"guid": given} if isinstance(given, uuid.UUID) else {"email": given}
+        found = User.objects.filter(**by).first() or ("guid" in by and Company.objects.filter(**by).first())
+        if not found:
+            raise CommandError(f"there is neither a company nor a user {given}")
+        try:
+            with transaction.atomic():
+                if isinstance(found, User) and found.is_superuser:
+                    User.objects.require_system_admin(guid=found.guid)
+                found.switch_off()
+        except Conflict as refusal:
+            raise CommandError(str(refusal.detail)) from refusal
         kind = "user" if isinstance(found, User) else "company"
         self.answer(options, {"guid": found.guid, "kind": kind, "name": str(found), "is_active": False})
