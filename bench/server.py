@@ -23,14 +23,14 @@ class Server:
     def __init__(self, port: int, pid: int) -> None:
         self.port, self.pid = port, pid
 
-    def call(self, method: str, path: str, key: str = "", body: bytes | None = None) -> bytes:
-        """The body of a 200; anything else is an AssertionError."""
+    def call(self, method: str, path: str, key: str = "", body: bytes | None = None, expected: int = 200) -> bytes:
+        """The body of the answer; one with another status is an AssertionError."""
         headers = {"X-API-Key": key, "Content-Type": "application/json"}
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)) as connection:
             connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
             answer = response.read()
-        assert response.status == 200, answer[:2000]
+        assert response.status == expected, answer[:2000]
         return answer
 
     def memory(self) -> list[float]:

@@ -137,6 +137,11 @@ def committed_now() -> str:
         return str(cursor.fetchone()[0])
 
 
+def first_after(moment: str) -> int:
+    """The least position that an act may have which had not been committed when `committed_now` said so."""
+    return int(moment.partition(":")[0])
+
+
 class CommittedIn(PerDatabase):
     """Whether the act of a position had been committed when `committed_now` said so."""
 

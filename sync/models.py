@@ -110,7 +110,7 @@ class Snapshot(models.Model):
 
 
 class SeenBatch(models.Model):
-    """The rows that one batch of a snapshot named: their guids, 16 bytes each, one behind the other."""
+    """The rows that one batch of a snapshot named (sync.seen)."""
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="batches")
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -121,4 +121,4 @@ class SeenBatch(models.Model):
     across_companies: ClassVar[Any] = models.Manager()
 
     def __str__(self) -> str:
-        return f"{len(self.guids) // 16} rows"
+        return f"{len(self.guids)} bytes of {self.snapshot_id}"

@@ -24,6 +24,7 @@ from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, body, na
 from ractory.api.query import GUID, Flag, Query, guid_of
 from sync.models import Snapshot
 from sync.openapi import PROJECT
+from sync.seen import count_seen
 from sync.snapshots import (
     AT_LEAST,
     DEFAULT_MAX,
@@ -33,7 +34,6 @@ from sync.snapshots import (
     model_of,
     open_one,
     open_snapshot,
-    seen_in,
 )
 from tenants.permissions import MaySync
 from tenants.scope import current_scope
@@ -78,7 +78,7 @@ def given(request: Request, kind: type[serializers.Serializer[Any]]) -> dict[str
 
 def as_wire(snapshot: Snapshot) -> dict[str, Any]:
     names = ("guid", "entity", "company_guid", *SCOPE, "opened_at", "run_guid")
-    seen = snapshot.seen if snapshot.run_guid else len(seen_in(snapshot))
+    seen = snapshot.seen if snapshot.run_guid else count_seen(snapshot.guid)
     return {name: getattr(snapshot, name) for name in names} | {
         "expires_at": snapshot.opened_at + LIFE,
         "status": "completed" if snapshot.run_guid else "open",

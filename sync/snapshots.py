@@ -5,30 +5,32 @@ snapshot was opened and that no batch named; what others added since, or brought
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
-from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from rest_framework.exceptions import NotFound
 
 from pieces.acts import Origin
 from pieces.bulk import database_clock
 from pieces.changes import Acts, delete_together
-from pieces.expressions import CommittedIn, committed_now
+from pieces.expressions import CommittedIn, committed_now, first_after
 from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, Act, Entity
-from pieces.querysets import fetched
+from pieces.querysets import EntityQuerySet, fetched
 from pieces.receipts import Receipt, counts_of
 from ractory.api.errors import Conflict, Fault, Gone, Unprocessable
 from ractory.api.retry import in_transaction
+from ractory.api.timeouts import allow_cascade
 from sync.models import SeenBatch, Snapshot
+from sync.seen import count_seen, packed, unseen
 from sync.submission import Claim, Run
 
 Guid = uuid.UUID
 LIFE = timedelta(hours=24)
 DEFAULT_MAX, AT_LEAST = "10%", 10  # of the rows, and rows
-GUID_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +77,29 @@ def open_snapshot(
     if faults:
         raise Unprocessable(faults)
     about = {"company_guid": company, "entity": model.plural, "max_deleted": max_deleted, "actor": actor, **within}
-    with transaction.atomic():
+
+    def work() -> Snapshot:
         moment = committed_now()
         snapshot: Snapshot = Snapshot.objects.create(**about, opened_at=database_clock(), seen_by_database=moment)
-    return snapshot
+        return snapshot
+
+    return in_transaction(work)
 
 
 def open_one(guid: Guid, *, lock: str = "") -> Snapshot:
     """One that may be pushed to and completed, or is complete; locked. Raises 404, or 410 if its time is over."""
-    rows = Snapshot.objects.filter(guid=guid)
-    if lock:
-        fetched(rows.values_list("guid"), lock=lock)
-    snapshot: Snapshot | None = rows.first()
-    if snapshot is None:
-        raise NotFound(f"There is no snapshot {guid}.")
+    names = [field.attname for field in Snapshot._meta.concrete_fields]
+    found = fetched(Snapshot.objects.filter(guid=guid).values_list(*names), lock=lock)
+    if not found:
+        raise _not_found(guid)
+    snapshot = Snapshot.from_db(Snapshot.objects.db, names, found[0])
     if snapshot.run_guid is None and snapshot.opened_at + LIFE < timezone.now():
         raise Gone(f"The snapshot {guid} was not completed within {LIFE.total_seconds() / 3600:.0f} hours.")
     return snapshot
+
+
+def _not_found(guid: Guid) -> NotFound:
+    return NotFound(f"There is no snapshot {guid}.")
 
 
 def give_up(guid: Guid) -> None:
@@ -109,28 +117,23 @@ def give_up(guid: Guid) -> None:
 class SeenClaim(Claim):
     """What a batch of a snapshot does beside: it notes what it named. Others may do so at the same time."""
 
-    snapshot: Guid
+    snapshot: Snapshot
     beside: Claim
 
     def take(self) -> None:
-        """Raises 409 if it is complete, and what `open_one` raises."""
+        """Raises 409 if it is complete, 404 if it has been given up."""
         self.beside.take()
-        if open_one(self.snapshot, lock="FOR SHARE").run_guid:
-            raise Conflict(f"The snapshot {self.snapshot} is complete already.")
+        guid = self.snapshot.guid
+        # The lock that the foreign key of what is noted takes anyway; who completes the snapshot waits for it.
+        found = fetched(Snapshot.objects.filter(guid=guid).values_list("run_guid"), lock="FOR KEY SHARE")
+        if found != [(None,)]:
+            raise Conflict(f"The snapshot {guid} is complete already.") if found else _not_found(guid)
 
     def keep(self, run: Run) -> None:
-        guids = b"".join([outcome.guid.bytes for outcome in run.outcomes if outcome.guid])
-        company = Snapshot.objects.values_list("company_guid", flat=True).get(guid=self.snapshot)
-        SeenBatch.objects.create(snapshot_id=self.snapshot, company_guid=company, guids=guids)
+        if guids := [outcome.guid for outcome in run.outcomes if outcome.guid]:
+            about = {"snapshot_id": self.snapshot.guid, "company_guid": self.snapshot.company_guid}
+            SeenBatch.objects.create(**about, guids=packed(guids))
         self.beside.keep(run)
-
-
-def seen_in(snapshot: Snapshot) -> list[Guid]:
-    """The rows that its batches named, each once."""
-    found: set[bytes] = set()
-    for guids in snapshot.batches.values_list("guids", flat=True):
-        found.update(bytes(guids[start : start + GUID_BYTES]) for start in range(0, len(guids), GUID_BYTES))
-    return [Guid(bytes=each) for each in found]
 
 
 def complete(guid: Guid, *, origin: Origin, max_deleted: str = "", dry_run: bool = False) -> Completed:
@@ -141,62 +144,60 @@ def complete(guid: Guid, *, origin: Origin, max_deleted: str = "", dry_run: bool
     """
 
     def work() -> Completed:
+        allow_cascade()
         snapshot = open_one(guid, lock="FOR UPDATE")
         if snapshot.run_guid:
             return Completed(snapshot.run_guid, snapshot.seen or 0, snapshot.deleted or 0)
-        model, seen = model_of(snapshot), seen_in(snapshot)
-        unseen = _unseen(snapshot, model, seen)
-        _check_ceiling(snapshot, model, len(unseen), max_deleted or snapshot.max_deleted)
-        acts = Acts(origin)
-        if unseen and not dry_run:
-            delete_together(model, unseen, company=snapshot.company_guid, acts=acts)
+        model, seen, acts = model_of(snapshot), count_seen(guid), Acts(origin)
+        missing, allowed = missing_rows(snapshot), _allowed(snapshot, max_deleted)
+        going: list[Guid] = []
+        for rows in () if dry_run else missing:
+            # In this order: what somebody writes while the first statement waits for it is among the second's.
+            going += [row for (row,) in fetched(rows.values_list("guid")[: allowed + 1], lock="FOR NO KEY UPDATE")]
+        number = len(going)
+        if dry_run or number > allowed:
+            number = sum(rows.count() for rows in missing)
+        if number > allowed:
+            detail = f"{number} {model.plural} would be deleted, more than {allowed}. Nothing was done."
+            raise Conflict(detail, would_delete=number, max_deleted=allowed)
+        if going:
+            delete_together(model, going, company=snapshot.company_guid, acts=acts)
         Receipt(
             model=model,
             origin=origin,
             company=snapshot.company_guid,
-            received=len(seen),
-            counts=counts_of(acts.below or {"deleted": len(unseen)}),
+            received=seen,
+            counts=counts_of(acts.below or {"deleted": number}),
             dry_run=dry_run,
         ).save()
-        done = Completed(origin.run or guid, len(seen), len(unseen))
+        done = Completed(origin.run or guid, seen, number)
         if not dry_run:
-            Snapshot.objects.filter(guid=guid).update(run_guid=done.run, seen=done.seen, deleted=done.deleted)
+            Snapshot.objects.filter(guid=guid).update(run_guid=done.run, seen=seen, deleted=number)
             snapshot.batches.all().delete()
         return done
 
     return in_transaction(work)
 
 
-def _unseen(snapshot: Snapshot, model: type[Entity], seen: Sequence[Guid]) -> list[Guid]:
-    """The active rows of the set, locked, that nobody has named and that were in it when the snapshot was opened."""
-    relations, moment = relations_of(snapshot), snapshot.seen_by_database
-    rows = model.objects.filter(**relations).exclude(guid__any_of=seen).order_by("guid")
-    changed_in: dict[Guid, Guid] = dict(fetched(rows.values_list("guid", "changed_in"), lock="FOR NO KEY UPDATE"))
-    old = _committed(changed_in.values(), moment)
-    # The others have been written since. Where they were in the set before, too, it is that state that counts.
-    late = [guid for guid, act in changed_in.items() if act not in old]
-    since = Act.objects.filter(company=snapshot.company_guid).exclude(CommittedIn("position", moment))
-    pairs: list[tuple[Guid, Guid]] = []
-    if late:
-        states = HISTORIES[model].objects.filter(guid__any_of=late, is_active=True, **relations)
-        pairs = list(states.filter(replaced_in__in=since.values("guid")).values_list("guid", "changed_in"))
-    before = _committed((act for _, act in pairs), moment)
-    there = {guid for guid, act in pairs if act in before}
-    return [guid for guid, act in changed_in.items() if act in old or guid in there]
+def missing_rows(snapshot: Snapshot) -> tuple[EntityQuerySet, EntityQuerySet]:
+    """The active rows of the set that no batch has named and that were in it when the snapshot was opened: those that
+    nobody has written since, and those that somebody has."""
+    model, relations, moment = model_of(snapshot), relations_of(snapshot), snapshot.seen_by_database
+    unnamed = model.objects.filter(unseen(model, snapshot.guid), **relations).order_by("guid")
+    acts = Act.objects.filter(company=snapshot.company_guid)
+    # What names no act was there before acts were kept.
+    old = Q(changed_in=None) | Exists(acts.filter(CommittedIn("position", moment), guid=OuterRef("changed_in")))
+    since = acts.filter(position__gte=first_after(moment)).exclude(CommittedIn("position", moment))
+    # Of what has been written since, the state counts that it had then.
+    states = HISTORIES[model].objects.filter(old, is_active=True, replaced_in__in=since.values("guid"), **relations)
+    return unnamed.filter(old), unnamed.exclude(old).filter(guid__in=states.values("guid"))
 
 
-def _committed(acts: Iterable[Guid | None], moment: str) -> set[Guid | None]:
-    """Those that had been committed at that moment. What names no act was there before acts were kept."""
-    known = Act.objects.filter(CommittedIn("position", moment), guid__any_of=list({*acts} - {None}))
-    return {*known.values_list("guid", flat=True), None}
-
-
-def _check_ceiling(snapshot: Snapshot, model: type[Entity], number: int, most: str) -> None:
-    rows = model.objects.filter(**relations_of(snapshot)).count()
+def _allowed(snapshot: Snapshot, given: str) -> int:
+    """How many rows may go at most."""
+    most = given or snapshot.max_deleted
     wanted = most or DEFAULT_MAX
-    allowed = int(rows * float(wanted[:-1]) / 100) if wanted.endswith("%") else int(wanted)
-    if not most:
-        allowed = max(allowed, AT_LEAST)
-    if number > allowed:
-        detail = f"{number} of {rows} {model.plural} would be deleted, more than {allowed}. Nothing was done."
-        raise Conflict(detail, would_delete=number, max_deleted=allowed)
+    if not wanted.endswith("%"):
+        return int(wanted)
+    rows = model_of(snapshot).objects.filter(**relations_of(snapshot)).count()
+    return max(int(rows * Decimal(wanted[:-1]) / 100), 0 if most else AT_LEAST)

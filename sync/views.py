@@ -103,7 +103,7 @@ class SyncView(ReceiptView):
         )
         claim = None if options.dry_run else self._claim(request, raw, options, partial(shown_as, prefer=prefer))
         if snapshot and not options.dry_run:
-            claim = SeenClaim(snapshot.guid, claim or Claim())
+            claim = SeenClaim(snapshot, claim or Claim())
         try:
             done = submit(
                 self.model,
