@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0007_managing'),
+        ('tenants', '0008_company_feed_epoch'),
     ]
 
     operations = [
