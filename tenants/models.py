@@ -106,7 +106,9 @@ class UserManager(BaseUserManager["User"]):
     def require_system_admin(self, **without: Any) -> None:
         """Raises 409 unless others than these are SystemAdmins who can log in; locks them until the transaction ends,
         so that of two who switch each other off one is refused."""
-        admins = self.filter(role=Role.SYSTEM_ADMIN, is_active=True).exclude(company__is_active=False)
+        # `without` may have been switched off already in this transaction, and is one of those that there were.
+        were_there = Q(**without) | ~Q(company__is_active=False)
+        admins = self.filter(were_there, role=Role.SYSTEM_ADMIN, is_active=True)
         left = admins.exclude(**without).order_by("guid").select_for_update(of=("self",), no_key=True)
         if not left and admins.exists():  # where there is none at all, commands do it all
             raise Conflict("No active SystemAdmin would be left.")
