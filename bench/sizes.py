@@ -36,7 +36,7 @@ INDEXES = """
 """
 
 
-def fill(rows: int, guid: str) -> "Company":
+def fill(rows: int, guid: str, **expressions: str) -> "Company":
     """Copies of one full piece, and their company; their parents are not there, and the keys that ask for them go."""
     from django.db import connection
 
@@ -53,7 +53,7 @@ def fill(rows: int, guid: str) -> "Company":
             cursor.execute(f'ALTER TABLE pieces_piece DROP CONSTRAINT "{name}"')
         original = Piece(**{**full_piece(assembly), "created_in": assembly.guid, "changed_in": assembly.guid})
         original.save()
-        copies(original, rows, **{**EXPRESSIONS, "guid": guid})
+        copies(original, rows, **{**EXPRESSIONS, "guid": guid, **expressions})
         cursor.execute("VACUUM ANALYZE pieces_piece")
     company: Company = assembly.company
     return company

@@ -171,17 +171,3 @@ class NextPosition(PerDatabase):
     output_field = models.BigIntegerField()
     template = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
     on_sqlite = str(2**63 - 1)
-
-
-class DatabaseIdentity(PerDatabase):
-    """Another text in another PostgreSQL, in a database made anew, and after a failover or a recovery to a moment.
-
-    After each of these the numbers of transactions may be used a second time. On SQLite nothing tells.
-    """
-
-    output_field = models.TextField()
-    template = (
-        "(SELECT concat_ws('/', system_identifier, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), oid)"
-        " FROM pg_control_system(), pg_database WHERE datname = current_database())"
-    )
-    on_sqlite = "''"

@@ -15,10 +15,9 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from django.core.exceptions import ValidationError
-from django.db import Error
-from django.db.models import BigIntegerField, F, Func, QuerySet, Subquery
+from django.db import Error, connections
+from django.db.models import F, QuerySet
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThanOrEqual, TupleLessThanOrEqual
-from django.db.models.functions import Cast
 from django.http import QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -28,10 +27,10 @@ from prometheus_client.registry import Collector
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from pieces.expressions import DatabaseIdentity, Horizon, NextPosition
+from pieces.expressions import Horizon, NextPosition
 from pieces.models import LEVELS, Act, Entity
 from pieces.openapi import AFTER
-from pieces.reading import Shown, fields_of, read_page
+from pieces.reading import fields_of, largest_row, read_page
 from ractory.api.errors import Fault, Gone, Unprocessable
 from ractory.api.metrics import STATE
 from ractory.api.openapi.schemas import TEXT, an_object, answer, array_of, named, query_parameters
@@ -40,7 +39,6 @@ from ractory.api.query import GUID, Flag, Json, Query, Text, Whole
 from ractory.api.rendering import to_json
 from ractory.api.replica import PRIMARY, REPLICA, may_lag
 from sync.models import Feed
-from tenants.models import Company
 from tenants.permissions import MayRead
 from tenants.scope import current_scope, every_company
 from tenants.views import TenantView
@@ -62,6 +60,15 @@ GONE = (
     "This cursor can't be continued: rows have been purged, or the database is another one or an earlier state of it; "
     "start again without after"
 )
+
+# What another PostgreSQL, a database made anew, and one after a failover or a recovery to a moment have otherwise: they
+# may use the numbers of transactions a second time.
+DATABASE = (
+    "(SELECT concat_ws('/', system_identifier, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), oid) "
+    "FROM pg_control_system(), pg_database WHERE datname = current_database())"
+)
+# How often rows of the scope's companies have been purged.
+PURGES = "SELECT CAST(sum(feed_epoch) AS bigint) FROM tenants_company WHERE guid = %s OR %s IS NULL"
 
 Guid = uuid.UUID
 
@@ -184,17 +191,18 @@ class ChangesView(TenantView):
         return Response({"changes": page.changes, "cursor": cursor.encoded(), "more": more})
 
 
-def purges(alias: str) -> "QuerySet[Any, Any]":
-    """How often rows of the scope's companies have been purged, as this database knows: a single row with the sum."""
-    company, companies = current_scope().company, Company.objects.using(alias)
-    total = Cast(Func(F("feed_epoch"), function="SUM"), BigIntegerField())
-    return (companies.filter(guid=company) if company else companies).values_list(total, flat=True)
+def _asked(alias: str, question: str) -> Any:
+    """The one row that this database answers; the question may name the scope's company, twice."""
+    company = current_scope().company
+    with connections[alias].cursor() as cursor:  # not by Django's expressions: they take longer than the answer
+        cursor.execute(question, [company.hex if company else None] * 2)
+        return cursor.fetchone()
 
 
 def _source() -> tuple[str, int]:
     """The database and its purges, with which cursors end; by the primary, which alone knows whether it is one."""
-    rows = Feed.objects.using(PRIMARY).filter(pk=Feed.KEY)
-    found = rows.values_list("identity", DatabaseIdentity(), Subquery(purges(PRIMARY))).first()
+    database = DATABASE if connections[PRIMARY].vendor == "postgresql" else "''"  # of SQLite nothing tells
+    found = _asked(PRIMARY, f"SELECT identity, {database}, ({PURGES}) FROM sync_feed")  # noqa: S608  # our own words
     if found is None:
         Feed.objects.get_or_create(pk=Feed.KEY)
         return _source()
@@ -207,7 +215,7 @@ def _begun(given: Mapping[str, Any]) -> Cursor:
     Purges are counted before any row is read, so that what is purged meanwhile ends the cursor.
     """
     database, purged = _source()
-    if Act.objects.db == REPLICA and purges(REPLICA).get() != purged:  # it still has the rows
+    if Act.objects.db == REPLICA and _asked(REPLICA, PURGES) != (purged,):  # it still has the rows
         raise Behind
     company, entities = current_scope().company, tuple(level.plural for level in given["levels"])
     cursor: Cursor | None = given.get("cursor")
@@ -279,15 +287,15 @@ class _Page:
                 if self.rows_left <= 0 or self.bytes_left <= 0:
                     return place
                 page = Page(keys, limit=self.rows_left, offset=0, count=False, after=after)
-                last, is_cut = self._take(rows, page, acts, cursor.since)
-                if last:
-                    place = replace(place, act=last["changed_in"] if acts else None, guid=last["guid"])
+                act, guid, is_cut = self._take(rows, page, acts, cursor.since)
+                if guid:
+                    place = replace(place, act=act if acts else None, guid=guid)
                 if is_cut:
                     return place
         return None
 
-    def _take(self, rows: Any, page: Page, acts: Runs, since: Place) -> tuple[Shown | None, bool]:
-        """Takes a page of the rows; its last row, and whether there are more.
+    def _take(self, rows: Any, page: Page, acts: Runs, since: Place) -> tuple[Guid | None, Guid | None, bool]:
+        """Takes a page of the rows; the act and the guid of its last row, and whether there are more.
 
         In a copy rows of later acts than it began with are left out: they come with their acts, parents first.
         """
@@ -295,17 +303,25 @@ class _Page:
         fields = [name for name in self.chosen if name in known] if self.chosen else known
         found, last = read_page(rows, page, tuple(dict.fromkeys((*fields, *ENVELOPE))), most=self.bytes_left)
         self.rows_left -= len(found)
-        self.bytes_left -= len(to_json(found))
-        written = Act.objects.filter(guid__any_of={row["changed_in"] for row in found} - {None})
-        runs = {act.guid: run for act, run in (acts or _runs(written)).items()}
-        later = {} if acts else _runs(written.filter(position__lt=NextPosition()))
-        late = {act.guid for act in later if act > since}
+        size = len(found) * largest_row(rows.model, fields)
+        self.bytes_left -= size if size <= MAX_PAGE_BYTES / 2 else len(to_json(found))
+        runs, late = {act.guid: run for act, run in acts.items()}, set[Guid]()
+        if not acts:
+            written = Act.objects.filter(guid__any_of={row["changed_in"] for row in found} - {None})
+            for position, guid, run, end in written.values_list("position", "guid", "run_guid", NextPosition()):
+                runs[guid] = run
+                if since < (position, guid) and position < end:
+                    late.add(guid)
+        unwanted = set(ENVELOPE).difference(fields)
+        act = guid = None
         for row in found:
-            if row["changed_in"] not in late:
-                about = {name: row[name] for name in ENVELOPE[:3]} | {"run_guid": runs.get(row["changed_in"])}
-                shown = {name: row[name] for name in fields}
-                self.changes.append({"entity": rows.model.plural, **about, "object": shown})
-        return (found[-1] if found else None), last is not None
+            guid, is_active, updated_at, act = (row[name] for name in ENVELOPE)
+            about = {"entity": rows.model.plural, "guid": guid, "is_active": is_active, "updated_at": updated_at}
+            for name in unwanted:
+                del row[name]
+            if act not in late:
+                self.changes.append({**about, "run_guid": runs.get(act), "object": row})
+        return act, guid, last is not None
 
 
 def _parts(level: type[Entity], place: Cursor, acts: Runs) -> Iterator[tuple[Any, tuple[Key, ...], Any]]:

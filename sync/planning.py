@@ -230,8 +230,9 @@ class Plan:
         return not (self.deletions or self.out_of_the_way or any(change.state for change in self.updates))
 
 
-def make_plan(model: type[Entity], context: Context) -> Plan:
-    planner = _Planner(model, context)
+def make_plan(model: type[Entity], context: Context, *, undoing: bool = False) -> Plan:
+    """`undoing`: what has been deleted may go back below parents that are."""
+    planner = _Planner(model, context, undoing=undoing)
     for placed in context.items:
         planner.add(placed)
     planner.check_piece_ids()
@@ -240,8 +241,8 @@ def make_plan(model: type[Entity], context: Context) -> Plan:
 
 
 class _Planner:
-    def __init__(self, model: type[Entity], context: Context) -> None:
-        self.model, self.context = model, context
+    def __init__(self, model: type[Entity], context: Context, *, undoing: bool) -> None:
+        self.model, self.context, self.undoing = model, context, undoing
         self.content, self.pictured = content_of(model), issubclass(model, Pictured)
         self.plan = Plan()
         self.seen: dict[GuidKey, int] = {}
@@ -268,7 +269,8 @@ class _Planner:
         wrong: Collection[Kind] = ()
         if not stays and (company, parents) != self.fitting:
             # A row that comes as a deleted one may be below deleted parents.
-            wrong = self._check_parents(index, company, parents, active=active or stored is not None)
+            was_there = stored is not None and not self.undoing
+            wrong = self._check_parents(index, company, parents, active=active or was_there)
         if active and self.model is Piece and Kind.PROJECT not in wrong:
             self.wanted.append((index, guid, (item["project_guid"].bytes, item["piece_id"])))
         content = self._content(item, stored)

@@ -48,6 +48,7 @@ class Options:
     match: bool = False  # an item without a guid is the active row with its piece_id or code (sync.matching)
     snapshot: Mapping[str, Guid] = field(default_factory=dict)  # the relations that all items must have
     dry_run: bool = False  # all the work, and nothing is written but the receipt
+    undoing: bool = False  # what has been deleted may go back below parents that are
     leave_out: bool = False  # lines at fault, and carry out the others
     line_numbers: Sequence[int] = ()  # in the file that the lines are of, for the receipt; by place
     receipt: bool = True
@@ -264,7 +265,7 @@ def write_items(
     for attempt in range(MAX_LOOKS) if items else ():
         matches = match_items(model, items, match=options.match)
         context = look(model, items, matches, raws=raws or {}, recognised=recognised or {}, snapshot=options.snapshot)
-        plan = make_plan(model, context)
+        plan = make_plan(model, context, undoing=options.undoing)
         if plan.faults:
             raise Unprocessable(plan.faults)
         if _written(model, plan, context, acts, lock=attempt > 0 or not plan.is_plain):

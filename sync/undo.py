@@ -44,14 +44,19 @@ AS_LEFT = """
     WITH RECURSIVE as_left(guid, act) AS (
         SELECT guid, changed_in FROM {table} WHERE changed_in {among}
         UNION SELECT guid, changed_in FROM {history} WHERE changed_in {among}
-        UNION SELECT as_left.guid, undo.guid FROM as_left
-        JOIN {history} AS state ON state.changed_in = as_left.act AND state.guid = as_left.guid
-        JOIN pieces_act AS later ON later.guid = state.replaced_in
-        JOIN pieces_act AS undo ON undo.undoes = later.run_guid AND undo.company_guid = later.company_guid
+        UNION SELECT as_left.guid, undo.guid FROM as_left {undone}
     )
     SELECT found.guid FROM as_left
     JOIN {wanted} AS found ON found.guid = as_left.guid AND found.changed_in = as_left.act
 """
+UNDONE = (
+    "{history} AS state JOIN pieces_act AS later ON later.guid = state.replaced_in "
+    "JOIN pieces_act AS undo ON undo.undoes = later.run_guid AND undo.company_guid = later.company_guid "
+    "WHERE state.changed_in = as_left.act AND state.guid = as_left.guid"
+)
+# Lateral, or PostgreSQL, which does not know how few rows there are, might read the whole history.
+UNDONE_POSTGRESQL = f"CROSS JOIN LATERAL (SELECT undo.guid FROM {UNDONE} OFFSET 0) AS undo"  # noqa: S608  # our own names
+UNDONE_SQLITE = f"CROSS JOIN {UNDONE}"
 BY_HAND = "(SELECT guid, changed_in FROM {history} WHERE changed_in = replaced_in)"
 
 
@@ -248,12 +253,15 @@ class _Attempt:
     def _as_left(self, level: type[Entity], *, by_hand: bool = False) -> RawSQL:
         """The guids of the rows that are as the acts left them; with `by_hand`, of those that somebody wrote after that
         without an act of his own."""
-        is_sqlite = connection.vendor == "sqlite"
-        history = HISTORIES[level]._meta.db_table
-        among = "IN (SELECT value FROM json_each(%s))" if is_sqlite else "= ANY(%s)"
+        is_sqlite, history = connection.vendor == "sqlite", HISTORIES[level]._meta.db_table
+        sql = AS_LEFT.format(
+            table=level._meta.db_table,
+            history=history,
+            among="IN (SELECT value FROM json_each(%s))" if is_sqlite else "= ANY(%s)",
+            undone=(UNDONE_SQLITE if is_sqlite else UNDONE_POSTGRESQL).format(history=history),
+            wanted=BY_HAND.format(history=history) if by_hand else level._meta.db_table,
+        )
         acts: Any = json.dumps([act.hex for act in self.acts]) if is_sqlite else list(self.acts)
-        wanted = BY_HAND.format(history=history) if by_hand else level._meta.db_table
-        sql = AS_LEFT.format(table=level._meta.db_table, history=history, among=among, wanted=wanted)
         return RawSQL(sql, [acts, acts])  # noqa: S611  # our own names; the acts are parameters
 
     def _blocked(self, roots: Mapping[type[Entity], Sequence[State]], others: Mapping[type[Entity], Any]) -> set[bytes]:
@@ -302,7 +310,7 @@ class _Attempt:
                 picture = pictures.get(item["guid"].bytes)
                 if number == 0 or picture:
                     some[place] = item | ({"picture": picture} if picture else {})
-            for outcome in write_items(level, some, acts, Options()):
+            for outcome in write_items(level, some, acts, Options(undoing=True)):
                 key = cast(Guid, outcome.guid).bytes
                 if done.get(key, Action.UNCHANGED) is Action.UNCHANGED:
                     done[key] = outcome.action

@@ -14,7 +14,7 @@ from pieces.changes import delete_one
 from pieces.models import Act, Operation, Piece
 from pieces.tests.factories import PieceFactory
 from pieces.tests.families import family_of
-from sync.feed import Cursor, Place
+from sync.feed import DATABASE, Cursor, Place
 from sync.models import Feed
 from sync.tests.batches import Sync, faults, project_item
 from sync.tests.follower import Follower, stored
@@ -235,14 +235,12 @@ def test_the_identity_is_made_when_it_is_missing(sync: Sync) -> None:
 
 @pytest.mark.postgresql
 def test_the_identity_is_that_of_the_cluster_the_timeline_and_the_database() -> None:
-    from pieces.expressions import DatabaseIdentity
-
-    Feed.objects.create()
-    [said] = Feed.objects.values_list(DatabaseIdentity(), flat=True)
     with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {DATABASE}")
+        said = cursor.fetchone()
         cursor.execute(
             "SELECT system_identifier || '/' || lpad(to_hex(timeline_id), 8, '0') || '/' || "
             "(SELECT oid FROM pg_database WHERE datname = current_database()) "
             "FROM pg_control_system(), pg_control_checkpoint()"
         )
-        assert [said] == list(cursor.fetchone() or ())
+        assert said == cursor.fetchone()

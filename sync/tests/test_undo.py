@@ -211,6 +211,17 @@ def test_a_deleted_row_that_was_changed_stays_deleted(sync: Sync, family: Family
     assert content() == before
 
 
+def test_what_was_taken_out_of_a_deleted_parent_goes_back_into_it(sync: Sync, family: Family) -> None:
+    other = ProjectFactory.create(company=family.project.company)
+    sync.api.delete(path_of(family.project))
+    before = content()
+    item = component_item(other, guid=family.component.guid, code=family.component.code)
+    run = run_of(sync("components", item))
+    assert is_active(family.component, family.piece) == [True, True]
+    assert undone(sync, run) == counts(changed=2, deleted=3)
+    assert content() == before
+
+
 @pytest.mark.parametrize("kind", LEVELS_BY_KIND)
 def test_a_delete_and_a_restore_by_the_api_are_undone(sync: Sync, family: Family, kind: str) -> None:
     before, rows = content(), family.from_level(kind)
