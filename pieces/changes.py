@@ -383,6 +383,15 @@ def restore_root(model: type[Entity], guid: Guid, *, acts: Acts) -> None:
         raise Conflict("; ".join(map(str, clashes[:3])) + ".", mentions)
 
 
+def roots_of(deletion: Deletion) -> list[Guid]:
+    """The row that it was of; of several that went together, those that it still holds."""
+    if deletion.roots > 1:
+        held: Any = LEVELS_BY_KIND[deletion.kind].all_objects.filter(deletion=deletion).order_by("guid")
+        if found := list(held.values_list("guid", flat=True)):
+            return found
+    return [deletion.root_guid]
+
+
 def remove(rows: "QuerySet[Any]") -> int:
     """Takes rows away for good, by one DELETE; returns their number. For purges only.
 

@@ -26,6 +26,11 @@ def names_by_guid(wanted: Iterable[tuple[str, uuid.UUID]]) -> dict[uuid.UUID, st
     return names
 
 
+def with_others(name: str, rows: int) -> str:
+    """Of several that went together, the one that stands for them, and how many more there are."""
+    return f"{name} and {rows - 1} more" if rows > 1 else name
+
+
 def counts_in_words(counts: Mapping[str, int]) -> str:
     """Counts by the plural of a level, without the zeros: "1 component, 12 assemblies, 340 pieces"."""
     singular = {level.plural: level.kind.value for level in LEVELS}

@@ -76,10 +76,10 @@ class Purge:
         last = uuid.UUID(int=0)
         while True:
             old = Deletion.objects.filter(created_at__lt=self.before, guid__gt=last).order_by("guid")
-            rows = list(old.values_list("guid", *PLURALS[1:])[:BATCH])
+            rows = list(old.values_list("guid", "roots", *PLURALS[1:])[:BATCH])
             if not rows:
                 return
-            fits = fitting((1 + sum(taken) for _, *taken in rows), most=SLICE)
+            fits = fitting((sum(taken) for _, *taken in rows), most=SLICE)
             yield [guid for guid, *_ in rows[:fits]]
             last = rows[fits - 1][0]
 

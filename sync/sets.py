@@ -18,7 +18,7 @@ from pieces.openapi import GONE, RUN_HEADER
 from pieces.receipts import Receipt
 from pieces.views import ReceiptView
 from ractory.api.body import read_json_object
-from ractory.api.errors import shown
+from ractory.api.errors import Fault, Unprocessable, shown
 from ractory.api.openapi.errors import ERROR
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, body, named, path_guid, query_parameters
 from ractory.api.query import GUID, Flag, Query, guid_of
@@ -68,10 +68,18 @@ class SnapshotSerializer(CompleteSerializer):
 
 
 def given(request: Request, kind: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-    """The body's fields, null ones left out; of an empty body none. Raises 400, 413, 415 and 422."""
+    """The body's fields; of an empty body none. Raises 400, 413, 415 and 422.
+
+    A field that is unknown, or a parent that is null, is refused: a set that was meant to be of one project would be of
+    the whole company, and a ceiling would not hold.
+    """
     raw = request._request
-    sent = read_json_object(raw, limit=MAX_BODY) if raw.META.get("CONTENT_LENGTH") not in ("", "0", None) else {}
-    fields = kind(data={name: value for name, value in sent.items() if value is not None})
+    is_empty = raw.META.get("CONTENT_LENGTH") in ("", "0", None) and "Transfer-Encoding" not in raw.headers
+    sent = {} if is_empty else read_json_object(raw, limit=MAX_BODY)
+    fields = kind(data=sent)
+    unknown = [name for name in sent if name not in fields.fields]
+    if unknown:
+        raise Unprocessable([Fault(("body", name), "Unknown field", "extra_forbidden") for name in unknown])
     fields.is_valid(raise_exception=True)
     return dict(fields.validated_data)
 

@@ -119,6 +119,7 @@ class SeenClaim(Claim):
 
     snapshot: Snapshot
     beside: Claim
+    notes: bool = True  # or else it only refuses what it would refuse
 
     def take(self) -> None:
         """Raises 409 if it is complete, 404 if it has been given up."""
@@ -130,7 +131,8 @@ class SeenClaim(Claim):
             raise Conflict(f"The snapshot {guid} is complete already.") if found else _not_found(guid)
 
     def keep(self, run: Run) -> None:
-        if guids := [outcome.guid for outcome in run.outcomes if outcome.guid]:
+        guids = [outcome.guid for outcome in run.outcomes if outcome.guid]
+        if guids and self.notes:
             about = {"snapshot_id": self.snapshot.guid, "company_guid": self.snapshot.company_guid}
             SeenBatch.objects.create(**about, guids=packed(guids))
         self.beside.keep(run)

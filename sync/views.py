@@ -102,8 +102,8 @@ class SyncView(ReceiptView):
             idempotency_key=receipt.idempotency_key,
         )
         claim = None if options.dry_run else self._claim(request, raw, options, partial(shown_as, prefer=prefer))
-        if snapshot and not options.dry_run:
-            claim = SeenClaim(snapshot, claim or Claim())
+        if snapshot:
+            claim = SeenClaim(snapshot, claim or Claim(), notes=not options.dry_run)
         try:
             done = submit(
                 self.model,

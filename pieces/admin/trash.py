@@ -19,9 +19,9 @@ from uuid_utils.compat import uuid7
 from pieces.acts import Origin
 from pieces.admin.filters import by_choice
 from pieces.admin.history import runs_in_words
-from pieces.changes import Acts, restore_root, soft_delete
+from pieces.changes import Acts, restore_root, roots_of, soft_delete
 from pieces.models import LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Kind, Operation, Project
-from pieces.names import counts_in_words, names_by_guid
+from pieces.names import counts_in_words, names_by_guid, with_others
 from pieces.templatetags.entities import act_on, page_of, with_links
 from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction
@@ -188,7 +188,8 @@ def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
     for model in LEVELS:
         of_level = [deletion for deletion in deletions if deletion.kind == model.kind]
         for level in (model, *model.below()) if of_level else ():
-            held = level.all_objects.in_any_of(model.kind, [deletion.root_guid for deletion in of_level])
+            roots = [guid for deletion in of_level for guid in roots_of(deletion)]
+            held = level.all_objects.in_any_of(model.kind, roots)
             held = held.filter(deletion_guid__any_of=[deletion.guid for deletion in of_level])
             counts[level.plural] += held.count()
     return deletions, counts
@@ -204,7 +205,7 @@ def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
         raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
     acts = Acts(Origin(Operation.RESTORE, caller_of(request).actor, run=uuid7()))
     for deletion in sorted(deletions, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
-        model, root = LEVELS_BY_KIND[deletion.kind], deletion.root_guid
+        model, root = LEVELS_BY_KIND[deletion.kind], roots_of(deletion)[0]
         taken = model.all_objects.select_for_update(no_key=True).filter(guid=root, deletion=deletion)
         if not taken.values("guid"):
             raise Conflict(f"The {model.kind} {root} is not deleted by this deletion any more.", {root: model.kind})
@@ -219,6 +220,7 @@ def note_names(deletions: Sequence[Any]) -> None:
     roots = names_by_guid((deletion.kind, deletion.root_guid) for deletion in deletions)
     actors = names_of(actor for deletion in deletions for actor in (deletion.actor, deletion.restored_by))
     for deletion in deletions:
-        deletion.root_name = roots.get(deletion.root_guid, deletion.root_guid)
+        name = str(roots.get(deletion.root_guid, deletion.root_guid))
+        deletion.root_name = with_others(name, deletion.roots)
         deletion.actor_name = actors.get(deletion.actor, deletion.actor)
         deletion.restorer = actors.get(deletion.restored_by or "", deletion.restored_by)

@@ -19,7 +19,7 @@ ORIGIN = Origin(Operation.DELETE, "user:anna@example.com", "request-1")
 BO = Origin(Operation.RESTORE, "user:bo@example.com")
 FIELDS = {
     *("guid", "kind", "root_guid", "name", "company_guid", "actor", "request_id", "created_at"),
-    *("components", "assemblies", "pieces", "restored_at", "restored_by", "purged_at"),
+    *("roots", "components", "assemblies", "pieces", "restored_at", "restored_by", "purged_at"),
 }
 
 

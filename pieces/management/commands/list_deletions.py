@@ -3,13 +3,13 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from pieces.models import Deletion, Kind
-from pieces.names import counts_in_words, names_by_guid
+from pieces.names import counts_in_words, names_by_guid, with_others
 from tenants.management.printing import PrintingCommand, guid, moment, scope_of, whole
 
 TOOK = ("components", "assemblies", "pieces")
 FIELDS = (
     *("guid", "kind", "root_guid", "company_guid", "actor", "request_id", "created_at"),
-    *(*TOOK, "restored_at", "restored_by", "purged_at"),
+    *("roots", *TOOK, "restored_at", "restored_by", "purged_at"),
 )
 
 
@@ -39,7 +39,7 @@ class Command(PrintingCommand):
 
 
 def _line(row: dict[str, Any]) -> str:
-    name = row["name"] or str(row["root_guid"])
+    name = with_others(row["name"] or str(row["root_guid"]), row["roots"])
     parts = [
         f"{row['guid']}  {row['created_at']:%Y-%m-%d %H:%M} UTC  {row['kind']:9}",
         name if name.isprintable() else repr(name),

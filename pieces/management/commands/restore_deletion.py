@@ -6,7 +6,7 @@ from rest_framework.exceptions import APIException
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
-from pieces.changes import Acts, restore_root
+from pieces.changes import Acts, restore_root, roots_of
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Operation
 from ractory.api.retry import in_transaction
 from tenants.management.printing import PrintingCommand, guid
@@ -29,16 +29,17 @@ class Command(PrintingCommand):
 def _restore(given: uuid.UUID) -> dict[str, Any]:
     """Restores it; what came back, counted by level."""
     row = _locked_root(given)
-    model, deletion = type(row), row.deletion_guid
+    model, deletion = type(row), row.deletion
+    together = roots_of(deletion) if deletion and deletion.kind == model.kind else [row.guid]
     counts = dict.fromkeys((level.plural for level in LEVELS), 0)
     for level in (model, *model.below()):
-        taken = level.all_objects.in_any_of(model.kind, [row.guid]).filter(deletion_guid=deletion)
+        taken = level.all_objects.in_any_of(model.kind, together).filter(deletion=deletion)
         counts[level.plural] = taken.count()
     acts = Acts(Origin(Operation.RESTORE, "command:restore", run=uuid7()))
     restore_root(model, row.guid, acts=acts)
     acts.save_receipt(model)
-    about = {"guid": row.guid, "kind": model.kind.value, "company_guid": row.company_guid, "deletion_guid": deletion}
-    return about | counts
+    about = {"guid": row.guid, "kind": model.kind.value, "company_guid": row.company_guid}
+    return about | {"deletion_guid": row.deletion_guid} | counts
 
 
 def _locked_root(given: uuid.UUID) -> Entity:
@@ -48,7 +49,7 @@ def _locked_root(given: uuid.UUID) -> Entity:
     if deletion and deletion.restored_at:
         when = f"{deletion.restored_at:%Y-%m-%d %H:%M} UTC"
         raise CommandError(f"the deletion {given} was restored {when} by {deletion.restored_by}")
-    wanted = {"guid": deletion.root_guid, "deletion": deletion} if deletion else {"guid": given}
+    wanted = {"guid": roots_of(deletion)[0], "deletion": deletion} if deletion else {"guid": given}
     for model in [LEVELS_BY_KIND[deletion.kind]] if deletion else LEVELS:
         row: Entity | None = model.all_objects.select_for_update(no_key=True).filter(**wanted).first()
         if row is not None:
