@@ -8,7 +8,7 @@ from bench.server import UNLIMITED
 for name in (
     *("DEBUG", "BEHIND_TLS", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "MAX_BODY_BYTES", "TRUSTED_PROXIES"),
     *("LOG_FORMAT", "LOG_LEVEL", "METRICS_TOKEN", "WEB_CONCURRENCY", "PORT", "PROMETHEUS_MULTIPROC_DIR"),
-    *("REPLICA_URL", "REPLICA_MAX_LAG", "PGBOUNCER"),
+    *("REPLICA_URL", "REPLICA_MAX_LAG", "PGBOUNCER", "CORS_ALLOWED_ORIGINS"),
 ):
     os.environ.pop(name, None)  # a developer's own settings are not the tests'
 os.environ |= UNLIMITED

@@ -19,7 +19,8 @@ from uuid_utils.compat import uuid7
 
 from ractory.api import probes, worker_metrics
 from ractory.api.gunicorn_worker import Worker
-from ractory.settings import THREADS, WORKERS, number, read, seconds
+from ractory.settings import THREADS, WORKERS, read
+from ractory.variables import number, seconds
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 

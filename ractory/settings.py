@@ -1,7 +1,6 @@
 """Settings, from the environment (contract, "Running"). docs/operations.md lists every variable."""
 
 import os
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from ractory import __version__
+from ractory.variables import boolean, exact_origins, hosts, number, one_of, origins, rate, seconds, secret_key, words
 
 T = TypeVar("T")
 
@@ -42,68 +42,6 @@ def read(name: str, cast: Callable[[str], T], default: str = "") -> T:
         raise ImproperlyConfigured(f"{name}={os.environ.get(name, '')!r} is not understood") from error
 
 
-def boolean(text: str) -> bool:
-    return {"true": True, "1": True, "": False, "false": False, "0": False}[text.lower()]
-
-
-def number(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
-            raise ValueError(text)
-        return int(text)
-
-    return parse
-
-
-seconds = number(0, 7 * 24 * 3600)
-
-
-def words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """One of the choices; an empty text is the first one."""
-    return lambda text: {choice: choice for choice in choices}[text or choices[0]]
-
-
-def rate(default: str) -> Callable[[str], tuple[int, int] | None]:
-    """How many in how many seconds, written as `6000/minute` or `20/15 minutes`; None for `off` or 0."""
-
-    def parse(text: str) -> tuple[int, int] | None:
-        text = text.strip().lower() or default
-        if text in ("off", "0"):
-            return None
-        found = re.fullmatch(r"([1-9][0-9]{0,11})/(?:([1-9][0-9]{0,3}) )?(second|minute|hour|day)s?", text)
-        if found is None:
-            raise ValueError(text)
-        unit = {"second": 1, "minute": 60, "hour": 3600, "day": 24 * 3600}[found[3]]
-        return int(found[1]), int(found[2] or 1) * unit
-
-    return parse
-
-
-def secret_key(text: str) -> str:
-    """As strong as Django's own deployment check asks for."""
-    if not text:
-        raise ImproperlyConfigured("Set the SECRET_KEY environment variable")
-    if len(text) < 50 or len(set(text)) < 5:
-        raise ImproperlyConfigured("SECRET_KEY is too weak: it needs 50 characters, and 5 different ones")
-    return text
-
-
-def origins(text: str) -> list[str]:
-    if wrong := [word for word in words(text) if not re.match(r"https?://[^/]+$", word)]:
-        raise ValueError(wrong)
-    return words(text)
-
-
-def hosts(text: str) -> list[str]:
-    if not words(text):
-        raise ValueError(text)
-    return words(text)
-
-
 DEBUG = read("DEBUG", boolean)
 # With DEBUG a throw-away key will do; without, a missing key must stop the start.
 SECRET_KEY = read("SECRET_KEY", secret_key, "only-for-debugging-" * 3 if DEBUG else "")
@@ -128,6 +66,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "corsheaders",
 ]
 
 MIDDLEWARE = [
@@ -143,6 +82,20 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "tenants.admin.middleware.StaffMiddleware",
 ]
+
+# Whose pages in a browser may call the API. They send their key or token themselves: no cookie of ours goes along.
+CORS_ALLOWED_ORIGINS = read("CORS_ALLOWED_ORIGINS", exact_origins)
+CORS_URLS_REGEX = r"/(api|health)(/|$)"
+CORS_ALLOW_HEADERS = [
+    *("authorization", "cache-control", "content-encoding", "content-type", "idempotency-key", "prefer"),
+    *("x-api-key", "x-request-id", "x-sync-run"),
+]
+CORS_EXPOSE_HEADERS = [
+    *("Idempotent-Replayed", "Link", "Preference-Applied", "Retry-After"),
+    *("X-Ignored-Fields", "X-Request-ID", "X-Sync-Run", "X-Total-Count"),
+]
+if CORS_ALLOWED_ORIGINS:  # behind what every answer passes, before anything that redirects or refuses
+    MIDDLEWARE.insert(2, "corsheaders.middleware.CorsMiddleware")
 
 ROOT_URLCONF = "ractory.urls"
 WSGI_APPLICATION = "ractory.wsgi.application"

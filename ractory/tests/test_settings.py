@@ -1,6 +1,7 @@
 """Settings that are not understood: the start fails, in the words of one line that give no secret away."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from ractory.settings import BASE_DIR, database, given, hosts, number, origins, rate, read, secret_key
+from ractory.settings import BASE_DIR, database, given, read
+from ractory.variables import exact_origins, hosts, number, origins, rate, secret_key
 
 NAME = "DATABASE_URL"
 POSTGRESQL, SQLITE = "django.db.backends.postgresql", "django.db.backends.sqlite3"
@@ -132,6 +134,7 @@ def test_manage_py_says_it_without_a_traceback() -> None:
         ("REPLICA_MAX_LAG", "9" * 5000),
         ("ALLOWED_HOSTS", " , "),
         ("CSRF_TRUSTED_ORIGINS", "ractory.example.com"),
+        ("CORS_ALLOWED_ORIGINS", "screens.example.com"),
         ("SECRET_KEY", "short"),
         ("SECRET_KEY", "ab" * 40),
         ("STATIC_ROOT", "/nowhere"),
@@ -150,6 +153,28 @@ def test_a_server_does_not_start_with_it_and_names_it_in_the_last_line(name: str
     )
     assert done.returncode != 0
     assert name in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("wrong", ["*", "null", "file://", "ftp://a.b", "https://", "https://a.b/", "https://a.b/c"])
+@pytest.mark.parametrize("before", ["", "https://a.b,"])
+def test_what_is_no_origin_is_refused_beside_others(wrong: str, before: str) -> None:
+    for cast in (origins, exact_origins):
+        with pytest.raises(ValueError, match=re.escape(wrong)):
+            cast(before + wrong)
+
+
+@pytest.mark.parametrize(
+    "odd", ["https://*.a.b", "https://A.b", "https://u@a.b", "https://a.b?c", "https://a b", "https://a.b:x"]
+)
+def test_an_origin_that_no_browser_sends_may_not_call_the_api(odd: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(odd)):
+        exact_origins(odd)
+
+
+def test_origins_may_have_ports_and_addresses() -> None:
+    some = ["https://a-1.b_c.example", "http://localhost:3000", "http://192.0.2.1:80", "https://[2001:db8::1]:8443"]
+    assert exact_origins(" , ".join(some)) == some
+    assert origins("https://*.example.com") == ["https://*.example.com"]
 
 
 def test_an_empty_value_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,9 +127,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Looks whether the server has hung up. Django would ask it, a round trip for each request; a host that is gone
         does not answer that any sooner than the request's own statement."""
         if self.connection is not None and not self.connection.closed:
-            silent = select.poll()
-            silent.register(self.connection.fileno(), select.POLLIN)
-            if not silent.poll(0):
+            said = select.poll()
+            said.register(self.connection.fileno(), select.POLLIN)
+            if not said.poll(0):
                 self.health_check_done = True
         super().close_if_health_check_failed()
 
