@@ -1,6 +1,8 @@
 """The receipts of what was done, `GET /api/v1/sync/runs`; what a run did, and its undo (contract, "Sync", "Undo")."""
 
 import uuid
+from dataclasses import replace
+from typing import cast
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import IntegerField, UUIDField
@@ -9,11 +11,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from uuid_utils.compat import uuid7
 
-from pieces.acts import Origin
 from pieces.history import read_acts
-from pieces.models import LEVELS, Operation
+from pieces.models import LEVELS, Operation, Piece
 from pieces.openapi import GONE, HISTORY_ENTRY, RUN_HEADER
 from pieces.receipts import Receipt, RunStatus, SyncRun
 from pieces.views import ReceiptView
@@ -26,7 +26,7 @@ from sync.openapi import receipt_schema
 from sync.undo import acts_of_run, check_receipt, entity_of, undo
 from tenants.permissions import MayRead, MaySync
 from tenants.scope import current_scope
-from tenants.views import TenantView, caller_of
+from tenants.views import TenantView
 
 RECEIPT = receipt_schema()
 RUN = "From the header `X-Sync-Run`, or from a history."
@@ -161,9 +161,10 @@ class UndoView(ReceiptView):
     permission_classes = (MaySync,)
     query_class = UndoQuery
 
+    model = Piece  # what the receipt says, as long as nobody knows what the run was about
+
     def operation_of(self, request: Request) -> Operation | None:
-        """The receipt says of which entity it is, which is only known once there is such a run."""
-        return None
+        return Operation.UNDO if request.method == "POST" else None
 
     def check_query(self) -> None:
         """Its faults come after the receipt is begun."""
@@ -180,12 +181,10 @@ class UndoView(ReceiptView):
         responses={200: answer("It is undone.", UNDONE), 409: answer(IN_CONFLICT, CONFLICTS), 410: answer(GONE, ERROR)},
     )
     def post(self, request: Request, guid: str) -> Response:
-        run, origin = guid_of_run(guid), Origin(Operation.UNDO, caller_of(request).actor, run=uuid7())
-        if entity := entity_of(run):
-            dry_run = bool(self.query.cleaned_data.get("dry_run"))
-            self.receipt = Receipt(model=entity, origin=origin, company=current_scope().company, dry_run=dry_run)
-        given = self.query.checked()
-        dry_run, skip = given["dry_run"], given["conflicts"] == "skip"
+        run, dry_run = guid_of_run(guid), bool(self.query.cleaned_data.get("dry_run"))
+        begun, model = cast(Receipt, self.receipt), entity_of(run) or self.model
+        self.receipt = replace(begun, model=model, company=current_scope().company, received=0, dry_run=dry_run)
+        origin, skip = begun.origin, self.query.checked()["conflicts"] == "skip"
         undone = undo(run, origin=origin, dry_run=dry_run, skip=skip)
         counts = {"changed": undone.changed, "deleted": undone.deleted, "restored": undone.restored}
         more = ({"skipped": undone.skipped} if skip else {}) | ({"dry_run": True} if dry_run else {})

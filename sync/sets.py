@@ -2,7 +2,8 @@
 
 import re
 import uuid
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from django.http import QueryDict
 from drf_spectacular.utils import OpenApiRequest, extend_schema
@@ -10,10 +11,8 @@ from rest_framework import serializers, status
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
-from uuid_utils.compat import uuid7
 
-from pieces.acts import Origin
-from pieces.models import LEVELS, Operation
+from pieces.models import LEVELS, Operation, Piece
 from pieces.openapi import GONE, RUN_HEADER
 from pieces.receipts import Receipt
 from pieces.views import ReceiptView
@@ -199,9 +198,10 @@ class CompleteView(ReceiptView):
     permission_classes = (MaySync,)
     query_class = CompleteQuery
 
+    model = Piece  # what the receipt says, as long as nobody knows what the set is of
+
     def operation_of(self, request: Request) -> Operation | None:
-        """The receipt says of which entity it is, which is only known once there is such a snapshot."""
-        return None
+        return Operation.COMPLETE if request.method == "POST" else None
 
     @extend_schema(
         operation_id="complete_snapshot",
@@ -221,9 +221,9 @@ class CompleteView(ReceiptView):
     def post(self, request: Request, guid: str) -> Response:
         asked, dry_run = given(request, CompleteSerializer), self.query.checked()["dry_run"]
         snapshot = open_one(snapshot_guid(guid))
-        origin = Origin(Operation.COMPLETE, caller_of(request).actor, run=uuid7())
-        about = {"company": snapshot.company_guid, "dry_run": dry_run}
-        self.receipt = Receipt(model=model_of(snapshot), origin=origin, **about)
+        begun = cast(Receipt, self.receipt)
+        about = {"model": model_of(snapshot), "company": snapshot.company_guid, "dry_run": dry_run}
+        self.receipt, origin = replace(begun, received=0, **about), begun.origin
         done = complete(snapshot.guid, origin=origin, max_deleted=asked.get("max_deleted", ""), dry_run=dry_run)
         said = {"seen": done.seen, "deleted": done.deleted, "run_guid": done.run} | (
             {"dry_run": True} if dry_run else {}

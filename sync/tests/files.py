@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from django.db import models
 
-from pieces.models import LEVELS, Component, Deletion, Piece
+from pieces.models import HISTORIES, LEVELS, Component, Deletion, Piece
 from sync.tests.batches import Item
 from tenants.scope import every_company
 
@@ -50,4 +50,5 @@ def empty_tables() -> None:
     with every_company():
         for model in reversed(LEVELS):
             models.QuerySet.delete(model.all_objects.all())
+            HISTORIES[model].objects.all().delete()
         Deletion.objects.all().delete()
