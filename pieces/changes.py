@@ -45,7 +45,7 @@ class Acts:
     def __init__(self, origin: Origin, *, now: datetime | None = None) -> None:
         self.origin = origin
         self.below = Counter[str]()
-        self._now, self._guids = now, dict[bytes, Guid]()
+        self._now, self.guids = now, dict[bytes, Guid]()
 
     @property
     def now(self) -> datetime:
@@ -55,7 +55,7 @@ class Acts:
 
     def of(self, company: Guid) -> Guid:
         """The guid of the act in this company."""
-        guid = self._guids.get(company.bytes)
+        guid = self.guids.get(company.bytes)
         if guid is None:
             origin = self.origin
             act = Act.objects.create(
@@ -68,13 +68,13 @@ class Acts:
                 at=self.now,
                 position=CommitPosition(),
             )
-            guid = self._guids[company.bytes] = act.guid
+            guid = self.guids[company.bytes] = act.guid
         return guid
 
     @property
     def changed_in(self) -> Any:
         """The value of this column in an UPDATE of rows of companies that have their acts already."""
-        guids = list(self._guids.values())
+        guids = list(self.guids.values())
         if len(guids) == 1:
             return guids[0]
         return Subquery(Act.objects.filter(guid__in=guids, company_guid=OuterRef("company_guid")).values("guid"))
@@ -82,7 +82,7 @@ class Acts:
     def save_receipt(self, model: type[Entity], *, received: int = 1) -> None:
         """The receipt of a deletion or a restore that began at rows of this level, if it is to have one."""
         if self.origin.run:
-            companies = [Guid(bytes=company) for company in self._guids]
+            companies = [Guid(bytes=company) for company in self.guids]
             company = companies[0] if len(companies) == 1 else None
             counts = counts_of(self.below)
             Receipt(
@@ -95,7 +95,7 @@ class Acts:
         Whoever writes a row more than once calls it at last. The state before keeps the picture, if it went meanwhile.
         """
         for history in [HISTORIES[level] for level in levels]:
-            written = history.objects.filter(replaced_in__in=list(self._guids.values()))
+            written = history.objects.filter(replaced_in__in=list(self.guids.values()))
             between = written.filter(changed_in=F("replaced_in"))
             if hasattr(history, "picture"):
                 same = between.filter(guid=OuterRef("guid"), picture_digest=OuterRef("picture_digest"))

@@ -29,7 +29,6 @@ from tenants.models import Company
 from tenants.scope import current_scope, every_company
 
 Guid = uuid.UUID
-ISO = "%Y-%m-%dT%H:%M:%S.%fZ"
 # What dicts and sets of guids are keyed by: `guid.bytes`, whose hash is salted. That of a UUID is not, so that a client
 # could send thousands of guids with the same one.
 GuidKey = bytes
@@ -110,8 +109,7 @@ class Context:
     holders: Mapping[PieceKey, Guid]  # the active pieces that have a piece_id which the batch wants
     companies: frozenset[GuidKey]  # those of the batch that exist
     taken: frozenset[GuidKey] = frozenset()  # the guids that are out of scope: rows of other companies have them
-    # The places of items that are not among `items`: their rows are known to be what they say.
-    recognised: Mapping[GuidKey, int] = field(default_factory=dict)
+    recognised: Mapping[GuidKey, int] = field(default_factory=dict)  # places of items that are not among `items`
     snapshot: Mapping[str, Guid] = field(default_factory=dict)  # the relations that all items must have then
     ambiguous: Collection[int] = ()  # the places of items that match several rows
 
@@ -121,14 +119,11 @@ def look(
     items: Mapping[int, Item],
     matches: Matches,
     *,
-    raws: Mapping[int, bytes],
+    raws: Mapping[int, bytes],  # of items that may be recognised by these when they come again
     recognised: Mapping[int, Guid],
     snapshot: Mapping[str, Guid],
 ) -> Context:
-    """The context of the items, by their places, within the scope; a fixed number of queries.
-
-    `raws` are the bytes of items that may be recognised by these when they come again.
-    """
+    """The context of the items, by their places, within the scope; a fixed number of queries."""
     stored = _stored(model, items.values(), matches.guids)
     recognisable = current_scope().company is not None
     placed = []
@@ -269,12 +264,10 @@ class _Planner:
         wrong: Collection[Kind] = ()
         if not stays and (company, parents) != self.fitting:
             # A row that comes as a deleted one may be below deleted parents.
-            was_there = stored is not None and not self.undoing
-            wrong = self._check_parents(index, company, parents, active=active or was_there)
+            wrong = self._check_parents(index, company, parents, active=active or not (self.undoing or stored is None))
         if active and self.model is Piece and Kind.PROJECT not in wrong:
             self.wanted.append((index, guid, (item["project_guid"].bytes, item["piece_id"])))
-        content = self._content(item, stored)
-        digest = digest_of(self.content, content)
+        digest = digest_of(self.content, content := self._content(item, stored))
         action = self._act(placed, guid, company, digest)
         self.plan.actions.append(action)
         if action is Action.UNCHANGED:
@@ -311,8 +304,8 @@ class _Planner:
         index, item, stored, found = placed.place, placed.item, placed.stored, len(self.plan.faults)
         now = stored.updated_at if stored else None
         if IF_UPDATED_AT in item and item[IF_UPDATED_AT] != now:
-            msg = f"The {self.model.kind} {placed.guid} " + (f"was changed at {now:{ISO}}" if now else "is not there")
-            self.fault(index, IF_UPDATED_AT, msg, "changed_meanwhile")
+            msg = f"was changed at {now:%Y-%m-%dT%H:%M:%S.%fZ}" if now else "is not there"
+            self.fault(index, IF_UPDATED_AT, f"The {self.model.kind} {placed.guid} {msg}", "changed_meanwhile")
         if index in self.context.ambiguous:
             name = MATCHED_BY[self.model][0]
             self.fault(index, name, f"Several have the {name} {shown(item[name])}", "match_ambiguous")

@@ -300,6 +300,7 @@ def _written(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, l
         with nullcontext() if lock or not plan.updates else _unless_it_waits():
             _write(model, plan, context, acts, verify=not lock)
     except Stale:
+        acts.guids.clear()  # the savepoint took them back: rows that name them would be in no feed and no history
         return False
     return True
 

@@ -164,4 +164,4 @@ def test_what_to_purge_is_found_by_an_index_however_many_rows_are_active(family:
         for sql in seen:
             cursor.execute(f"EXPLAIN {sql}")
             plan = "\n".join(row[0] for row in cursor.fetchall())
-            assert "Seq Scan on pieces_piece" not in plan, plan
+            assert "Seq Scan on pieces_piece " not in plan, plan

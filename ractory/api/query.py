@@ -142,7 +142,8 @@ class Listed(Parameter):
         try:
             return self.each.clean([text])
         except ValidationError as error:
-            raise ValidationError(f"{error.messages[0].rstrip('.')}, not {shown(text)}", error.code) from error
+            first = error.error_list[0]
+            raise ValidationError(f"{error.messages[0].rstrip('.')}, not {shown(text)}", first.code) from error
 
 
 class Moment(Parameter):

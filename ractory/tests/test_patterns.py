@@ -70,6 +70,7 @@ WORST: dict[str, tuple[str, list[Worst]]] = {
     ),
     "ractory.api.redaction.ReportFilter.hidden_settings": ("search", of("A", "API", "TOKE", "DATABASE_")),
     "pieces.admin.entities.RASTER_IMAGE": ("match", raw(b"\x89PNG", b"RIFF")),
+    "ractory.variables.ORIGIN": ("fullmatch", of("http://a", "a.", "https://[", "1", ":")),
     "sync.legacy.BCRYPT": ("fullmatch", of("$2b$12$", "a", "$2b$12$" + "a" * 53)),
     "sync.sets.PERCENT": ("fullmatch", of("1", "100", "1.", "%")),
     "sync.schemas.CANONICAL": ("fullmatch", of("a", "abcdef01-", "abcd-")),

@@ -1,5 +1,6 @@
 """Requests that meet: real threads on a real PostgreSQL, each with a connection of its own."""
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -9,10 +10,12 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from pieces.models import LEVELS_BY_KIND, Component, Piece
+from pieces.models import LEVELS_BY_KIND, Act, Component, Piece
 from pieces.tests.factories import ComponentFactory, PieceFactory, ProjectFactory
+from pieces.tests.test_delete_races import threads, wait_until_blocked
 from ractory.api.tests.client import Api
 from ractory.api.tests.threads import at_once
+from sync.submission import MAX_WAIT
 from sync.tests.batches import Item, Sync, component_item, full_piece, piece_item, row_of
 from tenants.models import Company
 from tenants.scope import every_company
@@ -136,3 +139,19 @@ def test_a_piece_put_below_a_component_that_is_being_deleted_or_moved_ends_up_co
         assert {response.status_code for response in responses} <= {200, 422}
         assert responses[2].status_code == 200
         assert_fit()
+
+
+def test_a_write_that_waits_too_long_and_starts_over_names_an_act_that_is_there() -> None:
+    """Not the one that went with the savepoint."""
+    piece = PieceFactory.create()
+    change = posting(piece.company, "pieces", [piece_item(piece.assembly, guid=piece.guid, barcode="changed")])
+    with threads() as start:
+        with every_company(), transaction.atomic():
+            Piece.objects.select_for_update().get(guid=piece.guid)
+            writing = start(change)
+            wait_until_blocked()
+            time.sleep(2 * MAX_WAIT / 1000)
+        assert writing.result().status_code == 200
+    row = row_of("piece", piece.guid)
+    assert row.barcode == "changed"
+    assert Act.across_companies.get().guid == row.changed_in
