@@ -14,9 +14,10 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework.exceptions import ParseError
 
+from pieces.receipts import MAX_KEY
 from ractory.api.errors import Conflict, Fault, Unprocessable, shown
 from ractory.api.redaction import holds_secret
-from sync.models import MAX_KEY, IdempotentAnswer
+from sync.models import IdempotentAnswer
 from sync.submission import Claim, Run
 from tenants.scope import Scope, within
 

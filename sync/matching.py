@@ -74,8 +74,7 @@ def _take_turns(companies: Iterable[Guid]) -> None:
     """Waits for others who match by codes in these companies: no constraint would keep two from inserting the same."""
     if connection.vendor != "postgresql":  # on SQLite a writing transaction is alone
         return
-    names = sorted({company.bytes for company in companies})
-    digests = [hashlib.blake2b(b"match" + name, digest_size=8).digest() for name in names]
+    digests = sorted({hashlib.blake2b(b"match" + company.bytes, digest_size=8).digest() for company in companies})
     with connection.cursor() as cursor:
         for digest in digests:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest, signed=True)])

@@ -7,10 +7,8 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from pieces.receipts import MAX_KEY as MAX_KEY
-from pieces.receipts import RunStatus as RunStatus
+from pieces.receipts import MAX_KEY
 from pieces.receipts import SyncRun as SyncRun
-from pieces.receipts import first_guid as first_guid
 from tenants.models import Company, GuidForeignKey
 from tenants.scope import TenantManager
 

@@ -8,12 +8,12 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 
 from pieces.models import Entity, Operation
 from pieces.openapi import RUN_HEADER, as_read, plain
+from pieces.receipts import MAX_KEY, RunStatus, SyncRun
 from ractory.api.errors import MAX_ECHO, MAX_LISTED
 from ractory.api.openapi.errors import FAULT
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, body, header, named, query_parameters
 from ractory.api.query import DAY_OR_MOMENT, GUID, NO_NUL, Json
 from sync.matching import MATCHED_BY
-from sync.models import MAX_KEY, RunStatus, SyncRun
 from sync.planning import Action
 from sync.schemas import IF_UPDATED_AT, INT_MAX, INT_MIN, MAX_NAMES, max_items, read_only
 

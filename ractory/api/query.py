@@ -142,8 +142,8 @@ class Listed(Parameter):
         try:
             return self.each.clean([text])
         except ValidationError as error:
-            first = error.error_list[0]
-            raise ValidationError(f"{error.messages[0].rstrip('.')}, not {shown(text)}", first.code) from error
+            msg = f"{error.messages[0].rstrip('.')}, not {shown(text)}"
+            raise ValidationError(msg, error.error_list[0].code) from error
 
 
 class Moment(Parameter):

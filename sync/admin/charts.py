@@ -8,7 +8,7 @@ import orjson
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import TruncDate
 
-from sync.models import RunStatus, SyncRun, first_guid
+from pieces.receipts import RunStatus, SyncRun, first_guid
 
 DAYS = 14
 REJECTED = Q(status=RunStatus.REJECTED)

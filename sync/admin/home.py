@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from pieces.admin.trash import note_names
 from pieces.models import Deletion, Project
+from pieces.receipts import RunStatus, SyncRun, first_guid
 from sync.admin.runs import note_callers, result, what
-from sync.models import RunStatus, SyncRun, first_guid
 from tenants.scope import current_scope
 
 ROWS = 6

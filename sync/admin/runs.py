@@ -29,11 +29,11 @@ from pieces.admin.page import label_of
 from pieces.history import read_acts
 from pieces.models import LEVELS, Act, Operation
 from pieces.names import names_by_guid, operation_in_words, run_in_words
+from pieces.receipts import RunStatus, SyncRun, first_guid
 from pieces.templatetags.entities import with_links
 from ractory.api.errors import Conflict, ConflictRetry, Gone
 from ractory.api.paging import encode_cursor
 from sync.admin.charts import charts_of
-from sync.models import RunStatus, SyncRun, first_guid
 from sync.runs import RunChangesQuery
 from sync.undo import undo
 from tenants.admin.staff import StaffAdmin, caller_of, names_of

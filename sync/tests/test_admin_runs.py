@@ -14,9 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from pieces.models import Component
+from pieces.receipts import SyncRun, first_guid
 from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
-from sync.models import SyncRun, first_guid
 from sync.tests.batches import Sync, full_piece, piece_item
 from tenants.models import ApiKey, Company
 from tenants.tests.factories import issue_key

@@ -13,8 +13,8 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from pieces.models import Component, Piece
+from pieces.receipts import SyncRun, first_guid
 from ractory.api.tests.client import Api
-from sync.models import SyncRun, first_guid
 from sync.tests.batches import Sync
 from tenants.caller import KeyScope, Role
 from tenants.models import ApiKey, Company, User
