@@ -375,7 +375,7 @@ def an_example() -> Iterator[None]:
 
 
 @pytest.mark.django_db
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(operations=OPERATIONS)
 def test_whatever_is_done_the_past_is_kept_and_can_be_had_back(operations: list[tuple[str, Any]]) -> None:
     with an_example():
