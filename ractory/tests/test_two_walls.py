@@ -19,6 +19,7 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 
+from pieces import reading
 from pieces.acts import Origin
 from pieces.changes import delete_one
 from pieces.models import Deletion, Operation, Piece
@@ -264,8 +265,9 @@ def _answer(client: Client, ask: Ask) -> str:
 
 
 @pytest.fixture
-def no_wall_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_wall_1(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither the filter of the scope nor the checks of a batch's companies; a scope there is still."""
+    reading._compiled.cache_clear()  # queries that have the filter
     monkeypatch.setattr(TenantManager, "get_queryset", models.Manager.get_queryset)
     for module in ("keys", "users"):
         monkeypatch.setattr(f"tenants.admin.{module}.of_company", lambda rows: rows)
@@ -274,6 +276,8 @@ def no_wall_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.submission._foreign", lambda model, items, options: [])
     of_items = lambda items: frozenset(item["company_guid"].bytes for item in items)  # noqa: E731
     monkeypatch.setattr("sync.planning._companies", of_items)
+    yield
+    reading._compiled.cache_clear()  # those that lack it
 
 
 @pytest.fixture

@@ -36,6 +36,9 @@ OTHERS = {
         "LogEntry",
         "LoginSession",
         "Counter",
+        "Feed",
+        "Snapshot",
+        "SeenBatch",
     ),
 }
 

@@ -65,7 +65,8 @@ def schema_faults(connection: BaseDatabaseWrapper) -> list[Error]:
     (`migrate` writes it), so that versions to come can say it to this one.
     """
     executor = MigrationExecutor(connection)
-    if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    # One that nobody has migrated yet has no schema that could be another version's.
+    if executor.loader.applied_migrations and (missing := executor.migration_plan(executor.loader.graph.leaf_nodes())):
         last = missing[-1][0]
         said = (
             f"Ractory {__version__} is too new for this database, which lacks {len(missing)} migrations up to {last}."
