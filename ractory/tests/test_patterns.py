@@ -30,9 +30,9 @@ FILES = [
 ]
 # Functions with a pattern of their own: for what the operator gives them, or of a fixed length.
 OF_THEIR_OWN = {
-    "ractory/settings.py::rate",
-    "ractory/settings.py::parse",
-    "tenants/management/commands/rotate_api_key.py::duration",
+    "ractory/variables.py::rate",
+    "ractory/variables.py::parse",
+    "tenants/management/printing.py::duration",
     "sync/files/reading.py::_head",
 }
 Worst = Callable[[int], Any]

@@ -44,7 +44,7 @@ class Command(PrintingCommand):
             found["runs"] += 1
             for name in ("changed", "deleted", "restored", "skipped"):
                 found[name] += getattr(undone, name)
-        remarks = ["Nothing was written: --dry-run."] if options["dry_run"] else []
+        remarks = ["Nothing was written: --dry-run."] * options["dry_run"]
         self.answer(options, {"run_guid": last, **found, "dry_run": options["dry_run"]}, *remarks)
 
 
@@ -59,6 +59,5 @@ def _said(refusal: APIException, run: uuid.UUID, done: int) -> str:
     conflicts = refusal.more.get("conflicts", []) if isinstance(refusal, Conflict) else []
     lines += [f"  {each['entity']} {each['guid']}, written by run {each['run_guid']}" for each in conflicts[:SHOWN]]
     lines += ["  …"] * (len(conflicts) > SHOWN)
-    if done:
-        lines.append(f"{done} later runs of the file are undone; the others are as they were.")
+    lines += [f"{done} later runs of the file are undone; the others are as they were."] * bool(done)
     return "\n".join(lines)
