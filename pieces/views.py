@@ -9,7 +9,6 @@ from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,8 +23,8 @@ from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
 from pieces.openapi import endpoints_of
 from pieces.reading import check_parents, fields_of, read_one, read_page, visible
 from pieces.receipts import Receipt
-from ractory.api.errors import Unprocessable, shown
-from ractory.api.query import Query
+from ractory.api.errors import Unprocessable
+from ractory.api.query import Query, guid_in_path
 from ractory.api.replica import may_lag
 from ractory.api.timeouts import costly_read
 from tenants.caller import Caller
@@ -134,10 +133,7 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
         return Response(status=status.HTTP_204_NO_CONTENT, headers={"X-Sync-Run": str(origin.run)})
 
     def _guid(self, text: str) -> uuid.UUID:
-        try:
-            return uuid.UUID(text)
-        except ValueError as error:
-            raise NotFound(f"There is no {self.model.kind} {shown(text)}.") from error
+        return guid_in_path(text, self.model.kind.value)
 
 
 @extend_schema_view(**endpoints_of(filters.ProjectFilterSet))

@@ -1,6 +1,5 @@
 """The receipts of what was done, `GET /api/v1/sync/runs`; what a run did, and its undo (contract, "Sync", "Undo")."""
 
-import uuid
 from dataclasses import replace
 from typing import cast
 
@@ -17,11 +16,10 @@ from pieces.models import LEVELS, Operation, Piece
 from pieces.openapi import GONE, HISTORY_ENTRY, RUN_HEADER
 from pieces.receipts import Receipt, RunStatus, SyncRun
 from pieces.views import ReceiptView
-from ractory.api.errors import shown
 from ractory.api.openapi.errors import ERROR
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, named, path_guid, query_parameters
 from ractory.api.paging import LINK, MAX_PAGE_BYTES, TOTAL, CursorQuery, Key, PageQuery, fitting
-from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_of
+from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_in_path
 from sync.openapi import receipt_schema
 from sync.undo import acts_of_run, check_receipt, entity_of, undo
 from tenants.permissions import MayRead, MaySync
@@ -100,18 +98,10 @@ class RunView(TenantView):
         responses={200: answer("The receipt.", RECEIPT)},
     )
     def get(self, request: Request, guid: str) -> Response:
-        run = SyncRun.objects.filter(guid=guid_of_run(guid)).first()
+        run = SyncRun.objects.filter(guid=guid_in_path(guid, "run")).first()
         if run is None:
             raise NotFound(f"There is no run {guid}.")
         return Response(run.as_wire())
-
-
-def guid_of_run(text: str) -> uuid.UUID:
-    """Raises 404 for a text that is none."""
-    try:
-        return guid_of(text)
-    except ValueError as error:
-        raise NotFound(f"There is no run {shown(text)}.") from error
 
 
 class RunChangesQuery(CursorQuery):
@@ -140,7 +130,7 @@ class RunChangesView(TenantView):
         responses={200: answer("What it did.", array_of(CHANGE)), 410: answer(GONE, ERROR)},
     )
     def get(self, request: Request, guid: str) -> Response:
-        page, run = self.query.page(), guid_of_run(guid)
+        page, run = self.query.page(), guid_in_path(guid, "run")
         acts = acts_of_run(run)
         if not acts:
             check_receipt(run)
@@ -181,7 +171,7 @@ class UndoView(ReceiptView):
         responses={200: answer("It is undone.", UNDONE), 409: answer(IN_CONFLICT, CONFLICTS), 410: answer(GONE, ERROR)},
     )
     def post(self, request: Request, guid: str) -> Response:
-        run, dry_run = guid_of_run(guid), bool(self.query.cleaned_data.get("dry_run"))
+        run, dry_run = guid_in_path(guid, "run"), bool(self.query.cleaned_data.get("dry_run"))
         begun, model = cast(Receipt, self.receipt), entity_of(run) or self.model
         self.receipt = replace(begun, model=model, company=current_scope().company, received=0, dry_run=dry_run)
         origin, skip = begun.origin, self.query.checked()["conflicts"] == "skip"

@@ -1,14 +1,13 @@
 """Complete sets, `/api/v1/sync/snapshots` (contract, "Complete sets")."""
 
 import re
-import uuid
 from dataclasses import replace
 from typing import Any, cast
 
 from django.http import QueryDict
 from drf_spectacular.utils import OpenApiRequest, extend_schema
 from rest_framework import serializers, status
-from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,10 +16,10 @@ from pieces.openapi import GONE, RUN_HEADER
 from pieces.receipts import Receipt
 from pieces.views import ReceiptView
 from ractory.api.body import read_json_object
-from ractory.api.errors import Fault, Unprocessable, shown
+from ractory.api.errors import Fault, Unprocessable
 from ractory.api.openapi.errors import ERROR
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, body, named, path_guid, query_parameters
-from ractory.api.query import GUID, Flag, Query, guid_of
+from ractory.api.query import GUID, Flag, Query, guid_in_path
 from sync.models import Snapshot
 from sync.openapi import PROJECT
 from sync.seen import count_seen
@@ -172,7 +171,7 @@ class SnapshotView(TenantView):
         responses={200: answer("Where it stands.", SHOWN), 410: answer(GONE, ERROR)},
     )
     def get(self, request: Request, guid: str) -> Response:
-        return Response(as_wire(open_one(snapshot_guid(guid))))
+        return Response(as_wire(open_one(guid_in_path(guid, "snapshot"))))
 
     @extend_schema(
         operation_id="give_up_snapshot",
@@ -182,7 +181,7 @@ class SnapshotView(TenantView):
         responses={204: answer("It is gone."), 410: answer(GONE, ERROR)},
     )
     def delete(self, request: Request, guid: str) -> Response:
-        give_up(snapshot_guid(guid))
+        give_up(guid_in_path(guid, "snapshot"))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -220,7 +219,7 @@ class CompleteView(ReceiptView):
     )
     def post(self, request: Request, guid: str) -> Response:
         asked, dry_run = given(request, CompleteSerializer), self.query.checked()["dry_run"]
-        snapshot = open_one(snapshot_guid(guid))
+        snapshot = open_one(guid_in_path(guid, "snapshot"))
         begun = cast(Receipt, self.receipt)
         about = {"model": model_of(snapshot), "company": snapshot.company_guid, "dry_run": dry_run}
         self.receipt, origin = replace(begun, received=0, **about), begun.origin
@@ -229,11 +228,3 @@ class CompleteView(ReceiptView):
             {"dry_run": True} if dry_run else {}
         )
         return Response(said, headers={"X-Sync-Run": str(done.run)})
-
-
-def snapshot_guid(text: str) -> uuid.UUID:
-    """Raises 404 for a text that is none."""
-    try:
-        return guid_of(text)
-    except ValueError as error:
-        raise NotFound(f"There is no snapshot {shown(text)}.") from error

@@ -12,6 +12,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from rest_framework.exceptions import NotFound
 
 from ractory.api.errors import Fault, Unprocessable, shown
 
@@ -166,6 +167,14 @@ def guid_of(text: str) -> uuid.UUID:
     if len(text) > MAX_GUID:
         raise ValueError("too long for a UUID")
     return uuid.UUID(text)
+
+
+def guid_in_path(text: str, said: str) -> uuid.UUID:
+    """The UUID that a part of a path is. Raises 404, as for a `said` that there is not, for a text that is none."""
+    try:
+        return guid_of(text)
+    except ValueError as error:
+        raise NotFound(f"There is no {said} {shown(text)}.") from error
 
 
 def in_utc(value: datetime) -> datetime:
