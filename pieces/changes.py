@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from rest_framework.exceptions import NotFound
@@ -70,6 +70,17 @@ class Acts:
             )
             guid = self.guids[company.bytes] = act.guid
         return guid
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A savepoint. What it takes back is forgotten: rows that named an act of it would be in no feed."""
+        before = self.guids.copy(), self.below.copy()
+        try:
+            with transaction.atomic():
+                yield
+        except BaseException:
+            self.guids, self.below = before
+            raise
 
     @property
     def changed_in(self) -> Any:

@@ -297,22 +297,21 @@ def _written(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, l
         if rows.locked_versions() != " ".join([change.version or "" for change in in_order]):
             return False
     try:
-        with nullcontext() if lock or not plan.updates else _unless_it_waits():
+        with nullcontext() if lock or not plan.updates else _unless_it_waits(acts):
             _write(model, plan, context, acts, verify=not lock)
     except Stale:
-        acts.guids.clear()  # the savepoint took them back: rows that name them would be in no feed and no history
         return False
     return True
 
 
 @contextmanager
-def _unless_it_waits() -> Iterator[None]:
+def _unless_it_waits(acts: Acts) -> Iterator[None]:
     """A savepoint. Raises Stale, and undoes it all, if a row's lock is not to be had at once.
 
     PostgreSQL stamps a row before it waits for its lock. The next look locks the rows first, and waits then.
     """
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with acts.savepoint(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = %s", [f"{MAX_WAIT}ms"])
             yield
             cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
