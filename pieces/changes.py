@@ -93,12 +93,9 @@ class Acts:
     def save_receipt(self, model: type[Entity], *, received: int = 1) -> None:
         """The receipt of a deletion or a restore that began at rows of this level, if it is to have one."""
         if self.origin.run:
-            companies = [Guid(bytes=company) for company in self.guids]
-            company = companies[0] if len(companies) == 1 else None
-            counts = counts_of(self.below)
-            Receipt(
-                model=model, origin=self.origin, company=company, received=received, counts=counts, http_status=204
-            ).save()
+            company = Guid(bytes=next(iter(self.guids))) if len(self.guids) == 1 else None
+            about: dict[str, Any] = {"company": company, "received": received, "counts": counts_of(self.below)}
+            Receipt(model=model, origin=self.origin, http_status=204, **about).save()
 
     def forget_between(self, *levels: type[Entity]) -> None:
         """Takes away the states that these acts both made and replaced: nobody else has ever seen them.
@@ -225,7 +222,9 @@ def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
 
     Of each its company, kind and root are known; the rest is filled in.
     """
-    if not deletions:
+    if len(deletions) < 2:  # for one a temporary table would take longer than all the rest
+        for deletion in deletions:
+            delete_together(deletion, [deletion.root_guid], acts=acts)
         return
     model = LEVELS_BY_KIND[deletions[0].kind]
     if model.below():
@@ -233,13 +232,7 @@ def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
     roots = [deletion.root_guid for deletion in deletions]
     counts = {level.plural: level.objects.counts_in(model.kind, roots) for level in model.below()}
     for deletion in deletions:
-        deletion.actor, deletion.request_id = acts.origin.actor, acts.origin.request_id
-        deletion.act_guid, deletion.created_at = acts.of(deletion.company_guid), acts.now
-        for plural, of_roots in counts.items():
-            setattr(deletion, plural, of_roots.get(deletion.root_guid.bytes, 0))
-    if len(deletions) == 1:  # for which a temporary table would take longer than all the rest
-        _take(deletions[0], roots, acts)
-        return
+        _fill(deletion, acts, {plural: rows.get(deletion.root_guid.bytes, 0) for plural, rows in counts.items()})
     Deletion.objects.bulk_create(deletions)
     # The roots get theirs by guid. What is below them finds it at its root, by the key: not in a list of all of them,
     # once for each row.
@@ -252,26 +245,25 @@ def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
         acts.below["deleted"] += _set(level.objects.in_any_of(model.kind, roots), acts, **state)
 
 
-def delete_together(model: type[Entity], roots: Sequence[Guid], *, company: Guid, acts: Acts) -> None:
-    """Soft-deletes active rows, and everything active below them, as one deletion."""
+def delete_together(deletion: Deletion, roots: Sequence[Guid], *, acts: Acts) -> None:
+    """The same of one deletion that takes all of these roots, which are active rows of its kind and its company."""
+    model = LEVELS_BY_KIND[deletion.kind]
     if model.below():
         allow_cascade()
-    counts = {level.plural: level.objects.in_any_of(model.kind, roots).count() for level in model.below()}
-    about = {"actor": acts.origin.actor, "request_id": acts.origin.request_id}
-    act, first, kind = acts.of(company), roots[0], model.kind.value
-    deletion = Deletion(company_guid=company, kind=kind, root_guid=first, roots=len(roots), act_guid=act, **about)
-    deletion.created_at = acts.now
-    for plural, rows in counts.items():
-        setattr(deletion, plural, rows)
-    _take(deletion, roots, acts)
-
-
-def _take(deletion: Deletion, roots: Sequence[Guid], acts: Acts) -> None:
+    deletion.root_guid, deletion.roots = roots[0], len(roots)
+    below = {level.plural: level.objects.in_any_of(model.kind, roots).count() for level in model.below()}
+    _fill(deletion, acts, below)
     deletion.save(force_insert=True)
-    model = LEVELS_BY_KIND[deletion.kind]
     for level in (model, *model.below()):
         rows = level.objects.in_any_of(model.kind, roots)
         acts.below["deleted"] += _set(rows, acts, is_active=False, deleted_at=acts.now, deletion=deletion.guid)
+
+
+def _fill(deletion: Deletion, acts: Acts, below: Mapping[str, int]) -> None:
+    deletion.actor, deletion.request_id = acts.origin.actor, acts.origin.request_id
+    deletion.act_guid, deletion.created_at = acts.of(deletion.company_guid), acts.now
+    for plural, rows in below.items():
+        setattr(deletion, plural, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +291,8 @@ def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[C
     # One that took several rows together is undone with the last of them.
     held = Exists(model.all_objects.filter(deletion_guid=OuterRef("guid")))
     whole = Q(roots=1, root_guid__any_of=guids) | Q(~held, roots__gt=1, kind=model.kind.value)
-    undone = Deletion.objects.filter(whole, guid__any_of=deletions)
-    undone.update(restored_at=acts.now, restored_by=acts.origin.actor)
+    done = {"restored_at": acts.now, "restored_by": acts.origin.actor}
+    Deletion.objects.filter(whole, guid__any_of=deletions).update(**done)
     return []
 
 
@@ -336,10 +328,7 @@ def _activate(level: type[Entity], rows: EntityQuerySet, acts: Acts, *, counted:
 
 
 def delete_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetime | None = None) -> None:
-    """Soft-deletes one active entity with everything below it, in a transaction of its own; 404 if there is none.
-
-    The time is asked for under the lock; a test may give another.
-    """
+    """Soft-deletes one active entity with everything below it, in a transaction of its own; 404 if there is none."""
 
     def work() -> None:
         root = model.objects.select_for_update(no_key=True).filter(guid=guid).values("company_guid").first()

@@ -18,7 +18,7 @@ from pieces.acts import Origin
 from pieces.bulk import database_clock
 from pieces.changes import Acts, delete_together
 from pieces.expressions import CommittedIn, committed_now, first_after
-from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, Act, Entity
+from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity
 from pieces.querysets import EntityQuerySet, fetched
 from pieces.receipts import Receipt, counts_of
 from ractory.api.errors import Conflict, Fault, Gone, Unprocessable
@@ -163,7 +163,8 @@ def complete(guid: Guid, *, origin: Origin, max_deleted: str = "", dry_run: bool
             detail = f"{number} {model.plural} would be deleted, more than {allowed}. Nothing was done."
             raise Conflict(detail, would_delete=number, max_deleted=allowed)
         if going:
-            delete_together(model, going, company=snapshot.company_guid, acts=acts)
+            deletion = Deletion(company_guid=snapshot.company_guid, kind=model.kind.value)
+            delete_together(deletion, going, acts=acts)
         Receipt(
             model=model,
             origin=origin,

@@ -37,8 +37,9 @@ def delete(components: list[Component], days: int = 0) -> Deletion:
     acts = Acts(ORIGIN, now=timezone.now() - timedelta(days=days))
     guids = [component.guid for component in components]
     with every_company():
-        in_transaction(lambda: delete_together(Component, guids, company=components[0].company_guid, acts=acts))
-        deletion: Deletion = Deletion.objects.get()
+        deletion: Deletion = Deletion(company_guid=components[0].company_guid, kind=Component.kind.value)
+        in_transaction(lambda: delete_together(deletion, guids, acts=acts))
+        deletion.refresh_from_db()
     return deletion
 
 
