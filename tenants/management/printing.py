@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Model, QuerySet
 from django.utils import timezone
+from tqdm import tqdm
 
+from ractory.api.errors import ConflictRetry
 from ractory.api.query import in_utc
 from tenants.models import Company
 from tenants.scope import company_scope, every_company
@@ -81,6 +83,20 @@ def age_of(options: dict[str, Any]) -> timedelta:
 def exit_code(stop: KeyboardInterrupt) -> int:
     """As a shell has it; manage.py raises it for SIGTERM, with the number of that."""
     return 128 + int((stop.args or (signal.SIGINT,))[0])
+
+
+def taken(steps: Iterable[int], unit: str) -> CommandError | None:
+    """Takes all steps of a purge, each of so many rows, with a bar on a terminal; what to end with if they were not
+    all taken."""
+    try:
+        with tqdm(unit=f" {unit}", leave=False, disable=None) as bar:
+            for rows in steps:
+                bar.update(rows)
+    except KeyboardInterrupt as stop:
+        return CommandError("stopped; run it again to go on", returncode=exit_code(stop))
+    except ConflictRetry:
+        return CommandError(f"the {unit} are busy; run it again to go on", returncode=1)
+    return None
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:

@@ -1,12 +1,10 @@
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
-from tqdm import tqdm
 
 from pieces.purging import Purge
-from ractory.api.errors import ConflictRetry
-from tenants.management.printing import NOT_REMOVED, PrintingCommand, add_age, age_of, exit_code, guid, scope_of
+from tenants.management.printing import NOT_REMOVED, PrintingCommand, add_age, age_of, guid, scope_of, taken
 
 
 class Command(PrintingCommand):
@@ -18,18 +16,11 @@ class Command(PrintingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         purge = Purge(before=timezone.now() - age_of(options), dry_run=options["dry_run"])
-        trouble, code = "", 0
-        try:
-            with scope_of(options["company"]), tqdm(unit=" rows", leave=False, disable=None) as bar:  # on a terminal
-                for rows in purge.slices():
-                    bar.update(rows)
-        except KeyboardInterrupt as stop:
-            trouble, code = "stopped", exit_code(stop)
-        except ConflictRetry:
-            trouble, code = "the rows are busy", 1
+        with scope_of(options["company"]):
+            trouble = taken(purge.slices(), "rows")
         remarks = [NOT_REMOVED] if purge.dry_run else []
         if purge.kept:
             remarks.append("Kept: deletions that took parents of what is active, or was deleted more recently.")
         self.answer(options, {**purge.removed, "kept": len(purge.kept)}, *remarks)
         if trouble:
-            raise CommandError(f"{trouble}; run it again to go on", returncode=code)
+            raise trouble

@@ -1,15 +1,14 @@
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
-from tqdm import tqdm
 
 from pieces.models import LEVELS
 from pieces.purging import purge_history
-from ractory.api.errors import ConflictRetry
-from tenants.management.printing import NOT_REMOVED, PrintingCommand, add_age, age_of, exit_code
+from tenants.management.printing import NOT_REMOVED, PrintingCommand, add_age, age_of, taken
 
 
 class Command(PrintingCommand):
@@ -20,16 +19,14 @@ class Command(PrintingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         removed = Counter[str](dict.fromkeys((level.plural for level in LEVELS), 0))
-        before, trouble, code = timezone.now() - age_of(options), "", 0
-        try:
-            with tqdm(unit=" states", leave=False, disable=None) as bar:  # on a terminal
-                for plural, states in purge_history(before, dry_run=options["dry_run"]):
-                    removed[plural] += states
-                    bar.update(states)
-        except KeyboardInterrupt as stop:
-            trouble, code = "stopped", exit_code(stop)
-        except ConflictRetry:
-            trouble, code = "the database is busy", 1
+        before = timezone.now() - age_of(options)
+
+        def steps() -> Iterator[int]:
+            for plural, states in purge_history(before, dry_run=options["dry_run"]):
+                removed[plural] += states
+                yield states
+
+        trouble = taken(steps(), "states")
         self.answer(options, dict(removed), *([NOT_REMOVED] if options["dry_run"] else []))
         if trouble:
-            raise CommandError(f"{trouble}; run it again to go on", returncode=code)
+            raise trouble
