@@ -4,13 +4,12 @@
 turn, in one run. Prints rows of a Markdown table.
 """
 
-import argparse
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 
-from bench.sync import Bodies, Line, in_turn, line_of, on_both_databases
+from bench.sync import Bodies, Line, in_turn, line_of, rounds_on_both_databases
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 os.environ.setdefault("SECRET_KEY", "only-for-a-benchmark-" * 3)
@@ -139,12 +138,5 @@ def _cascade() -> Iterator[Line]:
         yield line_of(f"{what} a project of 100 000 pieces, with history", taken, "a bare UPDATE", updated, 2.0)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    options = parser.parse_args()
-    return on_both_databases("bench.history", lambda: lines(options.rounds))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(rounds_on_both_databases("bench.history", __doc__, lines))

@@ -4,14 +4,13 @@
 in one run. Prints rows of a Markdown table.
 """
 
-import argparse
 import json
 import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-from bench.sync import SIZE, Bodies, Line, in_turn, line_of, on_both_databases
+from bench.sync import SIZE, Bodies, Line, in_turn, line_of, rounds_on_both_databases
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
 os.environ.setdefault("SECRET_KEY", "only-for-a-benchmark-" * 3)
@@ -94,12 +93,5 @@ def note_seen(snapshot: str) -> None:
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    options = parser.parse_args()
-    return on_both_databases("bench.sets", lambda: lines(options.rounds))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(rounds_on_both_databases("bench.sets", __doc__, lines))

@@ -258,6 +258,14 @@ def main() -> int:
     )
 
 
+def rounds_on_both_databases(module: str, about: str | None, lines: Callable[[int], Iterator[Line]]) -> int:
+    """The same for a module whose one argument is how many rounds it takes."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--rounds", type=int, default=20)
+    rounds = parser.parse_args().rounds
+    return on_both_databases(module, lambda: lines(rounds))
+
+
 def on_both_databases(module: str, lines: Callable[[], Iterator[Line]]) -> int:
     """Prints them, on the database of DATABASE_URL; if there is none, on a SQLite and on a PostgreSQL of their own."""
     if not os.environ.get("DATABASE_URL"):
