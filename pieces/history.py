@@ -130,8 +130,8 @@ def picture_of(model: type[Entity], state: State) -> bytes | None:
         replaced = state.get("replaced_at") or now["updated_at"]  # a row that has been written since it was read
         since = states_before(model, now, after=replaced - timedelta(microseconds=1))
         rows = since.filter(picture__isnull=False).order_by()
-    found = rows.filter(picture_digest=state["picture_digest"]).values_list("picture", flat=True).first()
-    picture: bytes | None = found
+    rows = rows.filter(picture_digest=state["picture_digest"])
+    picture: bytes | None = rows.values_list("picture", flat=True).first()
     return picture
 
 
