@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
 from rest_framework.exceptions import NotFound
 
-from pieces.models import HISTORIES, LEVELS, NO_ACT, Act, Entity
+from pieces.models import HISTORIES, LEVELS, LEVELS_BY_PLURAL, NO_ACT, Act, Entity
 from pieces.querysets import fetched
 from pieces.reading import Shown, counted, largest_row, row_bytes
 from ractory.api.errors import Gone
@@ -232,8 +232,7 @@ def read_acts(acts: Collection[Guid], page: Page) -> tuple[list[Shown], Sequence
     if not (more or len(found) > fits):
         return found, None
     last = found[fits - 1]
-    number = next(number for number, level in enumerate(LEVELS) if level.plural == last["entity"])
-    return found[:fits], (number, last["guid"])
+    return found[:fits], (LEVELS.index(LEVELS_BY_PLURAL[last["entity"]]), last["guid"])
 
 
 def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None, most: int) -> tuple[list[Shown], bool]:

@@ -289,6 +289,7 @@ class Piece(Pictured):
 
 LEVELS: tuple[type[Entity], ...] = (Project, Component, Assembly, Piece)
 LEVELS_BY_KIND: dict[str, type[Entity]] = {model.kind.value: model for model in LEVELS}
+LEVELS_BY_PLURAL: dict[str, type[Entity]] = {model.plural: model for model in LEVELS}
 
 
 class History(models.Model):

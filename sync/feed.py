@@ -28,7 +28,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from pieces.expressions import Horizon, NextPosition
-from pieces.models import LEVELS, Act, Entity
+from pieces.models import LEVELS, LEVELS_BY_PLURAL, Act, Entity
 from pieces.openapi import AFTER
 from pieces.reading import fields_of, largest_row, read_page
 from ractory.api.errors import Fault, Gone, Unprocessable
@@ -48,8 +48,8 @@ DEFAULT_LIMIT = 500
 MAX_CURSOR = 1000  # characters; the longest one has some 500
 # Acts that are looked at together, which may grow in a later version, not shrink; and how often in one request.
 WINDOW, WINDOWS = 200, 10
-PLURALS = {level.plural: level for level in LEVELS}
 
+SAME_ONES = "Only these entities. A cursor is good for the same ones only."
 ORDER = Tuple(F("position"), F("guid"))
 NOT_NULL = Act._meta.get_field("guid")
 BY_GUID = (Key("guid", NOT_NULL),)
@@ -129,7 +129,7 @@ class ChangesQuery(Query):
         "from the beginning: all rows, deleted ones too.",
     )
     limit = Whole(1, MAX_LIMIT, DEFAULT_LIMIT, help_text=f"How many changes at most; {DEFAULT_LIMIT} by default.")
-    entity = Fields(PLURALS, what="entity", help_text="Only these entities. A cursor is good for the same ones only.")
+    entity = Fields(LEVELS_BY_PLURAL, what="entity", help_text=SAME_ONES)
     detail = Flag(help_text="Full objects instead of short ones.")
 
     def __init__(self, data: QueryDict) -> None:
@@ -138,7 +138,8 @@ class ChangesQuery(Query):
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
-        levels = given["levels"] = [level for level in LEVELS if level.plural in (given.get("entity") or PLURALS)]
+        chosen = given.get("entity") or LEVELS_BY_PLURAL
+        levels = given["levels"] = [level for level in LEVELS if level.plural in chosen]
         if not all(any(name in fields_of(level, full=True) for level in levels) for name in given.get("fields", ())):
             self.add_error("fields", ValidationError("One of the fields is of other entities", "fields_of_others"))
         if given.get("after") not in (None, NOW):
@@ -152,7 +153,7 @@ class ChangesQuery(Query):
 NOTHING = {"type": "object", "maxProperties": 0, "description": "Of an entity that has none of the `fields`."}
 SHAPES = [f"{level.__name__}{shape}" for level in LEVELS for shape in ("Detail", "Response", "Fields")]
 CHANGE = {
-    "entity": {"type": "string", "enum": list(PLURALS)},
+    "entity": {"type": "string", "enum": list(LEVELS_BY_PLURAL)},
     "guid": GUID,
     "is_active": {"type": "boolean"},
     "updated_at": {"type": "string", "format": "date-time"},

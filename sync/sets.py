@@ -11,7 +11,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from pieces.models import LEVELS, Operation, Piece
+from pieces.models import LEVELS_BY_PLURAL, Operation, Piece
 from pieces.openapi import GONE, RUN_HEADER
 from pieces.receipts import Receipt
 from pieces.views import ReceiptView
@@ -29,7 +29,6 @@ from sync.snapshots import (
     LIFE,
     complete,
     give_up,
-    model_of,
     open_one,
     open_snapshot,
 )
@@ -39,7 +38,6 @@ from tenants.views import TenantView, caller_of
 
 MAX_BODY = 64 * 1024  # bytes
 PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]{1,2})?)%")
-ENTITIES = {level.plural: level for level in LEVELS}
 
 
 class CeilingField(serializers.Field[Any, Any, Any, Any]):
@@ -58,7 +56,7 @@ class CompleteSerializer(serializers.Serializer[Any]):
 
 
 class SnapshotSerializer(CompleteSerializer):
-    entity = serializers.ChoiceField(list(ENTITIES))
+    entity = serializers.ChoiceField(list(LEVELS_BY_PLURAL))
     company_guid = serializers.UUIDField(required=False)
     project_guid = serializers.UUIDField(required=False)
     component_guid = serializers.UUIDField(required=False)
@@ -100,7 +98,7 @@ ABOUT_CEILING = (
     f"How many rows may go at most: a number, or a share. By default {DEFAULT_MAX}, but at least {AT_LEAST} rows."
 )
 SCOPE = ("project_guid", "component_guid", "assembly_guid")
-ENTITY = {"type": "string", "enum": list(ENTITIES)}
+ENTITY = {"type": "string", "enum": list(LEVELS_BY_PLURAL)}
 MOMENT = {"type": "string", "format": "date-time"}
 SHOWN = named(
     "Snapshot",
@@ -149,7 +147,7 @@ class SnapshotsView(TenantView):
     )
     def post(self, request: Request) -> Response:
         asked, caller = given(request, SnapshotSerializer), caller_of(request)
-        model, scope = ENTITIES[asked["entity"]], current_scope()
+        model, scope = LEVELS_BY_PLURAL[asked["entity"]], current_scope()
         named_company = asked.get("company_guid")
         if named_company and not scope.covers(named_company):
             raise PermissionDenied(f"Company {named_company} is not yours.")
@@ -221,7 +219,7 @@ class CompleteView(ReceiptView):
         asked, dry_run = given(request, CompleteSerializer), self.query.checked()["dry_run"]
         snapshot = open_one(guid_in_path(guid, "snapshot"))
         begun = cast(Receipt, self.receipt)
-        about = {"model": model_of(snapshot), "company": snapshot.company_guid, "dry_run": dry_run}
+        about = {"model": LEVELS_BY_PLURAL[snapshot.entity], "company": snapshot.company_guid, "dry_run": dry_run}
         self.receipt, origin = replace(begun, received=0, **about), begun.origin
         done = complete(snapshot.guid, origin=origin, max_deleted=asked.get("max_deleted", ""), dry_run=dry_run)
         said = {"seen": done.seen, "deleted": done.deleted, "run_guid": done.run} | (

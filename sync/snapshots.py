@@ -18,7 +18,7 @@ from pieces.acts import Origin
 from pieces.bulk import database_clock
 from pieces.changes import Acts, delete_together
 from pieces.expressions import CommittedIn, committed_now, first_after
-from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity
+from pieces.models import HISTORIES, LEVELS_BY_KIND, LEVELS_BY_PLURAL, Act, Deletion, Entity
 from pieces.querysets import EntityQuerySet, fetched
 from pieces.receipts import Receipt, counts_of
 from ractory.api.errors import Conflict, Fault, Gone, Unprocessable
@@ -40,10 +40,6 @@ class Completed:
     run: Guid
     seen: int
     deleted: int
-
-
-def model_of(snapshot: Snapshot) -> type[Entity]:
-    return next(level for level in LEVELS if level.plural == snapshot.entity)
 
 
 def relations_of(snapshot: Snapshot) -> dict[str, Guid]:
@@ -150,7 +146,7 @@ def complete(guid: Guid, *, origin: Origin, max_deleted: str = "", dry_run: bool
         snapshot = open_one(guid, lock="FOR UPDATE")
         if snapshot.run_guid:
             return Completed(snapshot.run_guid, snapshot.seen or 0, snapshot.deleted or 0)
-        model, seen, acts = model_of(snapshot), count_seen(guid), Acts(origin)
+        model, seen, acts = LEVELS_BY_PLURAL[snapshot.entity], count_seen(guid), Acts(origin)
         missing, allowed = missing_rows(snapshot), _allowed(snapshot, max_deleted)
         going: list[Guid] = []
         for rows in () if dry_run else missing:
@@ -185,7 +181,7 @@ def complete(guid: Guid, *, origin: Origin, max_deleted: str = "", dry_run: bool
 def missing_rows(snapshot: Snapshot) -> tuple[EntityQuerySet, EntityQuerySet]:
     """The active rows of the set that no batch has named and that were in it when the snapshot was opened: those that
     nobody has written since, and those that somebody has."""
-    model, relations, moment = model_of(snapshot), relations_of(snapshot), snapshot.seen_by_database
+    model, relations, moment = LEVELS_BY_PLURAL[snapshot.entity], relations_of(snapshot), snapshot.seen_by_database
     unnamed = model.objects.filter(unseen(model, snapshot.guid), **relations).order_by("guid")
     acts = Act.objects.filter(company=snapshot.company_guid)
     # What names no act was there before acts were kept.
@@ -202,5 +198,5 @@ def _allowed(snapshot: Snapshot, given: str) -> int:
     wanted = most or DEFAULT_MAX
     if not wanted.endswith("%"):
         return int(wanted)
-    rows = model_of(snapshot).objects.filter(**relations_of(snapshot)).count()
+    rows = LEVELS_BY_PLURAL[snapshot.entity].objects.filter(**relations_of(snapshot)).count()
     return max(int(rows * Decimal(wanted[:-1]) / 100), 0 if most else AT_LEAST)

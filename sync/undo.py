@@ -22,7 +22,7 @@ from rest_framework.exceptions import NotFound
 from pieces.acts import Origin
 from pieces.changes import Acts
 from pieces.history import dicts
-from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Pictured
+from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, LEVELS_BY_PLURAL, Act, Deletion, Entity, Pictured
 from pieces.receipts import Receipt, SyncRun, counts_of
 from ractory.api.errors import MAX_LISTED, Conflict, Fault, Gone, Unprocessable
 from ractory.api.paging import fitting
@@ -102,7 +102,7 @@ def entity_of(run: Guid) -> type[Entity] | None:
     """What the run was about: its receipt says so, or else the rows that it wrote. None if there is no such run."""
     plural = SyncRun.objects.filter(guid=run).values_list("entity", flat=True).first()
     if plural or not (acts := acts_of_run(run)):
-        return next((level for level in LEVELS if level.plural == plural), None)
+        return LEVELS_BY_PLURAL.get(plural or "")
     sets = ((level, rows) for level in LEVELS for rows in (level.all_objects, HISTORIES[level].objects))
     return next((level for level, rows in sets if rows.filter(changed_in__any_of=acts).exists()), LEVELS[-1])
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken
 
 from bench.fuzzing.wire import Application, Request
-from pieces.models import LEVELS, Deletion
+from pieces.models import LEVELS, LEVELS_BY_PLURAL, Deletion
 from tenants.caller import KeyScope, Role
 from tenants.models import ApiKey, Company, User
 from tenants.scope import every_company
@@ -202,7 +202,7 @@ class World:
 
 
 def _texts(level: str) -> set[str]:
-    model = next(model for model in LEVELS if model.plural == level)
+    model = LEVELS_BY_PLURAL[level]
     return {column.attname for column in model.settable_fields() if column.get_internal_type() == "CharField"}
 
 

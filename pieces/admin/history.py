@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from pieces.admin.page import fact, label_of
 from pieces.history import read_history
-from pieces.models import LEVELS, Act, Deletion, Entity, Operation
+from pieces.models import LEVELS_BY_PLURAL, Act, Deletion, Entity, Operation
 from pieces.names import names_by_guid, run_in_words
 from pieces.receipts import SyncRun
 from pieces.templatetags.entities import page_of
@@ -19,7 +19,6 @@ from tenants.admin.staff import names_of
 from tenants.templatetags.staff import NOTHING
 
 PER_PAGE = 20
-BY_PLURAL = {level.plural: level for level in LEVELS}
 WORDS = {"inserted": "created", "updated": "changed"}  # the other actions are called what they are
 NOBODY = {"actor": None, "run_guid": None}
 SAID_BY_WORD = ("is_active", "deleted_at")
@@ -59,7 +58,7 @@ def told(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     deletions = Deletion.objects.in_bulk({entry["deletion_guid"] for entry in entries} - {None})
     mentioned = {(deletion.kind, deletion.root_guid) for deletion in deletions.values()}
     for entry in entries:
-        model = BY_PLURAL[entry["entity"]]
+        model = LEVELS_BY_PLURAL[entry["entity"]]
         mentioned.add((model.kind, entry["guid"]))
         mentioned |= {(kind, guid) for kind in model.parents for guid in entry["changes"].get(kind.column, ()) if guid}
     names = names_by_guid(mentioned)
@@ -72,8 +71,8 @@ def told(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "who": actors.get(entry["actor"], "someone unknown"),
             "run": runs.get(entry["run_guid"], ""),
             "through": _through(entry, deletions, names),
-            "kind": BY_PLURAL[entry["entity"]].kind.value,
-            "link": link_by_name(BY_PLURAL[entry["entity"]].kind, entry["guid"], names),
+            "kind": LEVELS_BY_PLURAL[entry["entity"]].kind.value,
+            "link": link_by_name(LEVELS_BY_PLURAL[entry["entity"]].kind, entry["guid"], names),
             "fields": _fields(entry, names),
         }
         for entry in entries
@@ -97,7 +96,7 @@ def link_by_name(kind: str, guid: Guid | None, names: Names) -> SafeString | str
 
 def _fields(entry: Entry, names: Names) -> list[tuple[str, SafeString | str]]:
     """Each field that differs, with its old and its new value; of a new row the new one."""
-    model, is_new = BY_PLURAL[entry["entity"]], entry["action"] == "inserted"
+    model, is_new = LEVELS_BY_PLURAL[entry["entity"]], entry["action"] == "inserted"
     fields: list[tuple[str, SafeString | str]] = []
     for name, values in entry["changes"].items():
         field = model._meta.get_field(name)

@@ -24,10 +24,10 @@ from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
 from pieces.admin.filters import by_choice
-from pieces.admin.history import BY_PLURAL, PER_PAGE, link_by_name, runs_in_words, told
+from pieces.admin.history import PER_PAGE, link_by_name, runs_in_words, told
 from pieces.admin.page import label_of
 from pieces.history import read_acts
-from pieces.models import LEVELS, Act, Operation
+from pieces.models import LEVELS, LEVELS_BY_PLURAL, Act, Operation
 from pieces.names import names_by_guid, operation_in_words, run_in_words
 from pieces.receipts import RunStatus, SyncRun, first_guid
 from pieces.templatetags.entities import with_links
@@ -177,7 +177,7 @@ def what_it_wrote(run: SyncRun, request: HttpRequest) -> dict[str, Any]:
 
 def named(conflicts: Sequence[Mapping[str, Any]]) -> list[tuple[str, SafeString | str, SafeString | str]]:
     """Of each row in conflict the kind, a link to it, and the run that wrote it; a fixed number of queries."""
-    rows = [(BY_PLURAL[row["entity"]].kind.value, row["guid"], row["run_guid"]) for row in conflicts]
+    rows = [(LEVELS_BY_PLURAL[row["entity"]].kind.value, row["guid"], row["run_guid"]) for row in conflicts]
     names = names_by_guid((kind, guid) for kind, guid, _ in rows)
     runs = runs_in_words(run for _, _, run in rows)
     return [(kind, link_by_name(kind, guid, names), runs.get(run, "without a run")) for kind, guid, run in rows]
@@ -191,8 +191,7 @@ def note_callers(runs: Sequence[Any]) -> None:
 
 def faults_of(run: SyncRun) -> list[dict[str, Any]]:
     """The faults that the receipt lists, each with its item, counted from 1, and field by name; `msg` is HTML."""
-    level = next(level for level in LEVELS if level.plural == run.entity)
-    labels = {field.attname: label_of(field) for field in level.wire_fields()}
+    labels = {field.attname: label_of(field) for field in LEVELS_BY_PLURAL[run.entity].wire_fields()}
     faults = []
     for fault in orjson.loads(run.errors_json):
         where = [part for part in fault["loc"] if part not in ("body", "query", run.entity)]

@@ -5,9 +5,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from pieces.models import Kind, Project
+from pieces.models import LEVELS_BY_PLURAL, Kind, Project
 from pieces.querysets import EntityQuerySet
-from sync.files import ENTITIES
 from sync.files.exporting import export, written
 from sync.management.running import Stop, meter
 from tenants.management.printing import PrintingCommand, company_of, guid, moment, text
@@ -22,7 +21,7 @@ class Command(PrintingCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=text, nargs="?", default=STDOUT, metavar="FILE", help="gzip if it ends in .gz")
         parser.add_argument("--company", type=guid, metavar="GUID", required=True)
-        parser.add_argument("--entity", choices=ENTITIES, default="pieces")
+        parser.add_argument("--entity", choices=LEVELS_BY_PLURAL, default="pieces")
         parser.add_argument("--format", choices=("ndjson", "csv"), default="ndjson")
         raw = "of a CSV: formulas are not escaped; import it with --raw, and open it in no spreadsheet"
         parser.add_argument("--raw", action="store_true", help=raw)
@@ -40,7 +39,7 @@ class Command(PrintingCommand):
             raise CommandError("--json needs a FILE: standard output has the rows")
         if path != STDOUT and os.path.exists(path) and not options["force"]:
             raise CommandError(f"{path} is there already; --force replaces it")
-        model, stop, number = ENTITIES[options["entity"]], Stop(), 0
+        model, stop, number = LEVELS_BY_PLURAL[options["entity"]], Stop(), 0
         with company_scope(company_of(options["company"]).guid), stop.handled():
             rows: EntityQuerySet = model.all_objects.all() if options["include_inactive"] else model.objects.all()
             if options["project"]:

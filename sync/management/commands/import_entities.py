@@ -9,9 +9,9 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 
+from pieces.models import LEVELS_BY_PLURAL
 from ractory import garbage_collection
 from ractory.api.errors import ConflictRetry
-from sync.files import ENTITIES
 from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, Overtaken, batches_of
 from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
@@ -41,7 +41,7 @@ class Command(PrintingCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=text, metavar="FILE", help="plain or gzip; - is standard input")
         parser.add_argument("--company", type=guid, metavar="GUID", required=True)
-        parser.add_argument("--entity", choices=ENTITIES, default="pieces")
+        parser.add_argument("--entity", choices=LEVELS_BY_PLURAL, default="pieces")
         parser.add_argument("--format", choices=("auto", "ndjson", "json", "csv"), default="auto")
         parser.add_argument(
             "--map", type=pair, action="append", default=[], metavar="COLUMN=FIELD", help="of a CSV; no FIELD: left out"
@@ -63,9 +63,9 @@ class Command(PrintingCommand):
                 source = stack.enter_context(opened(options["file"]))
                 rows, progress = _rows(source, options), _progress(options)
                 errors = None if options["errors"] is None else stack.enter_context(_errors_file(options, progress))
-                faulty_rows = FaultyRows(ENTITIES[options["entity"]], errors, say)
+                faulty_rows = FaultyRows(LEVELS_BY_PLURAL[options["entity"]], errors, say)
                 chosen = {name: options[name] for name in ("keep_active", "dry_run")}
-                importer = Importer(ENTITIES[options["entity"]], progress, faulty_rows, **chosen)
+                importer = Importer(LEVELS_BY_PLURAL[options["entity"]], progress, faulty_rows, **chosen)
                 code, trouble = _run(importer, source, rows, stop, resume=options["resume"])
         except CommandError as error:
             error.returncode = UNREADABLE
@@ -122,7 +122,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _rows(source: Source, options: dict[str, Any]) -> Iterator[FileRow]:
-    model, mapping = ENTITIES[options["entity"]], dict(options["map"])
+    model, mapping = LEVELS_BY_PLURAL[options["entity"]], dict(options["map"])
     chosen = detect(source, model) if options["format"] == "auto" else options["format"]
     if mapping and chosen != "csv":
         raise BadFile(f"--map is for the columns of a CSV; this is {chosen}")
