@@ -6,7 +6,7 @@ from pieces.models import Component
 from pieces.tests.conftest import family
 from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
-from sync.tests.batches import Sync
+from sync.tests.batches import Item, Sync, full_piece
 from tenants.models import Company
 from tenants.tests.clock import clock
 
@@ -21,3 +21,11 @@ def sync(api: Api, key: str) -> Sync:
 @pytest.fixture
 def component(company: Company) -> Component:
     return ComponentFactory.create(company=company)
+
+
+@pytest.fixture
+def pieces(sync: Sync, component: Component) -> list[Item]:
+    """Three pieces that a sync has made."""
+    items = [full_piece(component, number) for number in range(3)]
+    assert sync("pieces", *items).status_code == 200
+    return items
