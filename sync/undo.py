@@ -149,6 +149,11 @@ def _first(rows: Mapping[type[Entity], Any], acts: Collection[Guid]) -> list[Sta
     return found
 
 
+def _columns(level: type[Entity]) -> list[str]:
+    """What is put back of a row, but for its picture."""
+    return [name for field in level.settable_fields() if (name := field.attname) != "picture"]
+
+
 @dataclass(slots=True)
 class _Attempt:
     """One try to take these acts back, without the roots `left_out`."""
@@ -165,8 +170,12 @@ class _Attempt:
     def carry_out(self) -> Undone:
         with transaction.atomic() if self.dry_run else nullcontext():
             roots = self._locked_roots()
-            before = {level: self._before(level, rows, "guid", "is_active") for level, rows in roots.items() if rows}
-            others = self._written_since(roots, before)
+            before = {level: self._before(level, rows) if rows else {} for level, rows in roots.items()}
+            going = {
+                level: [row["guid"] for row in rows if not before[level].get(row["guid"].bytes, GONE)["is_active"]]
+                for level, rows in roots.items()
+            }
+            others = self._written_since(going)
             count = sum(rows.count() for rows in others.values())
             if count and not self.skip:
                 have = "row has" if count == 1 else "rows have"
@@ -180,7 +189,7 @@ class _Attempt:
             for level, rows in roots.items():
                 free = [row for row in rows if row["guid"].bytes not in blocked]
                 skipped += len(rows) - len(free)
-                found.update(self._put_back(level, free, acts).values())
+                found.update(self._put_back(level, free, before[level], acts).values())
             if self.dry_run:
                 transaction.set_rollback(True)
         found = Counter({name: found[name] + acts.below[name] for name in ("updated", "restored")})
@@ -223,16 +232,14 @@ class _Attempt:
         if deletions and any(locked.values_list("purged_at", flat=True)):
             raise Gone(f"Rows of the run {self.run} are being purged: not all of them could be put back.")
 
-    def _before(self, level: type[Entity], rows: Sequence[State], *names: str) -> dict[bytes, State]:
+    def _before(self, level: type[Entity], rows: Sequence[State]) -> dict[bytes, State]:
         """The states of these rows that the acts replaced, by guid."""
-        past = HISTORIES[level].objects.filter(
-            replaced_in__any_of=self.acts, guid__any_of=[row["guid"] for row in rows]
-        )
+        guids = [row["guid"] for row in rows]
+        past = HISTORIES[level].objects.filter(replaced_in__any_of=self.acts, guid__any_of=guids)
+        names = [*_columns(level), *["picture_digest"] * issubclass(level, Pictured)]
         return {state["guid"].bytes: state for state in dicts(past.order_by("-id"), names)}
 
-    def _written_since(
-        self, roots: Mapping[type[Entity], Sequence[State]], before: Mapping[type[Entity], Mapping[bytes, State]]
-    ) -> dict[type[Entity], Any]:
+    def _written_since(self, going: Mapping[type[Entity], Sequence[Guid]]) -> dict[type[Entity], Any]:
         """The rows that others have written since: of those that the acts wrote, and below what is to go."""
         others = {}
         for level in LEVELS:
@@ -242,10 +249,8 @@ class _Attempt:
             by_hand = rows.filter(guid__in=self._as_left(level, by_hand=True))
             guids = by_others.filter(guid__in=replaced.values("guid")).values("guid").union(by_hand.values("guid"))
             for above in LEVELS[: LEVELS.index(level)]:
-                of_above = before.get(above, {})
-                going = [row["guid"] for row in roots[above] if not of_above.get(row["guid"].bytes, GONE)["is_active"]]
-                if going and above.kind in level.parents:
-                    below = by_others.filter(is_active=True).in_any_of(above.kind, going)
+                if going[above] and above.kind in level.parents:
+                    below = by_others.filter(is_active=True).in_any_of(above.kind, going[above])
                     guids = guids.union(below.values("guid"))
             others[level] = rows.filter(guid__in=guids)
         return others
@@ -285,10 +290,11 @@ class _Attempt:
             found += rows.count()
         return found
 
-    def _put_back(self, level: type[Entity], rows: Sequence[State], acts: Acts) -> dict[bytes, Action]:
-        """Makes of these rows what they were; what became of each."""
-        names = [name for field in level.settable_fields() if (name := field.attname) != "picture"]
-        before = self._before(level, rows, *names, *["picture_digest"] * issubclass(level, Pictured))
+    def _put_back(
+        self, level: type[Entity], rows: Sequence[State], before: dict[bytes, State], acts: Acts
+    ) -> dict[bytes, Action]:
+        """Makes of these rows what they were `before`; what became of each."""
+        names = _columns(level)
         made = [row["guid"] for row in rows if row["guid"].bytes not in before and row["created_in"] in self.acts]
         before |= {row["guid"].bytes: row | GONE for row in dicts(level.all_objects.filter(guid__any_of=made), names)}
         items: list[Item] = []
