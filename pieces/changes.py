@@ -26,11 +26,12 @@ from pieces.clashes import Clash, clashes_among
 from pieces.content import content_of
 from pieces.expressions import CommitPosition, Stamp
 from pieces.models import HISTORIES, LEVELS_BY_KIND, Act, Deletion, Entity, Pictured, Piece
-from pieces.querysets import EntityQuerySet
+from pieces.querysets import EntityQuerySet, fetched
 from pieces.receipts import Receipt, counts_of
-from ractory.api.errors import Conflict
+from ractory.api.errors import BeingMoved, Conflict
 from ractory.api.retry import in_transaction
 from ractory.api.timeouts import allow_cascade
+from tenants.models import Company
 
 Guid = uuid.UUID
 ACTIVE: Mapping[str, Any] = {"is_active": True, "deleted_at": None, "deletion": None}
@@ -57,6 +58,9 @@ class Acts:
         """The guid of the act in this company."""
         guid = self.guids.get(company.bytes)
         if guid is None:
+            # Held until the transaction ends: whoever closes the company for its move waits for it, or is seen.
+            if fetched(Company.objects.filter(guid=company).values_list("moved_to"), lock="FOR KEY SHARE") != [(None,)]:
+                raise BeingMoved
             origin = self.origin
             act = Act.objects.create(
                 company_guid=company,

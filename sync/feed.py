@@ -67,8 +67,11 @@ DATABASE = (
     "(SELECT concat_ws('/', system_identifier, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), oid) "
     "FROM pg_control_system(), pg_database WHERE datname = current_database())"
 )
-# How often rows of the scope's companies have been purged.
-PURGES = "SELECT CAST(sum(feed_epoch) AS bigint) FROM tenants_company WHERE guid = %s OR %s IS NULL"
+# How often rows of the scope's companies have been purged; of every company, those that are gone too.
+PURGES = (
+    "SELECT CAST(sum(feed_epoch) + (SELECT coalesce(sum(erased), 0) FROM sync_feed WHERE %s IS NULL) AS bigint) "
+    "FROM tenants_company WHERE guid = %s OR %s IS NULL"
+)
 
 Guid = uuid.UUID
 
@@ -193,10 +196,10 @@ class ChangesView(TenantView):
 
 
 def _asked(alias: str, question: str) -> Any:
-    """The one row that this database answers; the question may name the scope's company, twice."""
+    """The one row that this database answers; the question may name the scope's company, three times."""
     company = current_scope().company
     with connections[alias].cursor() as cursor:  # not by Django's expressions: they take longer than the answer
-        cursor.execute(question, [company.hex if company else None] * 2)
+        cursor.execute(question, [company.hex if company else None] * 3)
         return cursor.fetchone()
 
 

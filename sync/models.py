@@ -40,6 +40,8 @@ class Feed(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=KEY)
     identity = models.UUIDField(default=uuid.uuid4)
+    # How often rows had been purged of the companies that are gone, and once more for each of these.
+    erased = models.BigIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return str(self.identity)

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from ractory.api.address import Address, client_address
 from ractory.api.middleware import current_caller
 from tenants.caller import Caller
-from tenants.models import ApiKey
+from tenants.models import ApiKey, User
 from tenants.scope import every_company
 from tenants.sessions import user_of
 
@@ -29,12 +29,15 @@ class CallerAuthentication(BaseAuthentication):
         if "X-API-Key" in request.headers:
             scheme, text = "ApiKey", request.headers["X-API-Key"]
         if scheme.lower() == "apikey":
-            caller = key_of(text.strip(), client_address(request._request)).as_caller()
+            known: ApiKey | User = key_of(text.strip(), client_address(request._request))
         elif scheme.lower() == "bearer":
-            caller = user_of(text.strip()).as_caller()
+            known = user_of(text.strip())
         else:
             return None
+        caller = known.as_caller()
         current_caller.set(caller)  # the log's lines name it from now on
+        if caller.company is not None and known.company is not None:
+            known.company.check_place(request._request)
         return caller, None
 
     def authenticate_header(self, request: Request) -> str:

@@ -18,13 +18,15 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection, models
 from django.db.models import F, Q
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import SAFE_METHODS
 from uuid_utils.compat import uuid7
 
 from ractory.api.address import Address
-from ractory.api.errors import Conflict
+from ractory.api.errors import BeingMoved, Conflict, Moved
 from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import CAPABILITIES, Caller, Capability, KeyScope, Role
 from tenants.hashing import one_at_a_time
@@ -50,6 +52,9 @@ class Company(models.Model):
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     feed_epoch = models.BigIntegerField(default=0, db_default=0, editable=False)  # how often rows have been purged
+    # null: it is here. "": it is being moved, and nothing of it may be written. Else the address of the server that has
+    # it now (manage.py move_company).
+    moved_to = models.CharField(max_length=200, null=True, editable=False)
 
     class Meta:
         verbose_name_plural = "companies"
@@ -73,6 +78,13 @@ class Company(models.Model):
     def clean(self) -> None:
         if self.is_name_taken():
             raise ValidationError({"name": "There is another company of this name."})
+
+    def check_place(self, request: HttpRequest) -> None:
+        """Raises 308 if it has moved, 503 for what is no reading while it is being moved."""
+        if self.moved_to:
+            raise Moved(self.moved_to + request.get_full_path())
+        if self.moved_to is not None and request.method not in SAFE_METHODS:
+            raise BeingMoved
 
     def switch_off(self) -> None:
         """In the caller's transaction. Logs its users out, for good: to switch it on again does not bring them back.
@@ -207,6 +219,8 @@ class User(AbstractBaseUser):
         action, _, model = perm.rpartition(".")[2].partition("_")
         if model == "company":
             return self.is_superuser and action != "delete"
+        if action != "view" and self.company is not None and self.company.moved_to is not None:
+            return False
         return self.is_staff and (action == "view" or (action != "delete" and model in ("user", "apikey")))
 
     def has_module_perms(self, app_label: str) -> bool:
@@ -252,8 +266,8 @@ def _checksum(secret: str) -> str:
 
 # Written out: Django would compile a queryset anew for each request, and that takes longer than the look itself.
 BY_DIGEST = """
-    SELECT tenants_apikey.*, (SELECT is_active FROM tenants_company WHERE guid = company_guid) AS company_is_active
-    FROM tenants_apikey WHERE digest = %s
+    SELECT tenants_apikey.*, tenants_company.is_active AS company_is_active, moved_to
+    FROM tenants_apikey JOIN tenants_company ON tenants_company.guid = company_guid WHERE digest = %s
 """
 
 
@@ -274,7 +288,8 @@ class ApiKey(models.Model):
     replaced_by = models.UUIDField(null=True, editable=False)  # the key that a rotation made last
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)  # to the minute
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    company_is_active: bool  # of a key that was `found`
+    company_is_active: bool  # of a key that was `found`, as the next one
+    moved_to: str | None
 
     def __str__(self) -> str:
         return self.description or str(self.guid)
@@ -303,8 +318,8 @@ class ApiKey(models.Model):
         for key in cls.objects.raw(BY_DIGEST, [digest]):
             # The index has found it; this holds whatever the database takes for equal.
             if constant_time_compare(key.digest, digest):
-                known = [key.company_guid, bool(key.company_is_active)]
-                key.company = Company.from_db(None, ["guid", "is_active"], known)  # its other columns are deferred
+                known = {"guid": key.company_guid, "is_active": bool(key.company_is_active), "moved_to": key.moved_to}
+                key.company = Company.from_db(None, list(known), list(known.values()))  # other columns are deferred
                 return key
         return None
 

@@ -115,6 +115,8 @@ class LoginView(_PublicView):
         user = authenticate(request._request, **self.given(request, LoginSerializer))
         if not isinstance(user, User):
             raise AuthenticationFailed("Wrong email or password.")
+        if user.company is not None and user.company.moved_to:
+            user.company.check_place(request._request)
         return Response(_pair(user, begin(user)))
 
 

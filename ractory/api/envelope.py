@@ -49,6 +49,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if response is not None:
         detail = response.data.get("detail", "") if isinstance(response.data, dict) else response.data
         response.data = {"detail": redacted(str(detail)[:MAX_MESSAGE])} | getattr(exc, "more", {})
+        for name, value in getattr(exc, "headers", {}).items():
+            response[name] = value
     return response
 
 

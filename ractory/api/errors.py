@@ -83,6 +83,23 @@ class TimedOut(Unavailable):
     )
 
 
+class BeingMoved(Unavailable):
+    """503: the rows are on their way to another server, and nothing of them may change meanwhile."""
+
+    title = "The company is being moved"
+    default_detail = "The company is being moved to another server. Nothing was written. Send the request again later."
+
+
+class Moved(APIException):
+    """308: the company is on another server now; `location` is this request's address there."""
+
+    status_code = status.HTTP_308_PERMANENT_REDIRECT
+
+    def __init__(self, location: str) -> None:
+        super().__init__(f"The company has moved to {location.partition('/api/')[0]}. Use that address.")
+        self.headers = {"Location": location}
+
+
 class Gone(APIException):
     """410: it was there, and is not kept any more."""
 

@@ -30,7 +30,7 @@ def export(rows: "QuerySet[Any]", write: Callable[[bytes], object], *, as_csv: b
     write_record = csv.writer(cast(Any, SimpleNamespace(write=lambda record: write(record.encode())))).writerow
     if as_csv:
         write_record(columns)
-    for number, row in enumerate(_read(rows.order_by("guid").values_list(*columns)), start=1):
+    for number, row in enumerate(read(rows.order_by("guid").values_list(*columns)), start=1):
         if as_csv:
             write_record([cell_of(value, raw=raw) for value in row])
         else:
@@ -38,7 +38,7 @@ def export(rows: "QuerySet[Any]", write: Callable[[bytes], object], *, as_csv: b
         yield number
 
 
-def _read(rows: "QuerySet[Any]") -> Iterator[tuple[Any, ...]]:
+def read(rows: "QuerySet[Any]") -> Iterator[tuple[Any, ...]]:
     """The tuples of a `values_list()`, as one moment has them: one statement, fetched bit by bit.
 
     Where Django may not use server-side cursors, because of a pooler, its `iterator()` would fetch all; within a

@@ -1,0 +1,32 @@
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import IntegrityError, transaction
+
+from pieces.integrity import broken_invariants
+from sync.archives import BadArchive, opened, take_in
+from sync.management.running import meter
+from tenants.management.printing import PrintingCommand, text
+from tenants.models import Company
+from tenants.scope import company_scope
+
+
+class Command(PrintingCommand):
+    help = "Takes a company over from an archive of export_company: all of it in one transaction, or nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=text, metavar="FILE", help="gzip if it ends in .gz")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with opened(options["file"]) as archive, transaction.atomic(), meter(None) as show:
+                if Company.objects.filter(guid=archive.company).exists():
+                    raise BadArchive(f"the company {archive.company} is here already")
+                for number in take_in(archive):
+                    show(number, 0)
+                with company_scope(archive.company):
+                    if broken := {name: count for name, count in broken_invariants().items() if count}:
+                        raise BadArchive(f"its rows break {', '.join(broken)}")
+        except (BadArchive, IntegrityError) as error:
+            raise CommandError(f"{options['file']}: {str(error).splitlines()[0]}; nothing was written") from error
+        self.answer(options, {"company_guid": archive.company, "rows": archive.counts.total()})
