@@ -16,15 +16,16 @@ from typing import Any, NamedTuple
 
 from django.db import connections, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 from rest_framework.exceptions import NotFound
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
-from pieces.bulk import database_clock
+from pieces.bulk import database_clock, stamp_sql
 from pieces.clashes import Clash, clashes_among
 from pieces.content import content_of
-from pieces.expressions import CommitPosition, Stamp
+from pieces.expressions import CommitPosition
 from pieces.models import HISTORIES, LEVELS_BY_KIND, Act, Deletion, Entity, Pictured, Piece
 from pieces.querysets import EntityQuerySet, fetched
 from pieces.receipts import Receipt, counts_of
@@ -198,10 +199,12 @@ def _set(rows: EntityQuerySet, acts: Acts, **values: Any) -> int:
     PostgreSQL computes the new values of a row before it waits for the row's lock; so the rows are locked first, in
     guid order, by the same statement.
     """
-    if connections[rows.db].features.has_select_for_update:
+    connection = connections[rows.db]
+    if connection.features.has_select_for_update:
         locked = rows.order_by("guid").select_for_update(no_key=True).values("guid")
         rows = rows.model.all_objects.filter(guid__in=locked)
-    return rows.update(updated_at=Stamp(), changed_in=acts.changed_in, sent_digest=None, **values)
+    stamp = RawSQL(stamp_sql(connection, "updated_at"), ())  # noqa: S611  # no input in it
+    return rows.update(updated_at=stamp, changed_in=acts.changed_in, sent_digest=None, **values)
 
 
 @contextmanager

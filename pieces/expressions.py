@@ -9,7 +9,6 @@ from django.db import connection, models
 from django.db.models import Func, Lookup
 from django.db.models.expressions import RawSQL
 
-from pieces.bulk import stamp_sql
 from pieces.models import Piece
 from tenants.models import GuidForeignKey
 
@@ -111,19 +110,6 @@ class CommitPosition(PerDatabase):
     output_field = models.BigIntegerField()
     template = "pg_current_xact_id()::text::bigint"
     on_sqlite = "(SELECT coalesce(max(position), 0) + 1 FROM pieces_act)"
-
-
-class Stamp(Func):
-    """The value of `updated_at` in an UPDATE (pieces.bulk.stamp_sql)."""
-
-    output_field = models.DateTimeField()
-
-    def __init__(self) -> None:
-        super().__init__("updated_at")
-
-    def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> Any:
-        column, params = compiler.compile(self.get_source_expressions()[0])
-        return stamp_sql(connection, column), params
 
 
 def committed_now() -> str:
