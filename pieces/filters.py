@@ -5,7 +5,7 @@ upper and lower case are the same to it (beyond ASCII only as far as the databas
 """
 
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import django_filters
 from django.core.exceptions import ValidationError
@@ -139,17 +139,18 @@ class EntityFilterSet(django_filters.FilterSet):  # type: ignore[misc]  # untype
         "updated_at", "gte", help_text="Only rows changed at or after this moment; UTC unless it says otherwise."
     )
 
+    model: ClassVar[type[Entity]]
+
     class Meta:
         form = ListQuery
-        fields = ()  # those that are declared
 
     def __init__(self, data: QueryDict) -> None:
         """The query is checked before it is known whose rows there are: `filter_queryset` gets these."""
-        super().__init__(data, queryset=self._meta.model.across_companies.none())
+        super().__init__(data, queryset=self.model.across_companies.none())
 
     @cached_property
     def form(self) -> ListQuery:
-        form: ListQuery = self.get_form_class()(self.data, self._meta.model)
+        form: ListQuery = self.get_form_class()(self.data, self.model)
         return form
 
     def filter_queryset(self, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
@@ -161,30 +162,25 @@ class EntityFilterSet(django_filters.FilterSet):  # type: ignore[misc]  # untype
 
 
 class ProjectFilterSet(EntityFilterSet):
+    model = Project
     code = TextFilter()
     search = SearchFilter("code", "company_name")
 
-    class Meta(EntityFilterSet.Meta):
-        model = Project
-
 
 class ComponentFilterSet(EntityFilterSet):
+    model = Component
     project_guid = GuidFilter()
     code = TextFilter()
     search = SearchFilter("code", "designation")
 
-    class Meta(EntityFilterSet.Meta):
-        model = Component
-
 
 class AssemblyFilterSet(EntityFilterSet):
+    model = Assembly
     project_guid, component_guid = GuidFilter(), GuidFilter()
-
-    class Meta(EntityFilterSet.Meta):
-        model = Assembly
 
 
 class PieceFilterSet(EntityFilterSet):
+    model = Piece
     project_guid, component_guid, assembly_guid = GuidFilter(), GuidFilter(), GuidFilter()
     piece_id, barcode = (AnyOfFilter(each=Text(), help_text=ONE_OF_TEXTS) for _ in range(2))
     profile_code, trolley, trolley_cell = TextFilter(), TextFilter(), TextFilter()
@@ -192,9 +188,6 @@ class PieceFilterSet(EntityFilterSet):
         *("piece_id", "barcode", "profile_code", "profile_name", "component_code", "component_description"),
         *("component_number", "project_number", "client", "trolley", "trolley_cell"),
     )
-
-    class Meta(EntityFilterSet.Meta):
-        model = Piece
 
 
 def has_index(model: type[Entity], page: Page) -> bool:

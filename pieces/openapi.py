@@ -8,7 +8,6 @@ from drf_spectacular.utils import extend_schema
 
 from pieces.filters import EntityFilterSet, HistoryQuery, ReadQuery
 from pieces.history import ACTIONS
-from pieces.models import Entity
 from pieces.reading import counted, fields_of
 from ractory.api.openapi.errors import ERROR
 from ractory.api.openapi.schemas import (
@@ -65,11 +64,7 @@ HISTORY_ENTRY: Json = {
     "actor": {**NULLABLE, "description": "Null for a write by hand, past this server."},
     "run_guid": {**NULLABLE, "format": "uuid", "description": "Of the receipt."},
     "request_id": NULLABLE,
-    "deletion_guid": {
-        **NULLABLE,
-        "format": "uuid",
-        "description": "Of the deletion that it is in, or was.",
-    },
+    "deletion_guid": {**NULLABLE, "format": "uuid", "description": "Of the deletion that it is in, or was."},
     "changes": {
         "type": "object",
         "description": "By field: its old and its new value; a picture by its digests, in hexadecimal.",
@@ -81,7 +76,7 @@ GONE = "It was there, and is not kept any more."
 
 def endpoints_of(filters: type[EntityFilterSet]) -> dict[str, Any]:
     """What the endpoints of an entity do, for drf-spectacular's `extend_schema_view`."""
-    model: type[Entity] = filters._meta.model
+    model = filters.model
     name, kind, plural = model.__name__, model.kind.value, model.plural
     columns = {column.attname: as_read(column) for column in model.wire_fields()}
     detail = columns | dict.fromkeys(counted(model), COUNT)
