@@ -54,10 +54,22 @@ class BulkQuerySet(models.QuerySet[Any]):
     def bulk_create(self, objs: Iterable[Any], *args: Any, columns: Sequence[str] = (), **options: Any) -> list[Any]:
         """Inserts them. Raises IntegrityError if one is there already, or breaks another constraint."""
         found = list(objs)
-        if columns and found:
-            self._insert_rows(columns, found)
-        if columns or not found:
+        if not found:
             return found
+        if not columns:
+            return self._create_objects(found, *args, **options)
+        connection, table = self._table()
+        quote = connection.ops.quote_name
+        into = f"INSERT INTO {table} ({', '.join(map(quote, columns))})"
+        if connection.vendor == "postgresql":
+            staged, key = self._staged(columns, found), quote(self._field("pk").attname)
+            with connection.cursor() as cursor:
+                cursor.execute(f"{into} SELECT * FROM {staged} ORDER BY {key}")  # noqa: S608  # names, quoted
+        else:
+            self._executemany(into, columns, found)
+        return found
+
+    def _create_objects(self, found: list[Any], *args: Any, **options: Any) -> list[Any]:
         fields = [field for field in self.model._meta.concrete_fields if not field.generated]
         for obj in found:
             obj._prepare_related_fields_for_save(operation_name="bulk_create")
@@ -65,7 +77,7 @@ class BulkQuerySet(models.QuerySet[Any]):
         if args or options or _has_expressions(rows):
             return super().bulk_create(found, *args, **options)
         with transaction.atomic(using=self.db, savepoint=False):
-            self._insert_rows([str(field.column) for field in fields], rows)
+            self.bulk_create(rows, columns=[str(field.column) for field in fields])
         for obj in found:
             obj._state.adding, obj._state.db = False, self.db
         return found
@@ -91,46 +103,17 @@ class BulkQuerySet(models.QuerySet[Any]):
         that somebody has written meanwhile stays as it is. On SQLite, where a writing transaction is alone, none has.
         """
         found, names = list(objs), list(fields)
-        if not found or not isinstance(found[0], models.Model):
-            return self._update_rows(names, found, stamp, unless_same or {}, versioned) if found else 0
-        key = self.model._meta.pk
-        columns = [key, *(self.model._meta.get_field(name) for name in names)]
-        rows = [tuple([getattr(obj, column.attname) for column in columns]) for obj in found]
-        if batch_size is not None or not names or key in columns[1:] or _has_expressions(rows):
-            return super().bulk_update(found, names, batch_size)
-        with transaction.atomic(using=self.db, savepoint=False):
-            mine = set(self.filter(pk__any_of=[row[0] for row in rows]).values_list("pk", flat=True))
-            mine_rows = [row for row in rows if row[0] in mine]
-            attributes = [column.attname for column in columns[1:]]
-            return self._update_rows(attributes, mine_rows, None, {}, False) if mine_rows else 0
-
-    def _insert_rows(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        if not found:
+            return 0
+        if isinstance(found[0], models.Model):
+            return self._update_objects(found, names, batch_size)
         connection, table = self._table()
-        quote = connection.ops.quote_name
-        into = f"INSERT INTO {table} ({', '.join(map(quote, columns))})"
-        if connection.vendor == "postgresql":
-            staged, key = _staged(connection, self.model, columns, rows), quote(_field(self.model, "pk").attname)
-            with connection.cursor() as cursor:
-                cursor.execute(f"{into} SELECT * FROM {staged} ORDER BY {key}")  # noqa: S608  # names, quoted
-        else:
-            marks = ", ".join(["%s"] * len(columns))
-            _executemany(connection, f"{into} VALUES ({marks})", self.model, columns, rows)
-
-    def _update_rows(
-        self,
-        names: Sequence[str],
-        rows: Sequence[Row],
-        stamp: str | None,
-        unless_same: Mapping[str, str],
-        versioned: bool,
-    ) -> int:
-        connection, table = self._table()
-        quote, columns = connection.ops.quote_name, (_field(self.model, "pk").attname, *names)
-        staged = _staged(connection, self.model, columns, rows, versioned=versioned)
+        quote, columns = connection.ops.quote_name, (self._field("pk").attname, *names)
+        staged = self._staged(columns, found, versioned=versioned)
         sets = [f"{quote(stamp)} = {stamp_sql(connection, f'{table}.{quote(stamp)}')}"] if stamp else []
         for column in names:
             value = f"staged.{quote(column)}"
-            if column in unless_same:
+            if unless_same and column in unless_same:
                 old, digest = f"{table}.{quote(column)}", quote(unless_same[column])
                 value = f"CASE WHEN {table}.{digest} = staged.{digest} THEN {old} ELSE {value} END"
             sets.append(f"{quote(column)} = {value}")
@@ -140,76 +123,71 @@ class BulkQuerySet(models.QuerySet[Any]):
         same_version = f" AND {table}.{VERSION_SQL} = staged.version" if versioned else ""
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE {table} SET {', '.join(sets)} {source}{same_version}")  # noqa: S608  # names, quoted
-            found = int(cursor.rowcount)
+            updated = int(cursor.rowcount)
             if connection.vendor == "sqlite":
                 cursor.execute(f"DROP TABLE {staged}")
-        return found
+        return updated
+
+    def _update_objects(self, found: list[Any], names: list[str], batch_size: int | None) -> int:
+        key = self.model._meta.pk
+        columns = [key, *(self.model._meta.get_field(name) for name in names)]
+        rows = [tuple([getattr(obj, column.attname) for column in columns]) for obj in found]
+        if batch_size is not None or not names or key in columns[1:] or _has_expressions(rows):
+            return super().bulk_update(found, names, batch_size)
+        with transaction.atomic(using=self.db, savepoint=False):
+            mine = set(self.filter(pk__any_of=[row[0] for row in rows]).values_list("pk", flat=True))
+            return self.bulk_update([row for row in rows if row[0] in mine], [column.attname for column in columns[1:]])
 
     def _table(self) -> tuple[BaseDatabaseWrapper, str]:
         connection = connections[self.db]
         return connection, connection.ops.quote_name(self.model._meta.db_table)
 
+    def _field(self, name: str) -> Field:
+        return cast("Field", self.model._meta.pk if name == "pk" else self.model._meta.get_field(name))
+
+    def _staged(self, columns: Sequence[str], rows: Sequence[Row], *, versioned: bool = False) -> str:
+        """The name of a temporary table with the rows; on PostgreSQL it ends with the transaction.
+
+        COPY itself can't update, and is refused under row-level security. On SQLite a statement for each row would make
+        ready for the table's trigger anew each time, which takes as long as all the rest.
+        """
+        connection, table = self._table()
+        name, names = f"staged_{next(_stages)}", ", ".join(map(connection.ops.quote_name, columns))
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                cursor.execute(f"CREATE TEMP TABLE {name} AS SELECT {names} FROM {table} WHERE 0")  # noqa: S608
+            self._executemany(f"INSERT INTO {name}", columns, rows)
+            return name
+        names += ", '' AS version" if versioned else ""
+        types = [(self._field(column).db_type(connection) or "").partition("(")[0] for column in columns]
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA")  # noqa: S608
+            copying = cursor.copy(f"COPY {name} FROM STDIN (FORMAT BINARY)")
+            with connection.wrap_database_errors, copying as copy:  # Django's cursor does not wrap what COPY raises
+                copy.set_types([*types, "text"] if versioned else types)
+                for row in rows:
+                    copy.write_row(row)
+        return name
+
+    def _executemany(self, into: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        connection, _ = self._table()
+        adapters = [_adapter(connection, self._field(name)) for name in columns]
+        adapted = [(index, adapter) for index, adapter in enumerate(adapters) if adapter]
+
+        def values_of(row: Row) -> list[Any]:
+            values = list(row)
+            for index, adapter in adapted:
+                if values[index] is not None:
+                    values[index] = adapter(values[index])
+            return values
+
+        with connection.cursor() as cursor:
+            marks = ", ".join(["%s"] * len(columns))
+            cursor.executemany(f"{into} VALUES ({marks})", [values_of(row) for row in rows])
+
 
 def _has_expressions(rows: Iterable[Row]) -> bool:
     return any(hasattr(value, "resolve_expression") for row in rows for value in row)
-
-
-def _staged(
-    connection: BaseDatabaseWrapper,
-    model: type[models.Model],
-    columns: Sequence[str],
-    rows: Sequence[Row],
-    *,
-    versioned: bool = False,
-) -> str:
-    """The name of a temporary table with the rows; on PostgreSQL it ends with the transaction.
-
-    COPY itself can't update, and is refused under row-level security. On SQLite a statement for each row would make
-    ready for the table's trigger anew each time, which takes as long as all the rest.
-    """
-    quote = connection.ops.quote_name
-    name = f"staged_{next(_stages)}"
-    names = ", ".join(map(quote, columns))
-    source = f"FROM {quote(model._meta.db_table)}"
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE TEMP TABLE {name} AS SELECT {names} {source} WHERE 0")  # names, quoted
-        marks = ", ".join(["%s"] * len(columns))
-        _executemany(connection, f"INSERT INTO {name} VALUES ({marks})", model, columns, rows)  # noqa: S608  # our own name
-        return name
-    names += ", '' AS version" if versioned else ""
-    types = [(_field(model, column).db_type(connection) or "").partition("(")[0] for column in columns]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {names} {source} WITH NO DATA"
-        )  # names, quoted
-        copying = cursor.copy(f"COPY {name} FROM STDIN (FORMAT BINARY)")
-        with connection.wrap_database_errors, copying as copy:  # Django's cursor does not wrap what COPY raises
-            copy.set_types([*types, "text"] if versioned else types)
-            for row in rows:
-                copy.write_row(row)
-    return name
-
-
-def _executemany(
-    connection: BaseDatabaseWrapper, sql: str, model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]
-) -> None:
-    fields = [_field(model, name) for name in columns]
-    adapters = [(index, adapter) for index, field in enumerate(fields) if (adapter := _adapter(connection, field))]
-
-    def adapted(row: Row) -> list[Any]:
-        values = list(row)
-        for index, adapter in adapters:
-            if values[index] is not None:
-                values[index] = adapter(values[index])
-        return values
-
-    with connection.cursor() as cursor:
-        cursor.executemany(sql, [adapted(row) for row in rows])
-
-
-def _field(model: type[models.Model], name: str) -> Field:
-    return cast("Field", model._meta.pk if name == "pk" else model._meta.get_field(name))
 
 
 def _adapter(connection: BaseDatabaseWrapper, field: Field) -> Callable[[Any], Any] | None:
