@@ -6,7 +6,6 @@ import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
 from rest_framework.exceptions import NotFound
 
-from pieces.models import HISTORIES, LEVELS, LEVELS_BY_PLURAL, NO_ACT, Act, Entity
+from pieces.models import HISTORIES, LEVELS, LEVELS_BY_PLURAL, NO_ACT, Act, Entity, History
 from pieces.querysets import fetched
 from pieces.reading import Shown, counted, largest_row, row_bytes
 from ractory.api.errors import Gone
@@ -25,24 +24,22 @@ from ractory.api.rendering import to_json
 Guid = uuid.UUID
 State = Mapping[str, Any]  # the columns of a row, or of its history, by name
 NEWEST = 2**63 - 1  # beyond every id
+ACTIONS = ("inserted", "updated", "moved", "deleted", "restored")
+UNTOLD = {"guid", "company_guid", "created_at", "updated_at"}  # fields that say nothing of what was done
 
 # The ids of the states before one: each has, as the act that replaced it, the act that made the next one. A row that
 # was written twice under one act has two such; the greatest id below that of the next one is meant.
+# Subqueries, not joins: PostgreSQL would read the whole table for each step.
 CHAIN = """
-    WITH RECURSIVE chain(id, act, place) AS (
-        SELECT id, coalesce(changed_in, '{no_act}'), 1 FROM {table} WHERE id = (
-            SELECT max(id) FROM {table} WHERE replaced_in = %s AND guid = %s AND id < %s) {until}
+    WITH RECURSIVE chain(id, place) AS (
+        SELECT max(id), 1 FROM {table} WHERE replaced_in = %s AND guid = %s AND id < %s {until}
         UNION ALL
-        SELECT state.id, coalesce(state.changed_in, '{no_act}'), place + 1 FROM chain {step} WHERE place < %s {until}
+        SELECT (SELECT max(id) FROM {table} WHERE replaced_in = (
+            SELECT coalesce(changed_in, '{no_act}') FROM {table} WHERE id = chain.id
+        ) AND guid = %s AND id < chain.id {until}), place + 1 FROM chain WHERE id IS NOT NULL AND place < %s
     )
-    SELECT id FROM chain
+    SELECT id FROM chain WHERE id IS NOT NULL
 """
-EARLIER = (
-    "FROM {table} AS earlier WHERE earlier.replaced_in = chain.act AND earlier.guid = %s AND earlier.id < chain.id"
-)
-# Lateral, or PostgreSQL would read the whole table for each step.
-STEP_POSTGRESQL = f"CROSS JOIN LATERAL (SELECT * {EARLIER} ORDER BY earlier.id DESC LIMIT 1) AS state"
-STEP_SQLITE = f"JOIN {{table}} AS state ON state.id = (SELECT max(id) {EARLIER})"
 
 
 def dicts(rows: "QuerySet[Any]", names: Sequence[str]) -> list[dict[str, Any]]:
@@ -50,7 +47,7 @@ def dicts(rows: "QuerySet[Any]", names: Sequence[str]) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in fetched(rows.values_list(*names))]
 
 
-def columns_of(model: type[Entity]) -> list[str]:
+def columns_of(model: type[Entity | History]) -> list[str]:
     """All but the picture, which is large."""
     return [field.attname for field in model._meta.concrete_fields if field.attname != "picture"]
 
@@ -64,23 +61,10 @@ def states_before(model: type[Entity], state: State, *, most: int = NEWEST, afte
     guid, act = (value.hex if is_sqlite else value for value in (state["guid"], state["changed_in"] or NO_ACT))
     until: str = "AND replaced_at > %s" if after else ""
     moment: list[Any] = [connection.ops.adapt_datetimefield_value(after)] if after else []
-    table, step = history._meta.db_table, STEP_SQLITE if is_sqlite else STEP_POSTGRESQL
-    sql = CHAIN.format(table=table, no_act=NO_ACT.hex, until=until, step=step.format(table=table))
-    params = [act, guid, state.get("id", NEWEST), *moment, guid, most, *moment]
+    sql = CHAIN.format(table=history._meta.db_table, no_act=NO_ACT.hex, until=until)
+    params = [act, guid, state.get("id", NEWEST), *moment, guid, *moment, most]
     chain = RawSQL(sql, params)  # noqa: S611  # our own names; all that comes from outside is a parameter
     return history.objects.filter(id__in=chain).order_by("-id")
-
-
-def read_states(model: type[Entity], rows: "QuerySet[Any]", most: int) -> tuple[list[State], bool]:
-    """The first `most` states of `rows`, less if they are larger than a page, and whether there are more. A thousand
-    long ones must not even be fetched, so first it is asked how large they are."""
-    names, found = ("id", "replaced_at", *columns_of(model)), most + 1
-    if found * largest_row(model, names) > MAX_PAGE_BYTES:
-        sizes = [size for _, size in fetched(rows.values_list("id", row_bytes(model, names))[:found])]
-        found, most = len(sizes), fitting(sizes[:most], most=MAX_PAGE_BYTES)
-        return [*dicts(rows[:most], names)], found > most
-    states = dicts(rows[:found], names)
-    return [*states[:most]], len(states) > most
 
 
 def current_state(model: type[Entity], guid: Guid) -> State:
@@ -91,19 +75,6 @@ def current_state(model: type[Entity], guid: Guid) -> State:
     return found
 
 
-def state_at(model: type[Entity], guid: Guid, moment: datetime) -> State:
-    """The row as it was then. Raises 404 before it was there, 410 if that is not known any more."""
-    state = current_state(model, guid)
-    if state["created_at"] > moment:
-        raise NotFound(f"There was no {model.kind} {guid} at that moment yet.")
-    names = ("id", "replaced_at", *columns_of(model))
-    if first_later := dicts(states_before(model, state, after=moment).reverse()[:1], names):
-        [state] = first_later
-    if not is_first(state) and state["updated_at"] > moment and not states_before(model, state, most=1).exists():
-        raise Gone(f"What the {model.kind} {guid} was at that moment is not kept any more.")
-    return state
-
-
 def is_first(state: State) -> bool:
     """Whether the row was made like this: before it there was nothing."""
     return bool(state["created_in"] and state["created_in"] == state["changed_in"])
@@ -112,8 +83,17 @@ def is_first(state: State) -> bool:
 def read_at(
     model: type[Entity], guid: Guid, moment: datetime, fields: Sequence[str], *, include_inactive: bool
 ) -> Shown:
-    """The object as `read_one` would have read it then, but for the counts, which nobody knows."""
-    state = state_at(model, guid, moment)
+    """The object as `read_one` would have read it then, but for the counts, which nobody knows.
+
+    Raises 404 before it was there, 410 if what it was is not known any more.
+    """
+    state = current_state(model, guid)
+    if state["created_at"] > moment:
+        raise NotFound(f"There was no {model.kind} {guid} at that moment yet.")
+    if first_later := dicts(states_before(model, state, after=moment).reverse()[:1], columns_of(HISTORIES[model])):
+        [state] = first_later
+    if not is_first(state) and state["updated_at"] > moment and not states_before(model, state, most=1).exists():
+        raise Gone(f"What the {model.kind} {guid} was at that moment is not kept any more.")
     if not (state["is_active"] or include_inactive):
         raise NotFound(f"The {model.kind} {guid} was deleted at that moment.")
     names = [name for name in fields if name not in counted(model)]
@@ -133,9 +113,6 @@ def picture_of(model: type[Entity], state: State) -> bytes | None:
     rows = rows.filter(picture_digest=state["picture_digest"])
     picture: bytes | None = rows.values_list("picture", flat=True).first()
     return picture
-
-
-# --- What changed ------------------------------------------------------------------------------
 
 
 def entry(model: type[Entity], old: State | None, new: State, acts: Mapping[Guid | None, Act]) -> Shown:
@@ -161,24 +138,14 @@ def action_of(model: type[Entity], old: State | None, new: State) -> str:
     return "moved" if any(old[name] != new[name] for name in model.parent_columns()) else "updated"
 
 
-ACTIONS = ("inserted", "updated", "moved", "deleted", "restored")
-
-
-@cache
-def told_fields(model: type[Entity]) -> tuple[str, ...]:
-    """The fields whose changes are told; a picture by its digest."""
-    silent = {"guid", "company_guid", "created_at", "updated_at"}
-    return tuple(field.attname for field in model.wire_fields() if field.attname not in silent)
-
-
 def differences(model: type[Entity], old: State | None, new: State) -> dict[str, tuple[Any, Any]]:
-    """Each field that differs, with its old and its new value."""
+    """Each field that differs, with its old and its new value; a picture by its digests."""
     found = {}
-    for name in told_fields(model):
-        column = "picture_digest" if name == "picture" else name
+    for field in model.wire_fields():
+        column = "picture_digest" if field.attname == "picture" else field.attname
         before, after = old[column] if old else None, new[column]
-        if before != after:
-            found[name] = (_shown(before), _shown(after))
+        if before != after and column not in UNTOLD:
+            found[field.attname] = (_shown(before), _shown(after))
     return found
 
 
@@ -198,14 +165,19 @@ def read_history(model: type[Entity], guid: Guid, page: Page) -> tuple[list[Show
     Raises 404. A page begins after the id of a state, which it shows as the new one.
     """
     state = current_state(model, guid)
+    names, limit = columns_of(HISTORIES[model]), page.limit
     if page.after is not None:
-        names = ("id", "replaced_at", *columns_of(model))
         found = HISTORIES[model].objects.filter(guid=guid, id=page.after[0]).values(*names).first()
         if found is None:
             raise Gone("The history is not kept any further.")
         state = found
-    before, more = read_states(model, states_before(model, state, most=page.limit + 1), page.limit)
-    states = [state, *before]
+    past = states_before(model, state, most=limit + 1)
+    if limit * largest_row(model, names) > MAX_PAGE_BYTES:
+        # A thousand long states must not even be fetched, so first it is asked how large they are.
+        sizes = fetched(past.values_list("id", row_bytes(model, names))[:limit])
+        limit = fitting((size for _, size in sizes), most=MAX_PAGE_BYTES)
+    before = dicts(past[: limit + 1], names)
+    states, more = [state, *before[:limit]], len(before) > limit
     acts = acts_of(states)
     entries = [entry(model, old, new, acts) for new, old in pairwise(states)]
     if not more and is_first(states[-1]):
@@ -244,7 +216,7 @@ def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None,
     written = list(guids.order_by("guid")[: most + 1])
     names, found = columns_of(level), len(written)
     written = written[:most]
-    if most * largest_row(level, names) > MAX_PAGE_BYTES:  # see read_states; here of each row there are two
+    if most * largest_row(level, names) > MAX_PAGE_BYTES:  # see read_history; here of each row there are two
         sizes = Counter[bytes]()
         for kept in (rows, past):
             sized = kept.filter(guid__any_of=written).values_list("guid", row_bytes(level, names))
@@ -254,7 +226,7 @@ def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None,
     states = {state["guid"].bytes: state for state in dicts(rows.filter(guid__any_of=written), names)}
     before: dict[bytes, State] = {}
     # Of a row that somebody has written by hand since, which names no act, the first state is what the acts made.
-    for state in dicts(past.filter(guid__any_of=written).order_by("-id"), ("id", "replaced_at", *names)):
+    for state in dicts(past.filter(guid__any_of=written).order_by("-id"), columns_of(past.model)):
         (states if state["changed_in"] in acts else before)[state["guid"].bytes] = state
     said, changes = acts_of(states.values()), list[Shown]()
     for guid in written:
