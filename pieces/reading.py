@@ -80,10 +80,18 @@ def read_one(model: type[Entity], guid: uuid.UUID, fields: Sequence[str], *, inc
     """The object with these fields. Raises 404 if there is none, or a deleted one that was not asked for."""
     keys = () if counted(model).keys().isdisjoint(fields) else ("guid",)  # by which counts are found
     columns = _columns(model, (*fields, *keys))
-    found = _row(model, guid, tuple(columns), include_inactive=include_inactive)
-    if found is None:
+    company, source = current_scope().company, router.db_for_read(model)
+    query, sql, selected = _compiled(model, tuple(columns), include_inactive, company is not None, source)
+    compiler, adapted = query.get_compiler(source), cast(Any, model._meta.pk).get_db_prep_value
+    with compiler.connection.cursor() as cursor:
+        # In the order of the conditions: first the scope's, which each query of a tenant's model begins with.
+        cursor.execute(sql, [adapted(value, compiler.connection) for value in (company, guid) if value])
+        found = cursor.fetchall()
+    if compiler.connection.vendor == "sqlite":  # whose driver knows neither UUIDs nor datetimes
+        found = list(compiler.apply_converters(found, compiler.get_converters(selected)))
+    if not found:
         raise NotFound(f"There is no {model.kind} {guid}.")
-    return _objects(model, columns, [found], fields)[0]
+    return _objects(model, columns, found, fields)[0]
 
 
 @lru_cache(maxsize=256)  # `fields` is any choice of a client's
@@ -93,20 +101,6 @@ def _compiled(model: type[Entity], columns: tuple[str, ...], inactive: bool, sco
     compiler = rows.query.get_compiler(source)
     sql, _ = compiler.as_sql()
     return rows.query, sql, [column for column, *_ in compiler.select]
-
-
-def _row(model: type[Entity], guid: uuid.UUID, columns: tuple[str, ...], *, include_inactive: bool) -> Any:
-    """The row of the tenant scope with this guid, if there is one."""
-    company, source = current_scope().company, router.db_for_read(model)
-    query, sql, selected = _compiled(model, columns, include_inactive, company is not None, source)
-    compiler, adapted = query.get_compiler(source), cast(Any, model._meta.pk).get_db_prep_value
-    with compiler.connection.cursor() as cursor:
-        # In the order of the conditions: first the scope's, which each query of a tenant's model begins with.
-        cursor.execute(sql, [adapted(value, compiler.connection) for value in (company, guid) if value])
-        found = cursor.fetchall()
-    if compiler.connection.vendor == "sqlite":  # whose driver knows neither UUIDs nor datetimes
-        found = list(compiler.apply_converters(found, compiler.get_converters(selected)))
-    return found[0] if found else None
 
 
 def _columns(model: type[Entity], fields: Sequence[str]) -> list[str]:
