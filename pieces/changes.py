@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
@@ -47,13 +48,14 @@ class Acts:
     def __init__(self, origin: Origin, *, now: datetime | None = None) -> None:
         self.origin = origin
         self.below = Counter[str]()
-        self._now, self.guids = now, dict[bytes, Guid]()
+        self.guids = dict[bytes, Guid]()
+        if now:
+            self.now = now
 
-    @property
+    @cached_property
     def now(self) -> datetime:
         """The moment, by the clock of the database: asked for by the first who needs it, once the locks are held."""
-        self._now = self._now or database_clock()
-        return self._now
+        return database_clock()
 
     def of(self, company: Guid) -> Guid:
         """The guid of the act in this company."""
@@ -293,8 +295,9 @@ def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[C
     guids, deletions = [root.guid for root in roots], [root.deletion for root in roots]
     for level in (model, *model.below()):
         rows = level.all_objects.in_any_of(model.kind, guids).filter(deletion_guid__any_of=deletions)
-        if clashes := _activate(level, rows, acts, counted="restored"):
+        if level is Piece and (clashes := clashes_among(rows)):
             return clashes
+        acts.below["restored"] += _set(rows, acts, **ACTIVE)
     # One that took several rows together is undone with the last of them.
     held = Exists(model.all_objects.filter(deletion_guid=OuterRef("guid")))
     whole = Q(roots=1, root_guid__any_of=guids) | Q(~held, roots__gt=1, kind=model.kind.value)
@@ -309,28 +312,24 @@ def carry_below(model: type[Entity], moved: Collection[Guid], *, acts: Acts) -> 
     Active pieces are out of the way for a moment, so that two projects may swap pieces of the same piece_id. Returns
     the pieces whose piece_id is taken where they would go; then the caller must roll back.
     """
-    if moved and model.below():
+    if not moved:
+        return []
+    if model.below():
         allow_cascade()
     above = model.all_objects.filter(guid=OuterRef(model.kind.column))
     parents = {column: Subquery(above.values(column)) for column in model.parent_columns()}
-    clashes: list[Clash] = []
-    for level in model.below() if moved else ():
+    for level in model.below():
         rows = level.all_objects.in_any_of(model.kind, moved)
-        if level is Piece:
-            unsaved = uuid7()  # see out_of_the_way
-            deletion = {"deleted_at": Coalesce(F("deleted_at"), acts.now), "deletion": Coalesce(F("deletion"), unsaved)}
-            acts.below["updated"] += _set(rows, acts, **parents, is_active=False, **deletion)
-            clashes = _activate(level, rows.filter(deletion_guid=unsaved), acts)
-        else:
+        if level is not Piece:
             acts.below["updated"] += _set(rows, acts, **parents)
-    return clashes
-
-
-def _activate(level: type[Entity], rows: EntityQuerySet, acts: Acts, *, counted: str = "") -> list[Clash]:
-    """Makes the rows active, unless some of them are pieces which, once active, would share a piece_id: these."""
-    if level is Piece and (clashes := clashes_among(rows)):
-        return clashes
-    acts.below[counted] += _set(rows, acts, **ACTIVE)
+            continue
+        unsaved = uuid7()  # see out_of_the_way
+        deletion = {"deleted_at": Coalesce(F("deleted_at"), acts.now), "deletion": Coalesce(F("deletion"), unsaved)}
+        acts.below["updated"] += _set(rows, acts, **parents, is_active=False, **deletion)
+        waiting = rows.filter(deletion_guid=unsaved)
+        if clashes := clashes_among(waiting):
+            return clashes
+        _set(waiting, acts, **ACTIVE)
     return []
 
 
