@@ -10,17 +10,7 @@ from pieces.filters import EntityFilterSet, HistoryQuery, ReadQuery
 from pieces.history import ACTIONS
 from pieces.reading import counted, fields_of
 from ractory.api.openapi.errors import ERROR
-from ractory.api.openapi.schemas import (
-    COUNT,
-    TEXT,
-    an_object,
-    answer,
-    array_of,
-    header,
-    named,
-    path_guid,
-    query_parameters,
-)
+from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, header, named, path_guid, query_parameters
 from ractory.api.paging import LINK, MAX_LIMIT, MAX_PAGE_BYTES, TOTAL
 from ractory.api.query import GUID, Json, Query
 
@@ -112,7 +102,7 @@ def endpoints_of(filters: type[EntityFilterSet]) -> dict[str, Any]:
             summary=f"Who changed the {kind}, when, and what",
             description="Newest first, of a deleted one too. A page of long entries may end before `limit`.",
             parameters=[guid, *query_parameters(HistoryQuery(data)), AFTER, LINK],
-            responses={200: answer("The changes.", array_of(entry)), 410: answer(GONE, ERROR)},
+            responses={200: answer("The changes.", {"type": "array", "items": entry}), 410: answer(GONE, ERROR)},
         ),
         "destroy": extend_schema(
             operation_id=f"delete_{kind}",

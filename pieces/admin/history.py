@@ -20,7 +20,6 @@ from tenants.templatetags.staff import NOTHING
 
 PER_PAGE = 20
 WORDS = {"inserted": "created", "updated": "changed"}  # the other actions are called what they are
-NOBODY = {"actor": None, "run_guid": None}
 SAID_BY_WORD = ("is_active", "deleted_at")
 
 Guid = uuid.UUID
@@ -48,7 +47,8 @@ def _remembered(entity: Any, *, is_all: bool) -> Iterator[dict[str, Any]]:
     if is_all and entity.changed_in != entity.created_in:
         known.insert(0, ("updated" if entity.is_active else "deleted", entity.updated_at, entity.changed_in))
     for action, at, guid in known:
-        by = {"actor": acts[guid].actor, "run_guid": acts[guid].run_guid} if guid in acts else NOBODY
+        act = acts.get(guid)
+        by = {"actor": act and act.actor, "run_guid": act and act.run_guid}
         yield {"at": at, "action": action, **by, "deletion_guid": entity.deletion_guid, "changes": {}}
 
 
