@@ -2,7 +2,6 @@
 
 PostgreSQL: binary `COPY` into a temporary table, then one `INSERT` or `UPDATE` from it. SQLite: one `executemany`, for
 an `UPDATE` into a temporary table too.
-Which rows to write, and with what, is decided elsewhere.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +9,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any, TypeAlias, cast
 
-from django.db import connections, models, transaction
+from django.db import connection, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -24,7 +23,6 @@ _stages = count()
 
 def database_clock() -> datetime:
     """The time by the clock that all hosts share: on PostgreSQL the database's. SQLite knows one host only."""
-    connection = connections["default"]
     if connection.vendor != "postgresql":
         return timezone.now()
     with connection.cursor() as cursor:

@@ -5,7 +5,6 @@ too recently. One that goes is marked first, so that it can't be restored in par
 at last the record itself. A purge that was interrupted is finished by the next one.
 """
 
-import json
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -14,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.db import connections
+from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -30,8 +29,7 @@ BATCH = 500  # deletions looked at together, at most
 PLURALS = [level.plural for level in LEVELS]
 Guids = Collection[uuid.UUID]
 
-# Each level with the parents right above it, of which a piece may lack one. What is further up follows from these: the
-# parent's own parent has the parent below it.
+# Each level with the parents right above it, of which a piece may lack one. What is further up follows from these.
 LINKS = [(level, parent) for level in LEVELS for parent in level.parents[-2:]]
 
 
@@ -105,10 +103,8 @@ class Purge:
         Deletion.objects.filter(_has_rows(), guid__any_of=going, purged_at=None).update(purged_at=timezone.now())
 
     def _remove(self, level: type[Entity], going: Guids) -> tuple[int, int]:
-        """Removes one slice of the rows; the number of rows, and of records of deletions, that went.
-
-        The lock waits for whoever restores some of the rows; these are then no longer among them.
-        """
+        """Removes one slice of the rows; the number of rows, and of records of deletions, that went. The lock waits for
+        whoever restores some of the rows; these are then no longer among them."""
         rows = self._rows(level, going)
         for below in level.below():
             rows = rows.exclude(Exists(below.all_objects.filter(**{level.kind.column: OuterRef("guid")})))
@@ -124,20 +120,18 @@ class Purge:
 
 def _forget_past(level: type[Entity], guids: Guids) -> None:
     """Removes the history of these rows, which are there still: from them it is found, state by state."""
-    connection = connections[level.all_objects.db]
-    is_sqlite = connection.vendor == "sqlite"
-    rows, history = level._meta.db_table, HISTORIES[level]._meta.db_table
+    rows, params = level.all_objects.filter(guid__any_of=guids).values("guid", "changed_in").query.sql_with_params()
+    history = HISTORIES[level]._meta.db_table
     act = f"coalesce({{}}.changed_in, '{NO_ACT.hex}')"
-    among = "IN (SELECT value FROM json_each(%s))" if is_sqlite else "= ANY(%s)"
     with connection.cursor() as cursor:
         cursor.execute(
             f"WITH RECURSIVE past(id, guid, act) AS (SELECT state.id, state.guid, {act.format('state')} "  # noqa: S608  # our own names
-            f"FROM {rows} AS present JOIN {history} AS state ON state.guid = present.guid "
-            f"AND state.replaced_in = {act.format('present')} WHERE present.guid {among} "
+            f"FROM ({rows}) AS present JOIN {history} AS state ON state.guid = present.guid "
+            f"AND state.replaced_in = {act.format('present')} "
             f"UNION SELECT state.id, state.guid, {act.format('state')} FROM past JOIN {history} AS state "
             f"ON state.guid = past.guid AND state.replaced_in = past.act AND state.id < past.id) "
             f"DELETE FROM {history} WHERE id IN (SELECT id FROM past)",
-            [json.dumps([guid.hex for guid in guids]) if is_sqlite else list(guids)],
+            params,
         )
 
 

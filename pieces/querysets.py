@@ -2,16 +2,14 @@
 
 import uuid
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from django.db import connections, models
 from django.db.models.expressions import RawSQL
 
+from pieces.acts import Kind
 from pieces.bulk import VERSION_SQL, BulkQuerySet
 from tenants.scope import TenantManager
-
-if TYPE_CHECKING:
-    from pieces.models import Kind
 
 VERSION = RawSQL(VERSION_SQL, (), output_field=models.TextField())  # noqa: S611  # no input in it
 TIMESTAMPTZ = 1184  # PostgreSQL's oid of the type
@@ -44,12 +42,12 @@ class EntityQuerySet(BulkQuerySet):
         """Loads no pictures, which are large."""
         return self.defer("picture") if hasattr(self.model, "picture") else self
 
-    def in_any_of(self, kind: "Kind", guids: Collection[uuid.UUID]) -> Self:
+    def in_any_of(self, kind: Kind, guids: Collection[uuid.UUID]) -> Self:
         """Those in one of the entities of this level that have these guids; of the same level, these themselves."""
         column = "guid" if self.model.kind == kind else kind.column
         return self.filter(**{f"{column}__any_of": list(guids)})
 
-    def counts_in(self, kind: "Kind", guids: Collection[uuid.UUID]) -> dict[bytes, int]:
+    def counts_in(self, kind: Kind, guids: Collection[uuid.UUID]) -> dict[bytes, int]:
         """How many rows are in each of these entities of a level above, by `guid.bytes`; zeros are left out."""
         counted = self.in_any_of(kind, guids).order_by().values_list(kind.column).annotate(models.Count("guid"))
         return {guid.bytes: rows for guid, rows in counted}
