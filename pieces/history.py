@@ -4,12 +4,12 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from django.db import connections
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
 from rest_framework.exceptions import NotFound
@@ -56,9 +56,7 @@ def states_before(model: type[Entity], state: State, *, most: int = NEWEST, afte
     """Up to `most` states that the row had before this one, the last of them first; with `after`, only those that were
     replaced after that moment. A queryset: of thousands of states hardly anyone wants more than a few."""
     history = HISTORIES[model]
-    connection = connections[history.objects.db]
-    is_sqlite = connection.vendor == "sqlite"
-    guid, act = (value.hex if is_sqlite else value for value in (state["guid"], state["changed_in"] or NO_ACT))
+    guid, act = state["guid"].hex, (state["changed_in"] or NO_ACT).hex
     until: str = "AND replaced_at > %s" if after else ""
     moment: list[Any] = [connection.ops.adapt_datetimefield_value(after)] if after else []
     sql = CHAIN.format(table=history._meta.db_table, no_act=NO_ACT.hex, until=until)
@@ -83,10 +81,8 @@ def is_first(state: State) -> bool:
 def read_at(
     model: type[Entity], guid: Guid, moment: datetime, fields: Sequence[str], *, include_inactive: bool
 ) -> Shown:
-    """The object as `read_one` would have read it then, but for the counts, which nobody knows.
-
-    Raises 404 before it was there, 410 if what it was is not known any more.
-    """
+    """The object as `read_one` would have read it then; the counts of then nobody knows. Raises 404 before it was
+    there, 410 if what it was is not kept any more."""
     state = current_state(model, guid)
     if state["created_at"] > moment:
         raise NotFound(f"There was no {model.kind} {guid} at that moment yet.")
@@ -153,12 +149,6 @@ def _shown(value: Any) -> Any:
     return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
 
 
-def acts_of(states: Iterable[State]) -> dict[Guid | None, Act]:
-    """The acts that made these states, by guid; one query."""
-    found: dict[Guid | None, Act] = Act.objects.in_bulk({state["changed_in"] for state in states} - {None})
-    return found
-
-
 def read_history(model: type[Entity], guid: Guid, page: Page) -> tuple[list[Shown], Sequence[Any] | None]:
     """A page of the row's history, newest first, in a fixed number of queries; if there is more, where that begins.
 
@@ -178,7 +168,7 @@ def read_history(model: type[Entity], guid: Guid, page: Page) -> tuple[list[Show
         limit = fitting((size for _, size in sizes), most=MAX_PAGE_BYTES)
     before = dicts(past[: limit + 1], names)
     states, more = [state, *before[:limit]], len(before) > limit
-    acts = acts_of(states)
+    acts = Act.objects.in_bulk({state["changed_in"] for state in states} - {None})
     entries = [entry(model, old, new, acts) for new, old in pairwise(states)]
     if not more and is_first(states[-1]):
         entries.append(entry(model, None, states[-1], acts))
@@ -191,13 +181,11 @@ def read_acts(acts: Collection[Guid], page: Page) -> tuple[list[Shown], Sequence
 
     Raises 410 if what some row was before is not kept any more. A page begins after (the number of a level, a guid).
     """
-    found: list[Shown] = []
-    more = False
+    found, more = list[Shown](), False
     place, after = page.after or (0, None)
-    for number in range(place, len(LEVELS)):
-        room = page.limit - len(found)
-        changes, more = _changes_of(LEVELS[number], acts, after if number == place else None, room)
-        found += changes
+    for level in LEVELS[place:]:
+        changes, more = _changes_of(level, acts, after, page.limit - len(found))
+        found, after = found + changes, None
         if more:
             break
     fits = fitting((len(to_json(each)) for each in found), most=MAX_PAGE_BYTES)
@@ -228,7 +216,8 @@ def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None,
     # Of a row that somebody has written by hand since, which names no act, the first state is what the acts made.
     for state in dicts(past.filter(guid__any_of=written).order_by("-id"), columns_of(past.model)):
         (states if state["changed_in"] in acts else before)[state["guid"].bytes] = state
-    said, changes = acts_of(states.values()), list[Shown]()
+    said = Act.objects.in_bulk({state["changed_in"] for state in states.values()} - {None})
+    changes: list[Shown] = []
     for guid in written:
         old, new = before.get(guid.bytes), states.get(guid.bytes)
         if new is None or not (old or is_first(new)):
