@@ -1,6 +1,7 @@
 """Reading and managing the four entities, `/api/v1/{projects,components,assemblies,pieces}`; sync writes them."""
 
 import uuid
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import ClassVar, cast
@@ -19,7 +20,7 @@ from pieces import filters
 from pieces.acts import Origin
 from pieces.changes import delete_one, restore_one
 from pieces.history import read_at, read_history
-from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
+from pieces.models import Entity, Operation
 from pieces.openapi import endpoints_of
 from pieces.reading import check_parents, fields_of, read_one, read_page, visible
 from pieces.receipts import Receipt
@@ -66,7 +67,7 @@ class ReceiptView(TenantView):
 
 
 class EntityViewSet(ViewSetMixin, ReceiptView):
-    """List, read, soft-delete and restore one entity; the subclasses name it (contract, "Reading and managing")."""
+    """List, read, soft-delete and restore one entity (contract, "Reading and managing")."""
 
     model: ClassVar[type[Entity]]
     filterset_class: ClassVar[type[filters.EntityFilterSet]]
@@ -122,39 +123,29 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
         return Response(entries, headers=headers)
 
     def destroy(self, request: Request, guid: str) -> Response:
-        origin = cast(Receipt, self.receipt).origin
-        delete_one(self.model, self._guid(guid), origin=origin)
-        return Response(status=status.HTTP_204_NO_CONTENT, headers={"X-Sync-Run": str(origin.run)})
+        return self._written(delete_one, guid)
 
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, guid: str) -> Response:
+        return self._written(restore_one, guid)
+
+    def _written(self, write: Callable[..., None], guid: str) -> Response:
         origin = cast(Receipt, self.receipt).origin
-        restore_one(self.model, self._guid(guid), origin=origin)
+        write(self.model, self._guid(guid), origin=origin)
         return Response(status=status.HTTP_204_NO_CONTENT, headers={"X-Sync-Run": str(origin.run)})
 
     def _guid(self, text: str) -> uuid.UUID:
         return guid_in_path(text, self.model.kind.value)
 
 
-@extend_schema_view(**endpoints_of(filters.ProjectFilterSet))
-class ProjectViewSet(EntityViewSet):
-    model = Project
-    filterset_class = filters.ProjectFilterSet
+def viewset_of(filterset: type[filters.EntityFilterSet]) -> type[EntityViewSet]:
+    """The endpoints of the entity that the filter set is of, with what the OpenAPI document says of them."""
+    attributes = {"model": filterset.model, "filterset_class": filterset}
+    viewset = type(f"{filterset.model.__name__}ViewSet", (EntityViewSet,), attributes)
+    return extend_schema_view(**endpoints_of(filterset))(viewset)
 
 
-@extend_schema_view(**endpoints_of(filters.ComponentFilterSet))
-class ComponentViewSet(EntityViewSet):
-    model = Component
-    filterset_class = filters.ComponentFilterSet
-
-
-@extend_schema_view(**endpoints_of(filters.AssemblyFilterSet))
-class AssemblyViewSet(EntityViewSet):
-    model = Assembly
-    filterset_class = filters.AssemblyFilterSet
-
-
-@extend_schema_view(**endpoints_of(filters.PieceFilterSet))
-class PieceViewSet(EntityViewSet):
-    model = Piece
-    filterset_class = filters.PieceFilterSet
+ProjectViewSet = viewset_of(filters.ProjectFilterSet)
+ComponentViewSet = viewset_of(filters.ComponentFilterSet)
+AssemblyViewSet = viewset_of(filters.AssemblyFilterSet)
+PieceViewSet = viewset_of(filters.PieceFilterSet)
