@@ -57,10 +57,15 @@ def with_parents(model: type[Entity]) -> Any:
 
 
 def about(entity: Entity) -> dict[str, Any]:
-    """For the page's template; the counts are of active descendants, by kind."""
+    """For the page's template: active descendants, counted by kind; facts by group, and the labels of what has none."""
     below = counted(type(entity)).values()
     counts = {level.kind.value: level.objects.in_any_of(entity.kind, [entity.guid]).count() for level in below}
-    parts = {"crumbs": crumbs_of(entity), "facts": facts_of(entity), "children": children_of(entity)}
+    facts = []
+    for title, fields in groups_of(type(entity)).items():
+        values = [(label_of(field), fact(field, getattr(entity, field.attname))) for field in fields]
+        unset = [label for label, value in values if value is None]
+        facts.append({"title": title, "rows": [pair for pair in values if pair[1] is not None], "unset": unset})
+    parts = {"crumbs": crumbs_of(entity), "facts": facts, "children": children_of(entity)}
     return {"entity": entity, "counts": counts, **parts}
 
 
@@ -79,16 +84,6 @@ def groups_of(model: type[Entity]) -> "Mapping[str, Sequence[Field[Any, Any]]]":
     fields = {field.attname: field for field in model.settable_fields() if field.attname not in apart}
     groups = {title: [fields.pop(name) for name in names.split()] for title, names in GROUPS[model].items()}
     return groups | ({"Other": list(fields.values())} if fields else {})
-
-
-def facts_of(entity: Entity) -> list[dict[str, Any]]:
-    """By group: what has a value, as (label, value), and the labels of what has none."""
-    facts = []
-    for title, fields in groups_of(type(entity)).items():
-        values = [(label_of(field), fact(field, getattr(entity, field.attname))) for field in fields]
-        unset = [label for label, value in values if value is None]
-        facts.append({"title": title, "rows": [pair for pair in values if pair[1] is not None], "unset": unset})
-    return facts
 
 
 def label_of(field: Any) -> str:

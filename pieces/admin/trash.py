@@ -1,5 +1,4 @@
-"""Moving entities to the trash, the trash itself, and bringing back, one or many: what an act takes along is counted
-first, then all of it is done or nothing."""
+"""The trash: what goes there and comes back, one or many, is counted first; then all of it is done or nothing."""
 
 import uuid
 from collections import Counter
@@ -109,14 +108,13 @@ class DeletionAdmin(StaffAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Gives the rows of the page the names that they show; one query per level, for keys, acts and runs."""
         listed = super().get_changelist_instance(request)
-        note_names(listed.result_list)
+        deletions = listed.result_list
+        note_names(deletions)
         # A deletion's own run would say nothing more.
-        acts = Act.objects.exclude(operation=Operation.DELETE)
-        of_act = dict(
-            acts.filter(guid__in=[each.act_guid for each in listed.result_list]).values_list("guid", "run_guid")
-        )
+        acts = Act.objects.exclude(operation=Operation.DELETE).filter(guid__in=[each.act_guid for each in deletions])
+        of_act = dict(acts.values_list("guid", "run_guid"))
         runs = runs_in_words(of_act.values())
-        for deletion in listed.result_list:
+        for deletion in deletions:
             deletion.run = runs.get(of_act.get(deletion.act_guid), "")
         return listed
 
@@ -165,10 +163,8 @@ def preview_deletion(model: type[Entity], guids: Sequence[uuid.UUID]) -> Preview
 
 
 def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
-    """Deletes all of `guids`, each a deletion of its own, within a transaction; returns how many rows went.
-
-    Raises Conflict, and deletes nothing, if one of them is not active any more.
-    """
+    """Deletes all of `guids`, each a deletion of its own, within a transaction; returns how many rows went. Raises
+    Conflict, and deletes nothing, if one of them is not active any more."""
     rows = model.objects.select_for_update(no_key=True).filter(guid__any_of=guids).order_by("guid")
     roots = list(rows.values_list("guid", "company_guid"))
     if len(roots) < len(set(guids)):
@@ -197,9 +193,7 @@ def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
 
 def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
     """Undoes all of these deletions, from the top level down, within a transaction; returns how many rows came back.
-
-    Raises Conflict, and restores nothing, if one of them can't be undone.
-    """
+    Raises Conflict, and restores nothing, if one of them can't be undone."""
     deletions, counts = preview_restore(guids)
     if len(deletions) < len(set(guids)):
         raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
