@@ -10,7 +10,6 @@ import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -198,8 +197,7 @@ def _rows(model: type[Entity], changes: Sequence[Change], acts: Acts) -> list[tu
 def _set(rows: EntityQuerySet, acts: Acts, **values: Any) -> int:
     """One UPDATE, which stamps the rows; no item's bytes stand for them any more. Returns their number.
 
-    PostgreSQL computes the new values of a row before it waits for the row's lock; so the rows are locked first, in
-    guid order, by the same statement.
+    PostgreSQL computes new values before it waits for a row's lock: so the same statement locks first, in guid order.
     """
     connection = connections[rows.db]
     if connection.features.has_select_for_update:
@@ -213,8 +211,7 @@ def _set(rows: EntityQuerySet, acts: Acts, **values: Any) -> int:
 def out_of_the_way(pieces: Sequence[Guid], *, acts: Acts) -> Iterator[None]:
     """Pieces whose piece_ids others of the batch take over: inactive for a moment, while rows are written one by one.
 
-    They are in a deletion that is never saved: the foreign key, which is checked when the transaction ends, refuses to
-    commit a row that still names it.
+    They are in a deletion that is never saved: the foreign key, checked at the end, refuses a row that still names it.
     """
     rows = Piece.all_objects.filter(guid__any_of=pieces)
     if pieces:
@@ -243,8 +240,7 @@ def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
     for deletion in deletions:
         _fill(deletion, acts, {plural: rows.get(deletion.root_guid.bytes, 0) for plural, rows in counts.items()})
     Deletion.objects.bulk_create(deletions)
-    # The roots get theirs by guid. What is below them finds it at its root, by the key: not in a list of all of them,
-    # once for each row.
+    # The roots get theirs by guid. What is below finds it at its root, by the key, and not in a list of all, each time.
     state: dict[str, Any] = {"is_active": False, "deleted_at": acts.now}
     rows = [(each.root_guid, each.guid, each.act_guid, *state.values(), None) for each in deletions]
     columns = ("deletion_guid", "changed_in", *state, "sent_digest")
@@ -275,8 +271,7 @@ def _fill(deletion: Deletion, acts: Acts, below: Mapping[str, int]) -> None:
         setattr(deletion, plural, rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(NamedTuple):
     """A deleted row that is to come back, and the deletion that took it."""
 
     guid: Guid
@@ -312,8 +307,6 @@ def carry_below(model: type[Entity], moved: Collection[Guid], *, acts: Acts) -> 
     Active pieces are out of the way for a moment, so that two projects may swap pieces of the same piece_id. Returns
     the pieces whose piece_id is taken where they would go; then the caller must roll back.
     """
-    if not moved:
-        return []
     if model.below():
         allow_cascade()
     above = model.all_objects.filter(guid=OuterRef(model.kind.column))
