@@ -113,8 +113,7 @@ class CommitPosition(PerDatabase):
 
 
 def committed_now() -> str:
-    """Which acts have been committed at this moment, for `CommittedIn`: on PostgreSQL the snapshot, `xmin:xmax:…` of
-    transactions; on SQLite the last act's position."""
+    """Which acts are committed, for `CommittedIn`: PostgreSQL's snapshot, `xmin:xmax:…`, or SQLite's last position."""
     question = "SELECT pg_current_snapshot()::text"
     if connection.vendor == "sqlite":
         question = "SELECT coalesce(max(position), 0) FROM pieces_act"

@@ -55,8 +55,7 @@ def read_page(
 ) -> tuple[list[Shown], Sequence[Any] | None]:
     """One page of `rows` as objects with these fields; if there are rows after it, its last row's values of the order.
 
-    It ends before `page.limit` where it would be larger than `most` bytes, or MAX_PAGE_BYTES, but has one object at
-    least.
+    It ends before `page.limit` where it would be larger than `most` bytes, but has one object at least.
     """
     most = MAX_PAGE_BYTES if most is None else most
     model: type[Entity] = rows.model
@@ -155,10 +154,8 @@ def row_bytes(model: type[Entity], columns: Collection[str]) -> Any:
 
 
 def check_parents(wanted: Mapping[str, Any], *, include_inactive: bool) -> None:
-    """Raises 404 if a parent that a list is filtered by is not visible, 400 if they do not fit each other.
-
-    `wanted` has the guids by column, None where there is no filter.
-    """
+    """Raises 404 if a parent that a list is filtered by is not visible, 400 if they do not fit each other. `wanted` has
+    the guids by column, None where there is no filter."""
     for level in LEVELS:
         guid = wanted.get(level.kind.column)
         if guid is None:

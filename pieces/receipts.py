@@ -1,7 +1,6 @@
 """Receipts (SyncRun): what became of a request that writes, for whoever lost the answer and for whoever looks later.
 
-One is saved in the transaction of its act, whoever carries that out. A refused request gets one in a transaction of its
-own (contract, "Sync").
+One is saved in the transaction of its act, that of a refused request in one of its own (contract, "Sync").
 """
 
 import logging
@@ -172,11 +171,8 @@ class Receipt:
         transaction.on_commit(partial(count_run, row), robust=True)
 
     def refuse(self, http_status: int, detail: str | Sequence[Mapping[str, Any]], fault_count: int = 1) -> bool:
-        """Saves that the request came to nothing, in a transaction of its own.
-
-        `detail` says why: in words, or by the first of the faults as records. False if that can't be done, because the
-        database is away or busy: the refusal stands all the same.
-        """
+        """Saves that the request came to nothing, in a transaction of its own. `detail` says why: in words, or by the
+        first of the faults as records. False if the database is away or busy: the refusal stands all the same."""
         faults = [{"loc": [], "msg": detail, "type": "refused"}] if isinstance(detail, str) else detail
         refused = replace(self, http_status=http_status, faults=faults, fault_count=fault_count)
         try:

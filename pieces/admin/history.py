@@ -28,10 +28,8 @@ Names = Mapping[Guid, str]
 
 
 def history_of(entity: Entity, page: Page) -> tuple[list[dict[str, Any]], str | None]:
-    """A page of the entity's history, newest first, and the cursor of the next older one; a fixed number of queries.
-
-    Raises 410 if the page began where nothing is kept any more.
-    """
+    """A page of the entity's history, newest first, and the cursor of the next older one; in a fixed number of queries.
+    Raises 410 if the page begins where nothing is kept any more."""
     entries, last = read_history(type(entity), entity.guid, page)
     if last is None and not (entries and entries[-1]["action"] == "inserted"):
         entries += _remembered(entity, is_all=not entries and page.after is None)
@@ -53,8 +51,7 @@ def _remembered(entity: Any, *, is_all: bool) -> Iterator[dict[str, Any]]:
 
 
 def told(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Changes of rows for the templates, with names in place of guids; the number of queries does not grow with
-    theirs."""
+    """Changes of rows for the templates, with names in place of guids; in a fixed number of queries."""
     deletions = Deletion.objects.in_bulk({entry["deletion_guid"] for entry in entries} - {None})
     mentioned = {(deletion.kind, deletion.root_guid) for deletion in deletions.values()}
     for entry in entries:

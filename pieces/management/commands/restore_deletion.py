@@ -43,8 +43,7 @@ def _restore(given: uuid.UUID) -> dict[str, Any]:
 
 
 def _locked_root(given: uuid.UUID) -> Entity:
-    """The entity of this guid, or the one that the deletion of this guid was of; locked, so that what is counted next
-    is what comes back."""
+    """The entity, or the root of the deletion, of this guid: locked, so that what is counted next is what returns."""
     deletion = Deletion.objects.filter(guid=given).first()
     if deletion and deletion.restored_at:
         when = f"{deletion.restored_at:%Y-%m-%d %H:%M} UTC"
