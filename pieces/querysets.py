@@ -59,12 +59,8 @@ class EntityQuerySet(BulkQuerySet):
 
     def locked_versions(self) -> str:
         """Locks the rows, in guid order, against change; their versions in this order, as one string (PostgreSQL)."""
-        rows = self.order_by("guid").select_for_update(no_key=True).values_list(VERSION)
-        sql, params = rows.query.get_compiler(self.db).as_sql()
-        with connections[self.db].cursor() as cursor:
-            cursor.execute(f"SELECT coalesce(string_agg(version, ' '), '') FROM ({sql}) AS locked(version)", params)  # noqa: S608  # of Django
-            versions: str = cursor.fetchone()[0]
-        return versions
+        locked = fetched(self.order_by("guid").values_list(VERSION), lock="FOR NO KEY UPDATE")
+        return " ".join(version for (version,) in locked)
 
     def locked(self) -> int:
         """Locks the rows, in guid order, against change; their number."""
