@@ -134,19 +134,16 @@ def action_of(model: type[Entity], old: State | None, new: State) -> str:
     return "moved" if any(old[name] != new[name] for name in model.parent_columns()) else "updated"
 
 
-def differences(model: type[Entity], old: State | None, new: State) -> dict[str, tuple[Any, Any]]:
+def differences(model: type[Entity], old: State | None, new: State) -> dict[str, list[Any]]:
     """Each field that differs, with its old and its new value; a picture by its digests."""
     found = {}
     for field in model.wire_fields():
         column = "picture_digest" if field.attname == "picture" else field.attname
         before, after = old[column] if old else None, new[column]
         if before != after and column not in UNTOLD:
-            found[field.attname] = (_shown(before), _shown(after))
+            pair = (before, after)
+            found[field.attname] = [bytes(one).hex() if isinstance(one, bytes | memoryview) else one for one in pair]
     return found
-
-
-def _shown(value: Any) -> Any:
-    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
 
 
 def read_history(model: type[Entity], guid: Guid, page: Page) -> tuple[list[Shown], Sequence[Any] | None]:

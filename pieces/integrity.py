@@ -32,8 +32,7 @@ def broken_rows(limit: int) -> dict[str, tuple[int, list[str]]]:
     """
     broken: dict[str, tuple[int, list[str]]] = {}
     for model in LEVELS:
-        chains = {f"{model.kind}_{name}": rows for name, rows in _broken_chains(model).items()}
-        for name, rows in (_queries(model) | chains).items():
+        for name, rows in (_queries(model) | _broken_chains(model)).items():
             broken[name] = rows.count(), _first(rows, limit)
         # What was made otherwise than by sync has no digest until then.
         names = ["guid", *content_of(model).names, "digest", *(["picture"] if issubclass(model, Pictured) else [])]
@@ -62,7 +61,7 @@ def _broken_chains(model: type[Entity]) -> dict[str, "QuerySet[Any]"]:
     rows, past = model.across_companies, HISTORIES[model].across_companies
     leads_to = {"guid": OuterRef("guid"), "act": OuterRef("replaced_in")}
     queries = {
-        "history_unconnected": past.exclude(Exists(rows.annotate(act=ACT).filter(**leads_to))).exclude(
+        f"{model.kind}_history_unconnected": past.exclude(Exists(rows.annotate(act=ACT).filter(**leads_to))).exclude(
             Exists(past.annotate(act=ACT).filter(**leads_to, id__gt=OuterRef("id")))
         )
     }
@@ -71,7 +70,7 @@ def _broken_chains(model: type[Entity]) -> dict[str, "QuerySet[Any]"]:
         for name, states in {"without_history": rows, "history_interrupted": past}.items():
             changed = states.exclude(changed_in=F("created_in")).exclude(updated_at=F("created_at"))
             late = changed.filter(updated_at__gt=oldest + SURELY_KEPT)
-            queries[name] = late.annotate(act=ACT).exclude(Exists(before))
+            queries[f"{model.kind}_{name}"] = late.annotate(act=ACT).exclude(Exists(before))
     return queries
 
 
