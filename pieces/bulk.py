@@ -60,9 +60,10 @@ class BulkQuerySet(models.QuerySet[Any]):
         quote = connection.ops.quote_name
         into = f"INSERT INTO {table} ({', '.join(map(quote, columns))})"
         if connection.vendor == "postgresql":
-            staged, key = self._staged(columns, found), quote(self._field("pk").attname)
+            staged, key = self._staged(columns, found), self._field("pk").attname
+            order = f" ORDER BY {quote(key)}" if key in columns else ""  # or as they come
             with connection.cursor() as cursor:
-                cursor.execute(f"{into} SELECT * FROM {staged} ORDER BY {key}")  # noqa: S608  # names, quoted
+                cursor.execute(f"{into} SELECT * FROM {staged}{order}")  # noqa: S608  # names, quoted
         else:
             self._executemany(into, columns, found)
         return found

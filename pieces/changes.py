@@ -15,14 +15,14 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 from rest_framework.exceptions import NotFound
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
-from pieces.bulk import database_clock, stamp_sql
+from pieces.bulk import BulkQuerySet, database_clock, stamp_sql
 from pieces.clashes import Clash, clashes_among
 from pieces.content import content_of
 from pieces.expressions import CommitPosition
@@ -104,10 +104,8 @@ class Acts:
             Receipt(model=model, origin=self.origin, http_status=204, **about).save()
 
     def forget_between(self, *levels: type[Entity]) -> None:
-        """Takes away the states that these acts both made and replaced: nobody else has ever seen them.
-
-        Whoever writes a row more than once calls it at last. The state before keeps the picture, if it went meanwhile.
-        """
+        """Takes away the states that these acts both made and replaced: nobody else has ever seen them. For whoever
+        has written a row more than once. The state before keeps the picture, if it went meanwhile."""
         for history in [HISTORIES[level] for level in levels]:
             written = history.objects.filter(replaced_in__in=list(self.guids.values()))
             between = written.filter(changed_in=F("replaced_in"))
@@ -391,9 +389,11 @@ def roots_of(deletion: Deletion) -> list[Guid]:
     return [deletion.root_guid]
 
 
-def remove(rows: "QuerySet[Any]") -> int:
-    """Takes rows away for good, by one DELETE; returns their number. For purges only.
+def copy_in(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Inserts rows as another database had them, with the acts that wrote them there."""
+    BulkQuerySet(model).bulk_create(rows, columns=columns)
 
-    Django's own delete() would load the rows first to look for what refers to them: nothing does.
-    """
+
+def remove(rows: "QuerySet[Any]") -> int:
+    """Takes rows away for good, by one DELETE that does not look for what refers to them: nothing does. Their number."""
     return int(rows._raw_delete(rows.db) or 0)  # None for a set that is empty without asking

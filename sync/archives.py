@@ -20,7 +20,7 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection, models, transaction
 from django.db.models import F
 
-from pieces.changes import remove
+from pieces.changes import copy_in, remove
 from pieces.expressions import CommitPosition
 from pieces.models import HISTORIES, LEVELS, Act, Deletion
 from ractory.api.rendering import to_json
@@ -45,7 +45,7 @@ LEFT_OUT: dict[Model, str] = {
 }
 # Numbers that each database gives by itself, the place of an act among its commits, and where the company is.
 OWN = frozenset({"id", "position", "moved_to"})
-BATCH = 500  # rows that are inserted at once
+BATCH = 1000  # rows that are inserted at once
 SLICE = 5000  # rows that are removed in one transaction
 
 
@@ -122,14 +122,15 @@ class Archive:
 def take_in(archive: Archive) -> Iterator[int]:
     """Inserts its rows, within the caller's transaction; yields their number so far."""
     for table, rows in groupby(archive.rows(), itemgetter(0)):
-        model, fields = BY_NAME[table], _fields(BY_NAME[table])
-        own = {"position": CommitPosition()} if model is Act else {}
+        model, fields, own = BY_NAME[table], _fields(BY_NAME[table]), {}
+        if model is Act:  # in the order of commits they are one here
+            own["position"] = _rows(Company, archive.company).values_list(CommitPosition(), flat=True).get()
+        columns = [*(field.attname for field in fields), *own]
         while batch := list(islice(rows, BATCH)):
-            said = [zip(fields, row[1:], strict=True) for row in batch]
-            found = [{field.attname: field.to_python(value) for field, value in row} | own for row in said]
             if model is User:
-                _refuse_taken([row["email"] for row in found])
-            models.QuerySet[Any](model).bulk_create([model(**row) for row in found])
+                _refuse_taken([row[1 + columns.index("email")] for row in batch])
+            said = [[field.to_python(value) for field, value in zip(fields, row[1:], strict=True)] for row in batch]
+            copy_in(model, columns, [[*row, *own.values()] for row in said])
             yield archive.counts.total()
 
 
