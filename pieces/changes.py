@@ -395,5 +395,5 @@ def copy_in(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[
 
 
 def remove(rows: "QuerySet[Any]") -> int:
-    """Takes rows away for good, by one DELETE that does not look for what refers to them: nothing does. Their number."""
+    """Takes rows away for good, by one DELETE that does not look for what refers to them: nothing does."""
     return int(rows._raw_delete(rows.db) or 0)  # None for a set that is empty without asking
