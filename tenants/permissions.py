@@ -2,17 +2,12 @@
 
 from typing import Any
 
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 
 from tenants.caller import Caller, Capability
 
-
-class Nobody(BasePermission):
-    """The default: an endpoint that forgot to say who may use it is closed."""
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        return False
+Nobody = ~AllowAny  # the default: an endpoint that forgot to say who may use it is closed
 
 
 class _MayDo(BasePermission):
@@ -23,21 +18,9 @@ class _MayDo(BasePermission):
         return isinstance(request.user, Caller) and self.capability in request.user.capabilities
 
 
-class MayRead(_MayDo):
-    capability = Capability.READ
+def _may(capability: Capability) -> type[_MayDo]:
+    return type("May", (_MayDo,), {"capability": capability})
 
 
-class MayDelete(_MayDo):
-    capability = Capability.DELETE
-
-
-class MaySync(_MayDo):
-    capability = Capability.SYNC
-
-
-class MayManage(_MayDo):
-    capability = Capability.MANAGE
-
-
-class MayManageCompanies(_MayDo):
-    capability = Capability.MANAGE_COMPANIES
+MayRead, MayDelete, MaySync = _may(Capability.READ), _may(Capability.DELETE), _may(Capability.SYNC)
+MayManage, MayManageCompanies = _may(Capability.MANAGE), _may(Capability.MANAGE_COMPANIES)
