@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.version import get_version_tuple
 
 from ractory import __version__
 from tenants.postgresql.policies import unprotected
@@ -73,14 +74,11 @@ def schema_faults(connection: BaseDatabaseWrapper) -> list[Error]:
         )
         return [Error(said, hint="Run manage.py migrate.", id="ractory.E003")]
     needed = [name for app, name in executor.loader.applied_migrations if app == OLDEST_APP]
-    if newer := [name for name in needed if _numbers(name) > _numbers(__version__)]:
-        said = f"Ractory {__version__} is too old for this database, which was migrated for {max(newer, key=_numbers)}."
+    newest = max([__version__, *needed], key=get_version_tuple)
+    if newest != __version__:
+        said = f"Ractory {__version__} is too old for this database, which was migrated for {newest}."
         return [Error(said, hint="Install that version, or restore a backup of before.", id="ractory.E004")]
     return []
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
 
 
 def guard_server() -> None:
