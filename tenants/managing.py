@@ -14,7 +14,6 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.filters import BaseFilterBackend
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -48,13 +47,6 @@ class ManagedQuery(PageQuery):
     order = (Key("guid", Company._meta.get_field("guid")),)
 
 
-class OfScope(BaseFilterBackend):
-    """The first wall, for models whose managers are not scoped: the rows of the company that the request is about."""
-
-    def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
-        return of_company(queryset)
-
-
 class KeyPagination(ListPagination):
     envelope = "api_keys"
 
@@ -71,7 +63,6 @@ class ManagedViewSet(TenantView, ModelViewSet[Any]):
     """What the three have in common. PUT is PATCH: what is left out stays as it is."""
 
     permission_classes = (MayManage,)
-    filter_backends = (OfScope,)
     pagination_class = ListPagination
     lookup_field = "guid"
     lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
@@ -87,7 +78,7 @@ class ManagedViewSet(TenantView, ModelViewSet[Any]):
         return ManagedQuery(data) if self.action == "list" else Query(data)
 
     def get_queryset(self) -> Any:
-        rows = super().get_queryset()
+        rows = of_company(super().get_queryset())  # the first wall: the managers of these models are not scoped
         writes = self.action in ("update", "partial_update", "destroy", "rotate")
         return rows.select_for_update(of=("self",), no_key=True) if writes else rows
 
@@ -116,7 +107,8 @@ class ManagedViewSet(TenantView, ModelViewSet[Any]):
         if was_active and not row.is_active:
             row.switch_off()
         if changes:
-            changes |= {"password": ""} if "password" in changes else {}  # which is not told
+            if "password" in changes:
+                changes["password"] = ""  # it is not told
             self.record(row, CHANGE, "Changed by the API: " + "; ".join(map("".join, changes.items())))
 
     def perform_destroy(self, instance: Any) -> None:

@@ -269,9 +269,8 @@ def no_wall_1(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither the filter of the scope nor the checks of a batch's companies; a scope there is still."""
     reading._compiled.cache_clear()  # queries that have the filter
     monkeypatch.setattr(TenantManager, "get_queryset", models.Manager.get_queryset)
-    for module in ("keys", "users"):
-        monkeypatch.setattr(f"tenants.admin.{module}.of_company", lambda rows: rows)
-    monkeypatch.setattr("tenants.managing.OfScope.filter_queryset", lambda self, request, rows, view: rows)
+    for module in ("admin.keys", "admin.users", "managing"):
+        monkeypatch.setattr(f"tenants.{module}.of_company", lambda rows: rows)
     monkeypatch.setattr("tenants.serializers.OfCompanySerializer.validate_company_guid", lambda self, company: company)
     monkeypatch.setattr("sync.submission._foreign", lambda model, items, options: [])
     of_items = lambda items: frozenset(item["company_guid"].bytes for item in items)  # noqa: E731
