@@ -17,10 +17,12 @@ from tqdm import tqdm
 
 from ractory.api.errors import ConflictRetry
 from ractory.api.query import in_utc
+from ractory.variables import number
 from tenants.models import Company
 from tenants.scope import company_scope, every_company
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
@@ -29,11 +31,24 @@ KEEP_KEY = "Keep the key: it is not stored and can't be shown again."
 NOT_REMOVED = "Nothing was removed: --dry-run."
 
 
-def guid(text: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"not a UUID: {text!r}") from error
+def argument(parse: Callable[[str], T], said: str) -> Callable[[str], T]:
+    """What `parse` makes of an argument; an error that begins with `said` for one that it does not take."""
+
+    def parsed(text: str) -> T:
+        try:
+            return parse(text)
+        except (ValueError, OverflowError) as error:
+            raise ArgumentTypeError(f"{said}: {text!r}") from error
+
+    return parsed
+
+
+guid = argument(uuid.UUID, "not a UUID")
+moment = argument(lambda text: in_utc(datetime.fromisoformat(text)), "not an ISO 8601 date or time")
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    return argument(number(least, most), f"not a number from {least} to {most}")
 
 
 def text(value: str) -> str:
@@ -41,13 +56,6 @@ def text(value: str) -> str:
     if not value.isprintable():
         raise ArgumentTypeError(f"not plain text: {value!r}")
     return value
-
-
-def moment(text: str) -> datetime:
-    try:
-        return in_utc(datetime.fromisoformat(text))
-    except (ValueError, OverflowError) as error:
-        raise ArgumentTypeError(f"not an ISO 8601 date or time: {text!r}") from error
 
 
 def future(text: str) -> datetime:
@@ -99,17 +107,6 @@ def taken(steps: Iterable[int], unit: str) -> CommandError | None:
     return None
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """What takes the whole numbers of a range, and only digits: no sign, no space, no underscore."""
-
-    def number(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and least <= int(text[:12]) <= most):
-            raise ArgumentTypeError(f"not a number from {least} to {most}: {text!r}")
-        return int(text)
-
-    return number
-
-
 def row_of(rows: QuerySet[M], guid: uuid.UUID, said: str) -> M:
     """The one of these rows with this guid. Raises CommandError if there is none."""
     row = rows.filter(pk=guid).first()
@@ -158,15 +155,18 @@ class ListingCommand(PrintingCommand):
     """One that prints rows: for a person a line each, with `--json` one object with the array `name`."""
 
     name: str
+    rows: "QuerySet[Any, Any]"  # as dicts, or as `listed` makes dicts of them
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--company", type=guid, metavar="GUID", help="of this company only")
+        if self.rows.model is not Company:
+            parser.add_argument("--company", type=guid, metavar="GUID", help="of this company only")
 
-    def listed(self, company: uuid.UUID | None) -> Iterable[Any]:
-        raise NotImplementedError
+    def listed(self, rows: Iterable[Any]) -> Iterable[dict[str, Any]]:
+        return rows
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows: list[dict[str, Any]] = list(self.listed(options.get("company")))
+        company = options.get("company")
+        rows = list(self.listed(self.rows.filter(company=company_of(company)) if company else self.rows.all()))
         if options["json"]:
             self.answer(options, {self.name: rows})
             return
