@@ -63,14 +63,12 @@ class StateCollector(Collector):
         info = GaugeMetricFamily("ractory_info", "1, labelled with the version that runs", labels=["version"])
         info.add_metric([__version__], 1)
         up = GaugeMetricFamily("ractory_database_up", "Whether the database answers", labels=["database"])
-        used = GaugeMetricFamily(
-            "ractory_database_connections", "Connections of this role, of all hosts", labels=["database", "state"]
-        )
+        all_hosts = "Connections of this role, of all hosts"
+        used = GaugeMetricFamily("ractory_database_connections", all_hosts, labels=["database", "state"])
         most = GaugeMetricFamily("ractory_database_connections_max", "max_connections", labels=["database"])
         named = GaugeMetricFamily("ractory_database_info", "1: which one it is", labels=["database", "name", "host"])
-        lag = GaugeMetricFamily(
-            "ractory_replica_lag_bytes", "What the primary has written, and the replica not replayed"
-        )
+        behind = "What the primary has written, and the replica not replayed"
+        lag = GaugeMetricFamily("ractory_replica_lag_bytes", behind)
         for alias in connections:
             place = connections[alias].settings_dict
             host = place["HOST"] or place["OPTIONS"].get("host") or "localhost"

@@ -21,16 +21,15 @@ def check_surroundings(**kwargs: Any) -> list[CheckMessage]:
     folders = {tempfile.gettempdir()}
     for alias in connections:
         connection = connections[alias]
-        if connection.vendor == "sqlite" and os.path.isabs(str(connection.settings_dict["NAME"])):
-            folders.add(os.path.dirname(str(connection.settings_dict["NAME"])))
+        name = str(connection.settings_dict["NAME"])
+        if connection.vendor == "sqlite" and os.path.isabs(name):
+            folders.add(os.path.dirname(name))
         if connection.vendor != "postgresql":
             continue
         try:
             with connection.cursor() as cursor:
                 before = time.time()
-                cursor.execute(
-                    "SELECT extract(epoch FROM clock_timestamp())::float, current_setting('max_connections')"
-                )
+                cursor.execute(ASKED)
                 ((now, most),) = cursor.fetchall()
         except Error:
             continue
@@ -41,8 +40,7 @@ def check_surroundings(**kwargs: Any) -> list[CheckMessage]:
             said = f"max_connections of the database {alias!r} is {most}; this host alone may need {needed}."
             found.append(Warning(said, id="ractory.W002"))
     for folder in filter(os.path.isdir, sorted(folders)):
-        if (usage := shutil.disk_usage(folder)).used > FULL * usage.total:
-            found.append(
-                Warning(f"The file system of {folder} is {usage.used / usage.total:.0%} full.", id="ractory.W003")
-            )
+        usage = shutil.disk_usage(folder)
+        if (share := usage.used / usage.total) > FULL:
+            found.append(Warning(f"The file system of {folder} is {share:.0%} full.", id="ractory.W003"))
     return found
