@@ -19,8 +19,6 @@ T = TypeVar("T")
 BASE_DIR = Path(__file__).resolve().parent.parent
 IN_FILES = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REPLICA_URL", "METRICS_TOKEN")
 
-env = environ.Env()
-
 
 def given(name: str, default: str = "") -> str:
     """The variable's text; of a secret, also the content of the file that `<name>_FILE` names. Empty is the default."""
@@ -124,7 +122,7 @@ def database(name: str, default: str) -> dict[str, Any]:
     if url.partition("://")[0] not in ("sqlite", "postgres", "postgresql"):
         raise ImproperlyConfigured(f"{name} is neither sqlite:///… nor postgres://…")
     try:
-        config: dict[str, Any] = env.db_url_config(url)
+        config: dict[str, Any] = environ.Env.db_url_config(url)
     except ValueError as error:
         raise ImproperlyConfigured(
             f"{name} is not understood: write postgres://user:password@host:5432/name"
@@ -305,31 +303,25 @@ TRUSTED_PROXIES = read("TRUSTED_PROXIES", number(0, 100), "0")
 # --- The staff's admin ------------------------------------------------------------------------
 
 
-def section(title: str, *pages: dict[str, object]) -> dict[str, object]:
-    return {"title": title, "items": list(pages)}
-
-
 def page(title: str, icon: str, model: str, **extra: object) -> dict[str, object]:
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist"), **extra}
 
 
-NAVIGATION = [
-    section(
-        "Factory",
+PAGES = {
+    "Factory": [
         {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")},
         page("Projects", "folder", "pieces_project"),
         page("Components", "window", "pieces_component"),
         page("Assemblies", "select_all", "pieces_assembly"),
         page("Pieces", "straighten", "pieces_piece"),
         page("Trash", "delete", "pieces_deletion"),
-    ),
-    section("Connections", page("Sync runs", "sync", "sync_syncrun"), page("API keys", "key", "tenants_apikey")),
-    section(
-        "People",
+    ],
+    "Connections": [page("Sync runs", "sync", "sync_syncrun"), page("API keys", "key", "tenants_apikey")],
+    "People": [
         page("Users", "group", "tenants_user"),
         page("Companies", "factory", "tenants_company", permission="tenants.admin.staff.is_system_admin"),
-    ),
-]
+    ],
+}
 SHADES = ("50", "100", "200", "300", "400", "500", "600", "700", "800", "900", "950")
 BLUES = (  # Tailwind's, one shade darker from 600 on
     *("#eff6ff", "#dbeafe", "#bfdbfe", "#93c5fd", "#60a5fa", "#3b82f6"),
@@ -347,5 +339,5 @@ UNFOLD = {
     "STYLES": [lambda request: static("tenants/staff.css")],
     "SCRIPTS": [lambda request: static("tenants/staff.js")],
     "COLORS": {"primary": dict(zip(SHADES, BLUES, strict=True))},
-    "SIDEBAR": {"navigation": NAVIGATION},
+    "SIDEBAR": {"navigation": [{"title": title, "items": items} for title, items in PAGES.items()]},
 }

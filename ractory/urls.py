@@ -21,13 +21,12 @@ handler400 = "ractory.api.envelope.bad_request"
 handler404 = "ractory.api.envelope.not_found"
 handler500 = "ractory.api.envelope.server_error"
 
-entities = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 for view in (ProjectViewSet, ComponentViewSet, AssemblyViewSet, PieceViewSet):
-    entities.register(view.model.plural, view, view.model.kind)
-managed = SimpleRouter(trailing_slash=False, use_regex_path=False)
-managed.register("companies", CompanyViewSet, "company")
-managed.register("users", UserViewSet, "user")
-managed.register("api-keys", ApiKeyViewSet, "api-key")
+    router.register(view.model.plural, view, view.model.kind)
+router.register("companies", CompanyViewSet, "company")
+router.register("users", UserViewSet, "user")
+router.register("api-keys", ApiKeyViewSet, "api-key")
 SYNC_VIEWS = (SyncProjectsView, SyncComponentsView, SyncAssembliesView, SyncPiecesView)
 
 urlpatterns = [
@@ -54,7 +53,6 @@ urlpatterns = [
     path("api/v1/sync/snapshots/<str:guid>", SnapshotView.as_view(), name="snapshot"),
     path("api/v1/sync/snapshots/<str:guid>/complete", CompleteView.as_view(), name="snapshot-complete"),
     path("api/v1/changes", ChangesView.as_view(), name="changes"),
-    path("api/v1/", include(entities.urls)),
-    path("api/v1/", include(managed.urls)),
+    path("api/v1/", include(router.urls)),
     path("api/<path:rest>", unknown, name=UNKNOWN),
 ]

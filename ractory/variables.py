@@ -56,9 +56,8 @@ def secret_key(text: str) -> str:
     return text
 
 
-ORIGIN = re.compile(
-    r"https?://(\*\.)?([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
-)  # in small letters, as browsers send it
+# In small letters, as browsers send it.
+ORIGIN = re.compile(r"https?://(\*\.)?([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 def origins(text: str) -> list[str]:
