@@ -25,19 +25,14 @@ from ractory.api.errors import Conflict
 from ractory.api.openapi.schemas import query_parameters
 from ractory.api.paging import LINK, TOTAL, Key, ListPagination, PageQuery
 from ractory.api.query import Query
+from ractory.api.redaction import redacted
 from ractory.api.retry import in_transaction
+from tenants import serializers
 from tenants.logins import Attempt
 from tenants.models import ApiKey, Company, User
 from tenants.permissions import MayManage, MayManageCompanies
 from tenants.records import record
 from tenants.scope import every_company, of_company
-from tenants.serializers import (
-    ApiKeySerializer,
-    CompanySerializer,
-    IssuedKeySerializer,
-    RotateSerializer,
-    UserSerializer,
-)
 from tenants.views import MAX_CREDENTIALS, TenantView, caller_of
 
 
@@ -117,12 +112,12 @@ class ManagedViewSet(TenantView, ModelViewSet[Any]):
             self.record(instance, CHANGE, "Switched off by the API.")
 
     def record(self, row: Any, action: int, said: str) -> None:
-        record(caller_of(self.request).guid, row, action, said)
+        record(caller_of(self.request).guid, row, action, redacted(said))
 
 
 class CompanyViewSet(ManagedViewSet):
     queryset = Company.objects.all()
-    serializer_class = CompanySerializer
+    serializer_class = serializers.CompanySerializer
 
     def get_permissions(self) -> list[BasePermission]:
         return [MayManage() if self.action in ("list", "retrieve", "metadata") else MayManageCompanies()]
@@ -134,7 +129,7 @@ class CompanyViewSet(ManagedViewSet):
 
 class UserViewSet(ManagedViewSet):
     queryset = User.objects.select_related("company")
-    serializer_class = UserSerializer
+    serializer_class = serializers.UserSerializer
 
     def get_queryset(self) -> Any:
         return super().get_queryset().filter(User.visible_to(caller_of(self.request)))
@@ -145,7 +140,7 @@ class UserViewSet(ManagedViewSet):
         if "password" in request.data:
             Attempt(request._request, caller_of(request).email, may_fail=False)
 
-    @extend_schema(parameters=NAMED, responses={200: UserSerializer})
+    @extend_schema(parameters=NAMED, responses={200: serializers.UserSerializer})
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         super().destroy(request)
         self.action = "retrieve"  # which locks nothing
@@ -160,19 +155,21 @@ class ApiKeyViewSet(ManagedViewSet):
     queryset = ApiKey.objects.select_related("company")
     pagination_class = KeyPagination
 
-    def get_serializer_class(self) -> type[ApiKeySerializer]:
-        return IssuedKeySerializer if self.action in ("create", "rotate") else ApiKeySerializer
+    def get_serializer_class(self) -> type[serializers.ApiKeySerializer]:
+        return serializers.IssuedKeySerializer if self.action in ("create", "rotate") else serializers.ApiKeySerializer
 
     def perform_destroy(self, instance: ApiKey) -> None:
         if not instance.revoked_at:
             instance.revoke(timezone.now())
             self.record(instance, CHANGE, "Revoked by the API.")
 
-    @extend_schema(parameters=NAMED, request=RotateSerializer, responses={201: IssuedKeySerializer})
+    @extend_schema(
+        parameters=NAMED, request=serializers.RotateSerializer, responses={201: serializers.IssuedKeySerializer}
+    )
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, guid: str) -> Response:
         """A new key like this one, which ends after the overlap, if not before."""
-        given = RotateSerializer(data=request.data)
+        given = serializers.RotateSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         overlap = timedelta(hours=given.validated_data["overlap_hours"])
 

@@ -7,16 +7,12 @@ from typing import Any
 
 from django.contrib.admin.models import LogEntry
 
-from ractory.api.redaction import redacted
 from tenants.models import Company
 from tenants.scope import Scope, within
 
 
-def scope_of(obj: Any) -> Scope:
-    return Scope(obj.guid if isinstance(obj, Company) else obj.company_guid)
-
-
-def record(user: uuid.UUID, obj: Any, action: int, said: str) -> None:
-    """In the transaction of the change. `action` is LogEntry's ADDITION or CHANGE; `said`, to a person, what it was."""
-    with within(scope_of(obj)):
-        LogEntry.objects.log_actions(user, [obj], action, redacted(said), single_object=True)
+def record(user: uuid.UUID, obj: Any, action: int, message: Any) -> None:
+    """In the transaction of the change. `action` is LogEntry's ADDITION or CHANGE; `message`, to a person, what it was,
+    or what one of Django's forms says that has changed."""
+    with within(Scope(obj.guid if isinstance(obj, Company) else obj.company_guid)):
+        LogEntry.objects.log_actions(user, [obj], action, message, single_object=True)

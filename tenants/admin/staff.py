@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.models import ADDITION, CHANGE
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -13,8 +14,8 @@ from unfold.paginator import InfinitePaginator as UnfoldPaginator
 
 from tenants.caller import Caller
 from tenants.models import ApiKey, Company, User
-from tenants.records import scope_of
-from tenants.scope import current_scope, every_company, within
+from tenants.records import record
+from tenants.scope import current_scope, every_company
 
 MAX_SEARCH = 255  # characters of a search
 MAX_PAGES = 100  # further on, an offset would cost what a count does; a filter gets there sooner
@@ -30,13 +31,9 @@ class InfinitePaginator(UnfoldPaginator):  # type: ignore[misc]  # unfold carrie
         return int(self.per_page) * MAX_PAGES
 
 
-def user_of(request: HttpRequest) -> User:
-    """The staff member; for views that admin_view() guards."""
-    return cast(User, request.user)
-
-
 def caller_of(request: HttpRequest) -> Caller:
-    return user_of(request).as_caller()
+    """The staff member; for views that admin_view() guards."""
+    return cast(User, request.user).as_caller()
 
 
 def is_system_admin(request: HttpRequest) -> bool:
@@ -70,13 +67,11 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
         """Each word becomes a condition, and a database takes so many of them."""
         return super().get_search_results(request, queryset, search_term[:MAX_SEARCH])
 
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        with within(scope_of(obj)):
-            return super().log_addition(request, obj, message)
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        record(caller_of(request).guid, obj, ADDITION, message)
 
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        with within(scope_of(obj)):
-            return super().log_change(request, obj, message)
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        record(caller_of(request).guid, obj, CHANGE, message)
 
     def page(self, request: HttpRequest, template: str, *, title: str, **context: Any) -> TemplateResponse:
         """A page of our own in the admin's frame."""
@@ -107,10 +102,11 @@ def names_of(actors: Iterable[str | None]) -> dict[str, str]:
 
 def frame(request: HttpRequest) -> dict[str, Any]:
     """For every page's header: whose data these are and, for a SystemAdmin, whose they could be (UNFOLD settings)."""
-    if not getattr(request.user, "is_staff", False):
+    user = request.user
+    if not isinstance(user, User) or not user.is_staff:
         return {}
-    if not is_system_admin(request):
-        return {"staff_company": user_of(request).company}
+    if not user.is_superuser:
+        return {"staff_company": user.company}
     with every_company():  # to choose from
         companies = list(Company.objects.order_by("name")[:500])
     return {"staff_companies": companies, "picked_guid": current_scope().company}

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 
-from tenants.admin.staff import StaffAdmin, caller_of, user_of
+from tenants.admin.staff import StaffAdmin, caller_of
 from tenants.caller import Role
 from tenants.logins import Attempt
 from tenants.models import User
@@ -58,12 +58,12 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         if request.method == "POST":
-            Attempt(request, user_of(request).email, may_fail=False)
+            Attempt(request, caller_of(request).email, may_fail=False)
         return super().add_view(request, form_url, extra_context)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # Django's names
         if request.method == "POST":
-            Attempt(request, user_of(request).email, may_fail=False)
+            Attempt(request, caller_of(request).email, may_fail=False)
         return super().user_change_password(request, id, form_url)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
@@ -78,15 +78,10 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
         return of_company(super().get_queryset(request)).filter(User.visible_to(caller_of(request)))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is not None:
-            return (
-                (
-                    None,
-                    {"fields": ("email", "company", "name", "surname", "role", "is_active", "last_seen", "created_at")},
-                ),
-            )
         company = () if current_scope().company else ("company",)
-        return ((None, {"fields": ("email", "role", *company, "password1", "password2")}),)
+        new = ("email", "role", *company, "password1", "password2")
+        stored = ("email", "company", "name", "surname", "role", "is_active", "last_seen", "created_at")
+        return ((None, {"fields": stored if obj else new}),)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Nobody locks themselves out."""
