@@ -34,14 +34,8 @@ class CallerExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untype
 PASSWORD = {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": NO_NUL, "format": "password"}
 CREDENTIALS = an_object({"email": {**TEXT, "maxLength": 254, "pattern": NOT_BLANK}, "password": PASSWORD})
 REFRESH = an_object({"refresh_token": {**TEXT, "maxLength": 4096, "pattern": NOT_BLANK}})
-TOKENS = an_object(
-    {
-        "access_token": TEXT,
-        "refresh_token": TEXT,
-        "role": ROLE,
-        "expires_in": {"type": "integer", "description": "Seconds that the access token is good for."},
-    }
-)
+EXPIRES_IN = {"type": "integer", "description": "Seconds that the access token is good for."}
+TOKENS = an_object({"access_token": TEXT, "refresh_token": TEXT, "role": ROLE, "expires_in": EXPIRES_IN})
 ME = an_object(
     {
         "guid": GUID,
@@ -61,20 +55,15 @@ ME_EXAMPLE = {
     "auth_type": "api_key",
     "scopes": " ".join(sorted(KeyScope.values)),
 }
-NEW_PAIR = answer(
-    "The tokens.",
-    named("Tokens", TOKENS),
-    {"integration": {"access_token": "eyJ…", "refresh_token": "eyJ…", "role": Role.INTEGRATION, "expires_in": 900}},
-)
+PAIR_EXAMPLE = {"access_token": "eyJ…", "refresh_token": "eyJ…", "role": Role.INTEGRATION, "expires_in": 900}
+NEW_PAIR = answer("The tokens.", named("Tokens", TOKENS), {"integration": PAIR_EXAMPLE})
+PERSON = {"email": "anna@example.com", "password": "correct horse battery staple"}
 
 login = extend_schema(
     operation_id="login",
     summary="Log in",
     description="Email and password for a pair of tokens.",
-    request=body(
-        named("Credentials", CREDENTIALS),
-        {"person": {"email": "anna@example.com", "password": "correct horse battery staple"}},
-    ),
+    request=body(named("Credentials", CREDENTIALS), {"person": PERSON}),
     responses={200: NEW_PAIR},
 )
 refresh = extend_schema(

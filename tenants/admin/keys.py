@@ -13,14 +13,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from unfold import widgets
 from unfold.decorators import action
-from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminRadioSelectWidget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
 
 from tenants.admin.staff import StaffAdmin
 from tenants.caller import KeyScope
@@ -41,7 +35,7 @@ class ExpiryForm(forms.Form):
         required=False,
         help_text="Empty: until it is revoked.",
         validators=[MinValueValidator(lambda: timezone.now().date(), "This day is over.")],
-        widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}),
+        widget=widgets.UnfoldAdminTextInputWidget(attrs={"type": "date"}),
     )
 
     @property
@@ -58,7 +52,7 @@ class NetworksForm(forms.Form):
         required=False,
         max_length=2 * MAX_LENGTH,
         help_text="Addresses or networks (CIDR), one a line: 192.0.2.0/24, 2001:db8::/32. Empty: anywhere.",
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
 
     def clean_networks(self) -> str:
@@ -83,12 +77,15 @@ class KeyForm(NetworksForm, forms.ModelForm):  # type: ignore[type-arg]  # it is
 
 class NewKeyForm(NetworksForm, ExpiryForm):
     description = forms.CharField(
-        label="What is it for?", max_length=255, widget=UnfoldAdminTextInputWidget(attrs={"autofocus": True})
+        label="What is it for?", max_length=255, widget=widgets.UnfoldAdminTextInputWidget(attrs={"autofocus": True})
     )
     scopes = forms.MultipleChoiceField(
-        label="It may", choices=SCOPES, initial=list(KeyScope.values), widget=UnfoldAdminCheckboxSelectMultipleWidget
+        label="It may",
+        choices=SCOPES,
+        initial=list(KeyScope.values),
+        widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget,
     )
-    company = forms.ModelChoiceField(queryset=Company.objects.order_by("name"), widget=UnfoldAdminSelectWidget)
+    company = forms.ModelChoiceField(queryset=Company.objects.order_by("name"), widget=widgets.UnfoldAdminSelectWidget)
     field_order = ("company", "description", "scopes", "last_day", "networks")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -99,7 +96,7 @@ class NewKeyForm(NetworksForm, ExpiryForm):
 
 class RotateForm(ExpiryForm):
     overlap = forms.ChoiceField(
-        label="The old key ends", choices=OVERLAPS, initial="0", widget=UnfoldAdminRadioSelectWidget
+        label="The old key ends", choices=OVERLAPS, initial="0", widget=widgets.UnfoldAdminRadioSelectWidget
     )
     field_order = ("overlap", "last_day")
 

@@ -17,7 +17,7 @@ FAULT = named("Fault", an_object(PARTS, description="One thing that is wrong wit
 LISTED = f"Every fault of the request, the first {MAX_LISTED}, then one entry that says how many more."
 FAULTS = {"detail": array_of(FAULT, minItems=1, maxItems=MAX_LISTED + 1)}
 VALIDATION_ERROR = named("ValidationError", an_object(FAULTS, description=LISTED))
-FAULT_EXAMPLE = {
+EXAMPLE = {
     "loc": ["body", "pieces", 3, "project_guid"],
     "msg": "There is no project 123e4567-… in company abcdef12-…",
     "type": "parent_not_found",
@@ -45,11 +45,7 @@ ERRORS: dict[int, tuple[str, str, Any]] = {
         "The body is not `application/json` in UTF-8, or its coding is neither gzip nor none.",
         'Unsupported content type "text/plain": send application/json in UTF-8.',
     ),
-    422: (
-        "Unprocessable",
-        "A value is missing or wrong, or names what there is not. Nothing was written.",
-        [FAULT_EXAMPLE],
-    ),
+    422: ("Unprocessable", "A value is missing or wrong, or names what there is not. Nothing was written.", [EXAMPLE]),
     429: (
         "TooMany",
         "The limit on requests, on rows or on logins is used up. Nothing was written.",
