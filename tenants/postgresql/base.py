@@ -10,7 +10,7 @@ import select
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from django.db.backends.postgresql import base
@@ -28,13 +28,8 @@ ROWLESS = re.compile(
     re.IGNORECASE,
 )
 
-if TYPE_CHECKING:  # what the mixin is mixed into
-    _AnyCursor = psycopg.Cursor[Any]
-else:
-    _AnyCursor = object
 
-
-class _Scoped(_AnyCursor):
+class _Scoped(psycopg.Cursor[Any]):
     """Makes a psycopg cursor set the scope in its transaction, where it is not set yet."""
 
     django: "DatabaseWrapper | None" = None  # None: a cursor that is not Django's; it sees no tenant's rows
