@@ -6,7 +6,6 @@ Their managers are not scoped: credentials are looked up before anyone knows who
 
 import hashlib
 import logging
-import secrets
 import uuid
 import zlib
 from collections.abc import Collection, Iterable
@@ -20,7 +19,7 @@ from django.db import OperationalError, connection, models
 from django.db.models import F, Q
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import SAFE_METHODS
 from uuid_utils.compat import uuid7
@@ -298,7 +297,7 @@ class ApiKey(models.Model):
     def issue(cls, *, scopes: Iterable[str], networks: str = "", **fields: Any) -> tuple["ApiKey", str]:
         """A new key of the given `company`, and its text, which can't be had again. ValueError for an unknown scope, or
         a network that is none."""
-        secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+        secret = get_random_string(_SECRET_LENGTH)
         text = KEY_PREFIX + secret + _checksum(secret)
         fields["scopes"] = " ".join(sorted(KeyScope(scope) for scope in set(scopes)))
         fields["networks"] = " ".join(map(str, networks_in(networks)))

@@ -69,18 +69,16 @@ def enter(scope: Scope) -> None:
     _current.set(scope)
 
 
-class TenantManager(models.Manager[Any]):
-    """Shows the rows of the current scope's company only; raises ScopeMissing outside a scope."""
-
-    def get_queryset(self) -> models.QuerySet[Any]:
-        rows = super().get_queryset()
-        company = current_scope().company
-        return rows if company is None else rows.filter(company=company)
-
-
 def of_company(rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
-    """Of companies, users or keys, which no manager scopes: those of the scope's company."""
+    """Those of the current scope's company. Raises ScopeMissing outside a scope."""
     company = current_scope().company
     if company is None:
         return rows
     return rows.filter(pk=company) if rows.model._meta.model_name == "company" else rows.filter(company=company)
+
+
+class TenantManager(models.Manager[Any]):
+    """Shows the rows of the current scope's company only; companies, users and keys have none."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return of_company(super().get_queryset())
