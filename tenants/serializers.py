@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils import timezone
@@ -18,7 +17,6 @@ from rest_framework.fields import get_error_detail
 
 from ractory.api.errors import Conflict, shown
 from tenants.caller import Role, scopes_in
-from tenants.hashing import one_at_a_time
 from tenants.models import ApiKey, Company, User
 from tenants.networks import MAX_LENGTH, networks_in
 from tenants.scope import current_scope, every_company
@@ -88,12 +86,13 @@ class UserSerializer(OfCompanySerializer):
             if holder is not None and holder != self.instance:
                 raise Conflict(f"There is a user {shown(after['email'])} already.")
         if "password" in attrs:
+            user = User(**after)
             try:
-                validate_password(attrs["password"], User(**after))
+                validate_password(attrs["password"], user)
             except DjangoValidationError as error:
                 raise serializers.ValidationError({"password": get_error_detail(error)}) from error
-            with one_at_a_time():
-                attrs["password"] = make_password(attrs["password"])
+            user.set_password(attrs["password"])
+            attrs["password"] = user.password
         return attrs
 
 

@@ -141,6 +141,5 @@ class MeView(APIView):
     def get(self, request: Request) -> Response:
         caller = caller_of(request)
         me = {"guid": caller.guid, "email": caller.email, "role": caller.role, "company_guid": caller.company}
-        if caller.scopes:
-            return Response({**me, "auth_type": "api_key", "scopes": caller.scopes})
-        return Response({**me, "auth_type": "jwt"})
+        by = {"auth_type": "api_key", "scopes": caller.scopes} if caller.scopes else {"auth_type": "jwt"}
+        return Response(me | by)

@@ -31,14 +31,14 @@ KEEP_KEY = "Keep the key: it is not stored and can't be shown again."
 NOT_REMOVED = "Nothing was removed: --dry-run."
 
 
-def argument(parse: Callable[[str], T], said: str) -> Callable[[str], T]:
-    """What `parse` makes of an argument; an error that begins with `said` for one that it does not take."""
+def argument(parse: Callable[[str], T], said: str = "") -> Callable[[str], T]:
+    """What `parse` makes of an argument, or an error: `said` and what was given, else what `parse` raised."""
 
     def parsed(text: str) -> T:
         try:
             return parse(text)
         except (ValueError, OverflowError) as error:
-            raise ArgumentTypeError(f"{said}: {text!r}") from error
+            raise ArgumentTypeError(f"{said}: {text!r}" if said else str(error)) from error
 
     return parsed
 

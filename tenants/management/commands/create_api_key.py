@@ -1,25 +1,17 @@
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from tenants.caller import scopes_in
-from tenants.management.printing import KEEP_KEY, PrintingCommand, company_of, future, guid, text
+from tenants.management.printing import KEEP_KEY, PrintingCommand, argument, company_of, future, guid, text
 from tenants.models import ApiKey
 from tenants.networks import networks_in
 
 
 def words(parse: Callable[[str], Iterable[object]]) -> Callable[[str], str]:
     """An argument that is what `parse` makes of it, separated by spaces."""
-
-    def argument(text: str) -> str:
-        try:
-            return " ".join(map(str, parse(text)))
-        except ValueError as error:
-            raise ArgumentTypeError(str(error)) from error
-
-    return argument
+    return argument(lambda text: " ".join(map(str, parse(text))))
 
 
 class Command(PrintingCommand):

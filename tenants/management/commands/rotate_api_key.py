@@ -28,8 +28,6 @@ class Command(PrintingCommand):
             if not old.is_usable(timezone.now()):
                 raise CommandError(f"API key {old.guid} is revoked, expired or of an inactive company")
             new, text = old.rotate(overlap=options["overlap"], expires_at=options["expires"] or old.lifetime, now=now)
-        result = {
-            **{"guid": new.guid, "key": text, "scopes": new.scopes, "company_guid": new.company_guid},
-            **{"expires_at": new.expires_at, "replaces": old.guid, "replaced_until": old.revoked_at or old.expires_at},
-        }
-        self.answer(options, result, KEEP_KEY)
+        key = {"guid": new.guid, "key": text, "scopes": new.scopes, "company_guid": new.company_guid}
+        until = {"expires_at": new.expires_at, "replaces": old.guid, "replaced_until": old.revoked_at or old.expires_at}
+        self.answer(options, key | until, KEEP_KEY)
