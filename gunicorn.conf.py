@@ -101,7 +101,7 @@ def when_ready(server: Arbiter) -> None:
         server.signal(signal.SIGTERM, None)
 
     def drain(*args: object) -> None:
-        probes.start_draining()
+        probes.draining[0] = 1
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGALRM, stop)
         signal.alarm(DRAIN_SECONDS)

@@ -8,7 +8,7 @@ from rest_framework.views import APIView
 
 from ractory import __version__
 from ractory.api.openapi.schemas import an_object, answer, named
-from ractory.api.probes import is_draining
+from ractory.api.probes import draining
 
 UNREACHED, LEAVING = "The database does not answer.", "The server is about to stop."
 STATE = {"status": {"type": "string", "enum": ["ok", "unavailable"]}, "version": {"type": "string"}}
@@ -46,7 +46,7 @@ class HealthView(LivenessView):
         },
     )
     def get(self, request: Request) -> Response:
-        fault = LEAVING if is_draining() else ""
+        fault = LEAVING if draining[0] else ""
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")

@@ -13,16 +13,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from django.db import connections
 
-_draining = mmap.mmap(-1, 1)  # shared by gunicorn's master with the workers, which are forked later
-
-
-def start_draining() -> None:
-    """From now on no worker is ready, whatever the database says; all go on serving."""
-    _draining[0] = 1
-
-
-def is_draining() -> bool:
-    return bool(_draining[0])
+# One byte that gunicorn's master shares with the workers, which are forked later. Once it is not 0, no worker is ready,
+# whatever the database says; all go on serving.
+draining = mmap.mmap(-1, 1)
 
 
 def listen(port: int) -> socket.socket:
