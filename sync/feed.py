@@ -358,4 +358,4 @@ class LagCollector(Collector):
         return [lag]
 
 
-STATE.append(LagCollector())
+STATE.register(LagCollector())

@@ -91,7 +91,8 @@ class StateCollector(Collector):
         return [info, up, named, used, most, lag]
 
 
-STATE: list[Collector] = [StateCollector()]  # and those of other packages
+STATE = CollectorRegistry()  # other packages put theirs in, too
+STATE.register(StateCollector())
 
 
 @require_safe
@@ -103,10 +104,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if scheme.lower() != "bearer" or not constant_time_compare(given.strip(), settings.METRICS_TOKEN):
         challenge = {"WWW-Authenticate": 'Bearer realm="ractory metrics"'}
         return JsonResponse({"detail": "The metrics need their token."}, status=401, headers=challenge)
-    counted, state = REGISTRY, CollectorRegistry()
+    counted = REGISTRY
     if DIRECTORY in os.environ:  # of all workers, not of this process alone
         counted = CollectorRegistry()
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]  # partly typed
-    for collector in STATE:
-        state.register(collector)
-    return HttpResponse(generate_latest(counted) + generate_latest(state), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return HttpResponse(generate_latest(counted) + generate_latest(STATE), content_type=CONTENT_TYPE_PLAIN_0_0_4)
