@@ -124,9 +124,8 @@ def database(name: str, default: str) -> dict[str, Any]:
     try:
         config: dict[str, Any] = environ.Env.db_url_config(url)
     except ValueError as error:
-        raise ImproperlyConfigured(
-            f"{name} is not understood: write postgres://user:password@host:5432/name"
-        ) from error
+        said = f"{name} is not understood: write postgres://user:password@host:5432/name"
+        raise ImproperlyConfigured(said) from error
     if not config["NAME"] or url in ("sqlite://", "sqlite:///"):  # these would be in memory, and gone with the process
         raise ImproperlyConfigured(f"{name} names no database: {url.partition('://')[0]}://…/name")
     return config

@@ -2,13 +2,11 @@
 
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
-Network = IPv4Network | IPv6Network
-
 MAX_NETWORKS = 50
 MAX_LENGTH = MAX_NETWORKS * (len("ffff:" * 8) + len("/128"))  # of the longest ones
 
 
-def networks_in(text: str) -> list[Network]:
+def networks_in(text: str) -> list[IPv4Network | IPv6Network]:
     """The networks of a list that is separated by commas or white space, each once; a bare address is one of its own.
 
     Raises ValueError, in words for a person, at the first that is none, and for more than 50.
@@ -19,7 +17,7 @@ def networks_in(text: str) -> list[Network]:
     return networks
 
 
-def _network(word: str) -> Network:
+def _network(word: str) -> IPv4Network | IPv6Network:
     try:
         loose = ip_network(word, strict=False)
     except ValueError as error:

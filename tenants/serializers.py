@@ -67,9 +67,7 @@ class UserSerializer(OfCompanySerializer):
 
     class Meta:
         model = User
-        fields: ClassVar[Any] = (
-            *("guid", "email", "role", "company_guid", "name", "surname", "is_active", "created_at", "password"),
-        )
+        fields = ("guid", "email", "role", "company_guid", "name", "surname", "is_active", "created_at", "password")
         extra_kwargs: ClassVar[Any] = {"role": {"error_messages": {"invalid_choice": "There is no such role"}}}
 
     def validate_email(self, email: str) -> str:

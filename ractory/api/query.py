@@ -22,9 +22,7 @@ WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 # Stricter than fromisoformat(), which takes any character between date and time, and digits without end. The plus sign
 # of an offset may have become a space, if nobody percent-encoded it.
-MOMENT = re.compile(
-    r"(\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,30})?)?)?)([Zz]|[+ -]\d\d(?::?\d\d)?)?", re.ASCII
-)
+MOMENT = re.compile(r"(?a)(\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,30})?)?)?)([Zz]|[+ -]\d\d(?::?\d\d)?)?")
 Json = dict[str, Any]
 BOOLEAN: Json = {"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["1", "0"]}]}
 GUID: Json = {"type": "string", "format": "uuid"}

@@ -74,9 +74,7 @@ def duration(text: str) -> timedelta:
 
 def add_age(parser: CommandParser, default: timedelta | None = None, help: str = "365d") -> None:
     """`--older-than`, of a command that removes things; `age_of` reads it."""
-    parser.add_argument(
-        "--older-than", type=duration, default=default, required=default is None, metavar="AGE", help=help
-    )
+    parser.add_argument("--older-than", type=duration, default=default, required=not default, metavar="AGE", help=help)
     parser.add_argument("--yes", action="store_true", help="allow an age of 0: remove all there is")
     parser.add_argument("--dry-run", action="store_true", help="count only")
 
