@@ -4,11 +4,8 @@ import gc
 
 
 def tune() -> None:
-    """Keeps what has been imported for good, and lets the collector run less often.
-
-    Left alone it would walk through all of that for 40 ms every few batches; and a batch's thousands of values, none of
-    them in a cycle, would set it off a dozen times.
-    """
+    """Keeps what has been imported for good, and lets the collector run less often: it would walk through all of that
+    for 40 ms every few batches, and a batch's thousands of values, none in a cycle, would set it off a dozen times."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

@@ -1,7 +1,7 @@
 """Logging in: how often it may be tried, and how often with a wrong password, for an account and from an address.
 
-The same counters as for requests (tenants.throttling), on SQLite too. An attempt is counted before it is known whether
-it succeeds: so a hundred at once are a hundred, and none beyond the limit costs the hash of a password.
+Counted as requests are, on SQLite too, and before it is known whether an attempt succeeds: so a hundred at once are a
+hundred, and none beyond the limit costs the hash of a password.
 """
 
 import logging

@@ -64,10 +64,7 @@ class Company(models.Model):
     @every_company()
     def is_name_taken(self) -> bool:
         """Whether the name would be given to a second company. Of two transactions that ask at once the second waits
-        for the end of the first; on SQLite a writing one is alone.
-
-        The database allows it: companies that were made before, or taken over from an old server, may share a name.
-        """
+        for the end of the first. No constraint of the database: older companies may share a name."""
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtext('names of companies'))")
@@ -86,10 +83,7 @@ class Company(models.Model):
             raise BeingMoved
 
     def switch_off(self) -> None:
-        """In the caller's transaction. Logs its users out, for good: to switch it on again does not bring them back.
-
-        Raises 409 if no SystemAdmin would be left.
-        """
+        """In the caller's transaction. Logs its users out, for good. Raises 409 if no SystemAdmin would be left."""
         if self.users.filter(role=Role.SYSTEM_ADMIN).exists():
             User.objects.require_system_admin(company=self)
         self.is_active = False
@@ -184,8 +178,8 @@ class User(AbstractBaseUser):
     def check_change(self, by: Caller, *, role: str, is_active: bool) -> None:
         """Whether the caller may give this user, as stored and locked, this role, and switch them on or off.
 
-        Raises 409 if no SystemAdmin would be left; 403 for a role that is more than the caller's, and for whoever
-        would change their own. (Contract, "Managing".)
+        Raises 409 if no SystemAdmin would be left, 403 for a role above the caller's, and for their own (contract,
+        "Managing").
         """
         if self.is_superuser and not (role == Role.SYSTEM_ADMIN and is_active):
             User.objects.require_system_admin(guid=self.guid)
@@ -377,10 +371,8 @@ class ApiKey(models.Model):
 
 
 class Counter(models.Model):
-    """How much of something has been used in a window of time (tenants.throttling), overwritten in the next one.
-
-    On PostgreSQL the table is not logged: a count costs no write to disk, and a crash begins every window anew.
-    """
+    """How much of something has been used in a window of time (tenants.throttling), overwritten in the next one. On
+    PostgreSQL the table is not logged: a count costs no write to disk, and a crash begins every window anew."""
 
     name = models.CharField(max_length=100, primary_key=True)
     used = models.BigIntegerField()

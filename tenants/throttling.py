@@ -1,7 +1,6 @@
 """How much a caller, and a company, may ask for in a window of time: 429 above it (contract, "Conventions").
 
-The counters are rows of the database, so that all workers of all hosts count together
-(docs/decisions/0012-throttling.md).
+The counters are rows: all workers of all hosts count together (docs/decisions/0012-throttling.md).
 """
 
 import logging
@@ -48,10 +47,9 @@ class Charge:
 def charge(charges: Iterable[Charge], *, now: datetime) -> None:
     """Puts each charge on its counter, in this order, up to the first that is refused, which is counted too.
 
-    A charge is refused if the limit was used up before it: exactly as many requests get through as are allowed, and
-    no batch is too large to get through. Raises Throttled with the seconds until the window ends. Each charge is
-    committed at once, so that nobody waits for a counter for longer than it takes; on SQLite, where a transaction has
-    to take the write lock, all of them are one.
+    A charge is refused if the limit was used up before it, so no batch is too large to get through. Raises Throttled
+    with the seconds until the window ends. Each charge is committed at once, so that nobody waits for a counter; on
+    SQLite, where a transaction has to take the write lock, all of them are one.
     """
     limited = [(one, one.rate) for one in charges if one.rate]
     if not limited:

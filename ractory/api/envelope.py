@@ -79,10 +79,8 @@ def unknown(request: HttpRequest, rest: str = "") -> HttpResponse:
 
 
 def no_page(request: HttpRequest, rest: str = "") -> HttpResponse:
-    """In place of views that no page of ours links to, and that break on parameters which are not as they expect.
-
-    Django's "view on site" and its look-up for autocompletion, and unfold's search of the menu.
-    """
+    """In place of views that no page of ours links to, and that break on parameters which are not as they expect:
+    Django's "view on site" and its look-up for autocompletion, and unfold's search of the menu."""
     raise Http404
 
 

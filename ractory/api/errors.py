@@ -40,8 +40,7 @@ class Fault:
 class Unprocessable(APIException):
     """422 with every fault of the request; the first 100 are listed, then one entry says how many more.
 
-    `faults` are as they go over the wire; `found` are all that were given, of `total` that there are. `ignored` are the
-    unknown fields of the request, for its receipt.
+    `faults` are as they go over the wire; `found` all that were given, of `total`; `ignored` the unknown fields.
     """
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY

@@ -8,8 +8,8 @@ from gunicorn.workers.gthread import ThreadWorker
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """`gthread` keeps its socket open until its last request is answered, but accepts nothing on it any more.
 
-    Until then the kernel goes on taking connections that nobody serves, and resets them in the end. A proxy has sent
-    its request by then, so it can't try another host: each restart was a handful of errors for clients.
+    The kernel goes on taking connections, and resets them in the end. A proxy has sent its request by then, so it can't
+    try another host: each restart was a handful of errors for clients.
     """
 
     def set_accept_enabled(self, enabled: bool) -> None:

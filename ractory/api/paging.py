@@ -127,10 +127,8 @@ def decode_cursor(text: str, keys: Sequence[Key]) -> tuple[Any, ...]:
 
 
 class Ordering(Parameter):
-    """Names of fields, comma-separated, `-` for descending; as keys that end with the unique one, `guid`.
-
-    That one follows the direction of the last: an index then serves both directions.
-    """
+    """Names of fields, comma-separated, `-` for descending; as keys that end with the unique one, `guid`, which follows
+    the direction of the last: an index then serves both directions."""
 
     def __init__(self, sortable: Mapping[str, "models.Field[Any, Any]"]) -> None:
         super().__init__(help_text=f"Up to {MAX_KEYS} fields, each once, with `-` for descending; nulls come last.")

@@ -1,7 +1,5 @@
-"""What is never written down: API keys and tokens, wherever clients put them; and what a report of a crash leaves out.
-
-Passwords look like nothing in particular, so what may hold one is left out altogether.
-"""
+"""What is never written down: API keys and tokens, wherever clients put them. Passwords look like nothing in
+particular, so a report of a crash leaves out altogether what may hold one."""
 
 import re
 from collections.abc import ItemsView

@@ -1,7 +1,7 @@
 """How an answer becomes bytes: always JSON, by orjson, datetimes in UTC with `Z`."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -26,14 +26,10 @@ class JsonRenderer(BaseRenderer):
     format = "json"
     charset = None
 
-    def render(
-        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
-    ) -> bytes:
-        """Also takes the answer, which holds its context and its view, out of both of them.
-
-        In such a cycle up to 8 MiB of pictures would stay until the garbage collector runs, which is seldom.
-        """
-        context: Any = renderer_context or {}
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        """Also takes the answer, which holds its context and its view, out of both of them: in such a cycle up to 8 MiB
+        of pictures would stay until the garbage collector runs, which is seldom."""
+        context = renderer_context or {}
         context.pop("response", None)
         if "view" in context:
             context["view"].response = None

@@ -15,10 +15,8 @@ from ractory.api.retry import CANCELLED, sqlstate
 
 
 def limit_statements(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Limits a new connection of the server (a receiver of `connection_created`); commands have no limit.
-
-    By SET, not as a parameter of the start, which PgBouncer refuses; behind it, its own `connect_query` does it.
-    """
+    """Limits a new connection of the server (a receiver of `connection_created`); commands have no limit. Not as a
+    parameter of the start, which PgBouncer refuses; behind it, its own `connect_query` does it."""
     behind_a_pool = connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]
     if connection.vendor == "postgresql" and settings.STATEMENT_TIMEOUT and not behind_a_pool:
         with connection.cursor() as cursor:
@@ -30,10 +28,8 @@ def limit_statements(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 
 def allow_cascade() -> None:
-    """Until the transaction ends each statement may take CASCADE_TIMEOUT, if it has a limit at all.
-
-    A deletion writes every row below its root in one statement per level: a project of a million pieces takes minutes.
-    """
+    """Until the transaction ends each statement may take CASCADE_TIMEOUT, if it has a limit at all: to delete a project
+    of a million pieces, one statement per level, takes minutes."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(

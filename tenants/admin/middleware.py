@@ -20,11 +20,8 @@ UNPICKED = ("admin:tenants_company_changelist", "admin:password_change")
 
 
 class StaffMiddleware:
-    """Starts every request in the scope of its staff member, or without one, and leaves none behind.
-
-    API requests enter their scope once the caller is known (tenants.views). A refusal that no staff page has dealt
-    with gets a page of its own, with the refusal's status.
-    """
+    """Starts every request in the scope of its staff member, or without one (the API enters its own: tenants.views),
+    and leaves none behind. A refusal that no staff page has dealt with gets a page of its own, with its status."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

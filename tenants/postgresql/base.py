@@ -130,11 +130,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     @contextmanager
     def schema_editor(self, *args: Any, **options: Any) -> Iterator[Any]:  # type: ignore[override]  # for `with` only
-        """Changes of the schema, data migrations among them, see every company.
-
-        PostgreSQL checks a new foreign key by a query to which the policies apply: without a scope it would find
-        nothing wrong, whatever there is.
-        """
+        """Changes of the schema see every company. PostgreSQL checks a new foreign key by a query to which the policies
+        apply: without a scope it would find nothing wrong, whatever there is."""
         with every_company(), super().schema_editor(*args, **options) as editor:
             yield editor
 

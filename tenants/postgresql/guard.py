@@ -1,5 +1,4 @@
-"""Refuses to run where the second wall would not hold: for such a role, or with such a table, policies are decoration;
-and on a schema that is not this version's.
+"""Refuses a database whose role or tables make policies mere decoration, or whose schema is not this version's.
 
 With DEBUG off: `manage.py check --database default` and `migrate` report it, and a server's process looks before it
 uses its first connection.
@@ -48,11 +47,9 @@ def _faults_of(connection: BaseDatabaseWrapper, *, with_tables: bool) -> list[Er
     with connection.cursor() as cursor:
         cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)")
         for (role,) in cursor.fetchall():
-            said = (
-                f"Row-level security does not hold for the database role {role!r}: it is a superuser, or has BYPASSRLS."
-            )
+            said = f"Row-level security does not hold for the database role {role!r}"
             hint = "Let the application's role own its database and be neither (docs/operations.md)."
-            faults.append(Error(said, hint=hint, id="ractory.E001"))
+            faults.append(Error(f"{said}: it is a superuser, or has BYPASSRLS.", hint=hint, id="ractory.E001"))
     if with_tables and (tables := unprotected(connection)):
         said = f"Row-level security is not forced on {', '.join(tables)}, as the migrations leave it."
         faults.append(Error(said, hint="Migrate; if that changes nothing, see docs/operations.md.", id="ractory.E002"))
@@ -60,18 +57,13 @@ def _faults_of(connection: BaseDatabaseWrapper, *, with_tables: bool) -> list[Er
 
 
 def schema_faults(connection: BaseDatabaseWrapper) -> list[Error]:
-    """What keeps this version from serving on the schema that is there.
-
-    The oldest version that may serve stands among the migrations applied, as one of an app that does not exist
-    (`migrate` writes it), so that versions to come can say it to this one.
-    """
+    """What keeps this version from serving on the schema that is there. The oldest version that may serve stands among
+    the migrations applied, as one of an app that does not exist: `migrate` of a version to come says it to this one."""
     executor = MigrationExecutor(connection)
     # One that nobody has migrated yet has no schema that could be another version's.
     if executor.loader.applied_migrations and (missing := executor.migration_plan(executor.loader.graph.leaf_nodes())):
-        last = missing[-1][0]
-        said = (
-            f"Ractory {__version__} is too new for this database, which lacks {len(missing)} migrations up to {last}."
-        )
+        lacks = f"{len(missing)} migrations up to {missing[-1][0]}"
+        said = f"Ractory {__version__} is too new for this database, which lacks {lacks}."
         return [Error(said, hint="Run manage.py migrate.", id="ractory.E003")]
     needed = [name for app, name in executor.loader.applied_migrations if app == OLDEST_APP]
     newest = max([__version__, *needed], key=get_version_tuple)
@@ -82,10 +74,8 @@ def schema_faults(connection: BaseDatabaseWrapper) -> list[Error]:
 
 
 def guard_server() -> None:
-    """From now on this process uses no database before it has looked at it. Looks at those that it can reach.
-
-    Raises ImproperlyConfigured for one that may not be used.
-    """
+    """From now on this process uses no database before it has looked at it; it looks at those that it can reach now.
+    Raises ImproperlyConfigured for one that may not be used."""
     if settings.DEBUG:
         return
     connection_created.connect(_look_at)

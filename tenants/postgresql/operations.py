@@ -50,8 +50,7 @@ class NoteCompany(_OnPostgreSQL, RunSQL):
 class AddCompanyKey(_OnPostgreSQL, RunSQL):
     """`(company_guid, project_guid)` must be those of one row: a parent of another company can't be.
 
-    NOT VALID: the rows that are there are looked at by ValidateCompanyKey, in a transaction of its own, without
-    keeping others from writing meanwhile.
+    NOT VALID: ValidateCompanyKey looks at the rows that are there, in its own transaction, while others go on writing.
     """
 
     def __init__(self, app_label: str, kind: str, parent: str) -> None:

@@ -12,11 +12,8 @@ LOCK = "SELECT pg_{}(hashtextextended('ractory migrate', 0))"
 
 
 class Command(migrate.Command):
-    """Django's own, which leaves a mark of the oldest version that may serve then.
-
-    Of several hosts that migrate at once, one works and the others wait for it. They ask again and again: one that
-    waited within a statement would hold up CREATE INDEX CONCURRENTLY for good.
-    """
+    """Django's own, which leaves a mark of the oldest version that may serve then. Of several hosts that migrate at
+    once, one works; the others ask again and again: waiting in a statement would hold up CREATE INDEX CONCURRENTLY."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
