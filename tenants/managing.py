@@ -46,14 +46,8 @@ class KeyPagination(ListPagination):
     envelope = "api_keys"
 
 
-NAMED = query_parameters(Query(QueryDict()))  # the company
-EVERY = ("create", "retrieve", "update", "partial_update", "destroy")
-
-
-@extend_schema_view(
-    list=extend_schema(parameters=[*query_parameters(ManagedQuery(QueryDict())), LINK, TOTAL]),
-    **dict.fromkeys(EVERY, extend_schema(parameters=NAMED)),
-)
+@extend_schema(parameters=query_parameters(Query(QueryDict())))  # of all actions: the company
+@extend_schema_view(list=extend_schema(parameters=[*query_parameters(ManagedQuery(QueryDict())), LINK, TOTAL]))
 class ManagedViewSet(TenantView, ModelViewSet[Any]):
     """What the three have in common. PUT is PATCH: what is left out stays as it is."""
 
@@ -140,7 +134,7 @@ class UserViewSet(ManagedViewSet):
         if "password" in request.data:
             Attempt(request._request, caller_of(request).email, may_fail=False)
 
-    @extend_schema(parameters=NAMED, responses={200: serializers.UserSerializer})
+    @extend_schema(responses={200: serializers.UserSerializer})
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         super().destroy(request)
         self.action = "retrieve"  # which locks nothing
@@ -163,9 +157,7 @@ class ApiKeyViewSet(ManagedViewSet):
             instance.revoke(timezone.now())
             self.record(instance, CHANGE, "Revoked by the API.")
 
-    @extend_schema(
-        parameters=NAMED, request=serializers.RotateSerializer, responses={201: serializers.IssuedKeySerializer}
-    )
+    @extend_schema(request=serializers.RotateSerializer, responses={201: serializers.IssuedKeySerializer})
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, guid: str) -> Response:
         """A new key like this one, which ends after the overlap, if not before."""
