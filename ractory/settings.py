@@ -243,15 +243,13 @@ SPECTACULAR_SETTINGS = {
 METRICS_TOKEN = given("METRICS_TOKEN")  # without one there is no /metrics
 LOG_FORMAT = read("LOG_FORMAT", one_of("line", "json") if DEBUG else one_of("json", "line"))
 LOG_LEVEL = read("LOG_LEVEL", one_of("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"))
+LINE = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
         "json": {"()": "ractory.api.logs.JsonFormatter"},
-        "line": {
-            "()": "ractory.api.logs.LineFormatter",
-            "format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
-        },
+        "line": {"()": "ractory.api.logs.LineFormatter", "format": LINE},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},

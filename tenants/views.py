@@ -74,8 +74,7 @@ MAX_CREDENTIALS = 64 * 1024  # bytes of a body; anyone may send one
 
 
 class _PublicView(APIView):
-    authentication_classes = ()
-    permission_classes = ()
+    authentication_classes = permission_classes = ()
 
     @staticmethod
     def given(request: Request, kind: type[serializers.Serializer[Any]]) -> dict[str, Any]:

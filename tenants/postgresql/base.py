@@ -9,8 +9,7 @@ import re
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 from django.db.backends.postgresql import base
@@ -87,13 +86,9 @@ class ServerSideCursor(_Scoped, base.ServerSideCursor):
     shares_message = False
 
 
-@cache
-def server_of(alias: str, patience: float) -> Server:
-    return Server(patience)
-
-
 class DatabaseWrapper(base.DatabaseWrapper):
     known_scope: str | None = ""  # what the setting is in the current transaction; None: unknown
+    servers: ClassVar[dict[str, Server]] = {}  # by alias; all threads of this process share what they know
 
     def get_connection_params(self) -> dict[str, Any]:
         return {**super().get_connection_params(), "cursor_factory": Cursor}
@@ -101,20 +96,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
         """Django's, of a class that does not wait for a server which hangs."""
         self.isolation_level = IsolationLevel.READ_COMMITTED
-        server = server_of(self.alias, self.settings_dict.get("PATIENCE", PATIENCE))
+        server = self.servers.setdefault(self.alias, Server(self.settings_dict.get("PATIENCE", PATIENCE)))
         with server.tried() as was_silent:
             connection = Connection.connect(**conn_params)
             if was_silent:  # a pooler may have taken the connection, and its server still hang
                 connection.look()
         connection.server, connection.parameters = server, conn_params
+        connection.server_cursor_factory = ServerSideCursor  # type: ignore[assignment]  # it is one, beyond the stubs
         return connection
 
     def create_cursor(self, name: str | None = None) -> Any:
-        if name:
-            named: Any = ServerSideCursor  # whose options the stubs do not know
-            cursor = named(self.connection, name=name, scrollable=False, withhold=self.connection.autocommit)
-        else:
-            cursor = super().create_cursor()
+        held = {"scrollable": False, "withhold": self.connection.autocommit}
+        cursor = self.connection.cursor(name, **held) if name else super().create_cursor()
         cursor.django = self
         return cursor
 

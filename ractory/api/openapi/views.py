@@ -27,8 +27,7 @@ class SchemaView(APIView):
     """`GET /api/schema`: YAML if `Accept` asks for it, else JSON."""
 
     schema = None
-    authentication_classes = ()
-    permission_classes = ()
+    authentication_classes = permission_classes = ()
 
     def get(self, request: Request) -> HttpResponse:
         media_type = request._request.get_preferred_type(list(RENDERERS)) or JsonRenderer.media_type
