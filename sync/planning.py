@@ -255,11 +255,11 @@ class _Planner:
         if company.bytes not in self.context.companies:
             self.fault(index, "company_guid", f"There is no company {company}", "company_not_found")
             return
+        if (guid and not self._is_identity_free(index, guid, company, stored)) or not self._is_as_expected(placed):
+            return
         if guid is None:
             self._check_parents(index, company, parents, active=False)
             self.plan.actions.append(Action.UNCHANGED)
-            return
-        if not (self._is_identity_free(index, guid, company, stored) and self._is_as_expected(placed)):
             return
         wrong: Collection[Kind] = ()
         if not stays and (company, parents) != self.fitting:
@@ -303,7 +303,7 @@ class _Planner:
         """Whether the row is the one that the sender means: nobody has changed it since, and it is in the snapshot."""
         index, item, stored, found = placed.place, placed.item, placed.stored, len(self.plan.faults)
         now = stored.updated_at if stored else None
-        if IF_UPDATED_AT in item and item[IF_UPDATED_AT] != now:
+        if placed.guid and IF_UPDATED_AT in item and item[IF_UPDATED_AT] != now:
             msg = f"was changed at {now:%Y-%m-%dT%H:%M:%S.%fZ}" if now else "is not there"
             self.fault(index, IF_UPDATED_AT, f"The {self.model.kind} {placed.guid} {msg}", "changed_meanwhile")
         if index in self.context.ambiguous:

@@ -162,6 +162,18 @@ def test_tombstones_and_matches_of_a_batch_are_seen(
     assert active() == names(*pieces[1:]) | {"new"}  # not the one that its own tombstone took
 
 
+def test_a_tombstone_that_matches_nothing_is_outside_like_one_that_does(
+    source: Source, pieces: list[Item], sync: Sync
+) -> None:
+    elsewhere = ComponentFactory.create(company=source.component.company)
+    sync("pieces", piece_item(elsewhere, piece_id="there"))
+    source.open()
+    tombstones = [piece_item(elsewhere, piece_id=name, is_active=False) for name in ("there", "not there")]
+    answer = source.push(*tombstones, query="&match=piece_id")
+    assert faults(answer) == [("pieces", n, "project_guid") for n in range(2)]
+    assert {fault["type"] for fault in answer.json()["detail"]} == {"outside_snapshot"}
+
+
 def test_what_comes_again_byte_for_byte_is_seen_and_kept_within_the_set(
     source: Source, pieces: list[Item], sync: Sync
 ) -> None:

@@ -48,6 +48,7 @@ class TestByCode:
         answer = sync("projects", project_item(company, code="Y"), item, query="?match=code")
         assert faults(answer) == [("projects", 1, "code")]
         assert codes(answer) == ["match_ambiguous"]
+        assert codes(sync("projects", item | {"is_active": False}, query="?match=code")) == ["match_ambiguous"]
         sync("projects", item | {"guid": str(twins[0].guid), "is_active": False})
         done = sync("projects", item, query="?match=code", prefer=REPRESENTATION)
         assert done.json()["items"][0]["guid"] == str(twins[1].guid)
@@ -60,8 +61,8 @@ class TestByCode:
 
     def test_a_tombstone_that_matches_nothing_is_unchanged(self, sync: Sync, company: Company) -> None:
         item = project_item(company, code="X", is_active=False)
-        for _ in range(2):
-            answer = sync("projects", item, query="?match=code", prefer=REPRESENTATION)
+        for more in ({}, {}, {"if_updated_at": "2026-01-01T00:00:00Z"}):
+            answer = sync("projects", item | more, query="?match=code", prefer=REPRESENTATION)
             assert answer.json()["items"] == [{"index": 0, "guid": None, "action": "unchanged"}]
         sync("projects", project_item(company, code="X"))
         assert actions(sync("projects", item, query="?match=code", prefer=REPRESENTATION)) == ["deleted"]
