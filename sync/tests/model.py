@@ -1,8 +1,11 @@
-"""The contract's section "Sync" in plain Python, a few objects and no cleverness: what the server is held against."""
+"""The contract's sections "Sync" and "Complete sets" in plain Python, a few objects and no cleverness: what the server
+is held against."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from pieces.models import LEVELS_BY_KIND
@@ -24,7 +27,21 @@ class Row:
     written: int = 0  # goes up with every write
 
 
-Places = set[tuple[int, str]]  # index and field of each fault
+Places = set[tuple[int, str]]  # index and field of each fault; of a parent outside the snapshot "outside FIELD"
+Ceiling = int | str | None
+
+
+@dataclass
+class Snapshot:
+    """A complete set of a company's rows of one kind, or of those in one parent, the only one in `scope`."""
+
+    kind: str
+    scope: dict[str, Guid]
+    max_deleted: Ceiling
+    there: set[Guid]  # the rows of the set when it was opened
+    seen: set[Guid] = field(default_factory=set)
+    is_given_up: bool = False
+    answer: dict[str, int] = field(default_factory=dict)  # what completing it said
 
 
 @dataclass
@@ -35,18 +52,79 @@ class World:
     foreign: set[Guid]
     rows: dict[Guid, Row] = field(default_factory=dict)
     deletions: int = 0
+    snapshots: list[Snapshot] = field(default_factory=list)
 
-    def try_sync(self, kind: str, items: list[dict[str, Any]], *, match: bool) -> tuple["World", list[str], Places]:
-        """The world after the batch and what became of each item; or the places of the faults, if there are any."""
+    def try_sync(
+        self, kind: str, items: list[dict[str, Any]], *, match: bool, number: int | None = None
+    ) -> tuple["World", list[str], Places]:
+        """The world after the batch and what became of each item; or the places of the faults, if there are any.
+
+        `number` is that of an open snapshot of this kind.
+        """
         after = deepcopy(self)
         given = [item.get("guid") or (self.matched(item) if match else uuid.uuid4()) for item in items]
-        faults = self.faults(kind, items, given)
+        faults = self.faults(kind, items, given, self.snapshots[number].scope if number is not None else {})
         if faults:
             return self, [], faults
         actions = [
             after.apply(kind, guid, item) if guid else "unchanged" for guid, item in zip(given, items, strict=True)
         ]
+        if number is not None:
+            after.snapshots[number].seen |= {guid for guid in given if guid}
         return after, actions, after.clashes(kind)
+
+    def rename(self, ours: Guid, theirs: Guid) -> None:
+        """A row for which the server made up another guid than the model did."""
+        row = self.rows[theirs] = self.rows.pop(ours)
+        row.guid = theirs
+        for snapshot in self.snapshots:
+            snapshot.seen = {theirs if guid == ours else guid for guid in snapshot.seen}
+
+    def open_snapshot(self, kind: str, scope: dict[str, Guid], max_deleted: Ceiling) -> set[str]:
+        """Opens one; or the parents that are none of this kind's, or are not there."""
+        active = {row.guid for row in self.rows.values() if row.active}
+        bad = {name for name, guid in scope.items() if name not in PARENTS[kind] or guid not in active}
+        if not bad:
+            there = {row.guid for row in self.members(kind, scope)}
+            self.snapshots.append(Snapshot(kind, scope, max_deleted, there))
+        return bad
+
+    def refusal(self, kind: str, number: int) -> int | None:
+        """The status of a batch of this kind for a snapshot that does not take it."""
+        snapshot = self.snapshots[number]
+        if snapshot.is_given_up:
+            return 404
+        if snapshot.kind != kind:
+            return 422
+        return 409 if snapshot.answer else None
+
+    def give_up(self, snapshot: Snapshot) -> int:
+        """The status."""
+        if snapshot.is_given_up or snapshot.answer:
+            return 409 if snapshot.answer else 404
+        snapshot.is_given_up = True
+        return 204
+
+    def members(self, kind: str, scope: Mapping[str, Guid]) -> list[Row]:
+        rows = [row for row in self.rows.values() if row.kind == kind and row.active]
+        return [row for row in rows if all(row.parents[name] == guid for name, guid in scope.items())]
+
+    def complete(self, snapshot: Snapshot, max_deleted: Ceiling, *, dry_run: bool) -> tuple[int, dict[str, int]]:
+        """The status and what it says, but for the guid of the run."""
+        if snapshot.is_given_up:
+            return 404, {}
+        if snapshot.answer:
+            return 200, snapshot.answer
+        members = self.members(snapshot.kind, snapshot.scope)
+        missing = [row for row in members if row.guid in snapshot.there and row.guid not in snapshot.seen]
+        allowed = ceiling(snapshot.max_deleted if max_deleted is None else max_deleted, len(members))
+        if len(missing) > allowed:
+            return 409, {"would_delete": len(missing), "max_deleted": allowed}
+        answer = {"seen": len(snapshot.seen), "deleted": len(missing)}
+        if not dry_run:
+            snapshot.answer = answer
+            self.delete(*missing)
+        return 200, answer
 
     def matched(self, item: dict[str, Any]) -> Guid | None:
         """The active piece with the item's piece_id, else a new one; None if the item matches none and wants none."""
@@ -57,7 +135,9 @@ class World:
         pieces = [row for row in self.rows.values() if row.kind == "piece" and row.active]
         return {(row.parents["project"], row.content["piece_id"]): row.guid for row in pieces}
 
-    def faults(self, kind: str, items: list[dict[str, Any]], guids: list[Guid | None]) -> Places:
+    def faults(
+        self, kind: str, items: list[dict[str, Any]], guids: Sequence[Guid | None], scope: Mapping[str, Guid]
+    ) -> Places:
         found: Places = set()
         usable = []
         for index, (item, guid) in enumerate(zip(items, guids, strict=True)):
@@ -65,6 +145,10 @@ class World:
                 found.add((index, "guid"))
                 continue
             row = self.rows.get(guid) if guid else None
+            named = {name: item.get(f"{name}_guid", row.parents[name] if row else None) for name in scope}
+            if named != scope:
+                found |= {(index, f"outside {name}_guid") for name in scope}
+                continue
             bad = [] if self.stays_deleted(kind, item, row) else self.bad_parents(kind, item, row)
             found |= {(index, f"{parent}_guid") for parent in bad}
             if guid and kind == "piece" and item.get("is_active") is not False and "project" not in bad:
@@ -131,11 +215,13 @@ class World:
     def below(self, row: Row) -> list[Row]:
         return [other for other in self.rows.values() if other.parents.get(row.kind) == row.guid]
 
-    def delete(self, row: Row) -> None:
+    def delete(self, *rows: Row) -> None:
+        """As one deletion."""
         self.deletions += 1
-        for other in [row, *self.below(row)]:
-            if other.active:
-                other.active, other.deletion, other.written = False, self.deletions, other.written + 1
+        for row in rows:
+            for other in [row, *self.below(row)]:
+                if other.active:
+                    other.active, other.deletion, other.written = False, self.deletions, other.written + 1
 
     def clashes(self, kind: str) -> Places:
         """Whether a move or a restore has given a project two active pieces of one piece_id.
@@ -145,3 +231,11 @@ class World:
         active = [row for row in self.rows.values() if row.kind == "piece" and row.active]
         keys = [(row.parents["project"], row.content["piece_id"]) for row in active]
         return {(-1, kind)} if kind != "piece" and len(set(keys)) < len(keys) else set()
+
+
+def ceiling(max_deleted: Ceiling, rows: int) -> int:
+    """How many of so many rows may go."""
+    if isinstance(max_deleted, int):
+        return max_deleted
+    share = int(rows * Fraction((max_deleted or "10%").removesuffix("%")) / 100)
+    return max(share, 0 if max_deleted else 10)
