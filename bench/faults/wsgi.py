@@ -1,7 +1,8 @@
 """The product's WSGI application, which dies where a request's `X-Fault: POINT TARGET` header says.
 
-The points are reached right after a step of a sync; the targets are the `worker` itself, its database `backend`, or the
-worker a moment later (`soon`), in whatever it does then. Only the fault suite serves this; ractory knows nothing of it.
+The points are reached right after a step of a sync or of a complete set; the targets are the `worker` itself, its
+database `backend`, or the worker a moment later (`soon`), in whatever it does then. Only the fault suite serves this;
+ractory knows nothing of it.
 """
 
 import functools
@@ -17,9 +18,12 @@ from ractory.wsgi import application as product  # isort: split
 
 from django.db import connection
 
-import sync.submission  # what needs Django set up comes after the application
+import sync.sets  # what needs Django set up comes after the application
+import sync.snapshots
+import sync.submission
 import sync.views
 from pieces import changes
+from pieces.receipts import Receipt
 from sync.idempotency import IdempotencyClaim
 
 POINTS: dict[str, tuple[Any, str]] = {
@@ -30,6 +34,11 @@ POINTS: dict[str, tuple[Any, str]] = {
     "inserted": (changes, "insert"),
     "written": (IdempotencyClaim, "keep"),  # the last statement before the commit
     "committed": (sync.views, "submit"),
+    "noted": (sync.snapshots.SeenClaim, "keep"),
+    "locked": (sync.snapshots, "open_one"),
+    "deleted": (sync.snapshots, "delete_together"),
+    "receipt": (Receipt, "save"),
+    "completed": (sync.sets, "complete"),  # and committed
 }
 PREFER = {"return": "representation"}  # as bench.faults.writers asks
 _due = {"point": "", "target": "", "key": ""}  # of the one request that a worker with one thread serves at a time
