@@ -82,7 +82,7 @@ def _overflow(siege: Siege, mount: Path) -> None:
 
 
 def _expect(siege: Siege, batch: Batch, rows: int) -> None:
-    [(found,)] = siege.database.rows(batch.probe, batch.parameters)
+    [(found,)] = siege.database.rows(batch.probe, batch.shown)
     if found != rows:
         siege.figures.complain("torn by a full disk", f"{found} rows instead of {rows}")
 

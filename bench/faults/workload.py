@@ -1,13 +1,13 @@
 """The batches of the fault suite: of every kind that could be lost, doubled or torn, each to be told from all others.
 
-Whether a batch is there is one query, made from the batch itself: `probe` counts the rows that carry it.
+Whether a batch is there, or undone, is one query, made from the batch itself: `probe` counts the rows that show it.
 """
 
 import json
 import random
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Item = dict[str, Any]
@@ -17,16 +17,18 @@ TAGS = {"components": "designation", "assemblies": "trolley", "pieces": "barcode
 MAX_SMALL, LARGE, STANDING, CONTESTED = 12, 1000, 20, 30  # items
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
     kind: str
     entity: str
     key: str  # and the tag in its rows
     items: list[Item]
-    probe: str  # SQL that counts the rows which show this batch
-    parameters: Sequence[Any]
+    probe: str  # SQL that counts the rows which show this batch, by `written`, or that it was undone, by `taken_back`
+    written: Sequence[Any]
+    taken_back: Sequence[Any] = ()
     refused: bool = False
     contested: bool = False  # another writer may have written over it
+    runs: list[str] = field(default_factory=list)  # its own, the undo of that, the undo of the undo …
 
     @property
     def whole(self) -> int:
@@ -36,6 +38,20 @@ class Batch:
     @property
     def before(self) -> int:
         return len(self.items) if self.contested else 0
+
+    @property
+    def inserts(self) -> bool:
+        """Whether its rows are its own, with its tag in them: no other batch ever writes these."""
+        return TAGS[self.entity] in self.items[0]
+
+    @property
+    def is_undone(self) -> bool:
+        return len(self.runs) > 0 and len(self.runs) % 2 == 0
+
+    @property
+    def shown(self) -> Sequence[Any]:
+        """The probe's parameters for what the rows should be now."""
+        return self.taken_back if self.is_undone else self.written
 
     @property
     def path(self) -> str:
@@ -66,7 +82,7 @@ class Workload:
     def __init__(self, place: Place, name: str, rng: random.Random) -> None:
         self.place, self.name, self.rng = place, name, rng
         self.standing = [self._guid() for _ in range(STANDING)]
-        self.is_standing = False
+        self.last_standing: Batch | None = None
         self.number = 0
         self._kinds: list[tuple[int, Callable[[str], Batch]]] = [
             (24, self._new_pieces),
@@ -95,8 +111,8 @@ class Workload:
         return {**self.place.above, "piece_id": f"{tag}/{index}", "barcode": tag, "outer_length": index, **fields}
 
     def _tagged(self, kind: str, entity: str, key: str, items: list[Item], *, refused: bool = False) -> Batch:
-        probe = f"SELECT count(*) FROM {TABLES[entity]} WHERE {TAGS[entity]} = %s"
-        return Batch(kind, entity, key, items, probe, [key], refused)
+        probe = f"SELECT count(*) FROM {TABLES[entity]} WHERE {TAGS[entity]} = %s AND is_active = %s"
+        return Batch(kind, entity, key, items, probe, [key, True], [key, False], refused)
 
     def _new_pieces(self, tag: str) -> Batch:
         items = [self._piece(tag, index, guid=self._guid()) for index in range(self._count())]
@@ -121,14 +137,16 @@ class Workload:
 
     def _standing_pieces(self, tag: str) -> Batch:
         """The same pieces again and again: updated, deleted, restored."""
-        is_active = not self.is_standing or self.rng.random() < 0.7
-        self.is_standing = True
+        last = self.last_standing
+        is_active = last is None or self.rng.random() < 0.7
         items = [
             {**self.place.above, "guid": guid, "piece_id": f"{self.name}/{guid}", "cell": tag, "is_active": is_active}
             for guid in self.standing
         ]
         probe = "SELECT count(*) FROM pieces_piece WHERE cell = %s AND is_active = %s"
-        return Batch("updates, deletions", "pieces", tag, items, probe, [tag, is_active])
+        before = last.shown if last else [tag, False]  # the first one inserts them
+        self.last_standing = Batch("updates, deletions", "pieces", tag, items, probe, [tag, is_active], before)
+        return self.last_standing
 
     def _contested_pieces(self, tag: str) -> Batch:
         """Pieces that all writers update, each in an order of its own; by then another may have written over it."""
@@ -139,7 +157,8 @@ class Workload:
             "SELECT CASE WHEN count(DISTINCT cell) = 1 THEN count(*) ELSE -1 END FROM pieces_piece "
             "WHERE guid = ANY(%s::uuid[])"
         )
-        return Batch("contested updates", "pieces", tag, items, probe, [sorted(guids)], contested=True)
+        written = [sorted(guids)]  # the same as before it: all alike
+        return Batch("contested updates", "pieces", tag, items, probe, written, written, contested=True)
 
     def _faulty(self, tag: str) -> Batch:
         """One item, anywhere, has a component that does not exist."""

@@ -1,8 +1,8 @@
 """The product's WSGI application, which dies where a request's `X-Fault: POINT TARGET` header says.
 
-The points are reached right after a step of a sync or of a complete set; the targets are the `worker` itself, its
-database `backend`, or the worker a moment later (`soon`), in whatever it does then. Only the fault suite serves this;
-ractory knows nothing of it.
+The points are reached right after a step of a sync, of an undo or of a complete set; the targets are the `worker`
+itself, its database `backend`, or the worker a moment later (`soon`), in whatever it does then. Only the fault suite
+serves this; ractory knows nothing of it.
 """
 
 import functools
@@ -18,7 +18,8 @@ from ractory.wsgi import application as product  # isort: split
 
 from django.db import connection
 
-import sync.sets  # what needs Django set up comes after the application
+import sync.runs  # what needs Django set up comes after the application
+import sync.sets
 import sync.snapshots
 import sync.submission
 import sync.views
@@ -39,6 +40,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "deleted": (sync.snapshots, "delete_together"),
     "receipt": (Receipt, "save"),
     "completed": (sync.sets, "complete"),  # and committed
+    "undone": (sync.runs, "undo"),  # and committed
 }
 PREFER = {"return": "representation"}  # as bench.faults.writers asks
 _due = {"point": "", "target": "", "key": ""}  # of the one request that a worker with one thread serves at a time
