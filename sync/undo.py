@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Length
 from rest_framework.exceptions import NotFound
@@ -244,7 +244,11 @@ class _Attempt:
         others = {}
         for level in LEVELS:
             rows = level.all_objects
-            by_others = rows.exclude(guid__in=self._as_left(level)).exclude(changed_in__any_of=self.beside)
+            by_others = rows.exclude(guid__in=self._as_left(level))
+            if self.beside:
+                rewritten = HISTORIES[level].objects.filter(guid=OuterRef("guid"), changed_in=OuterRef("changed_in"))
+                by_hand = Exists(rewritten.filter(replaced_in=F("changed_in")))
+                by_others = by_others.exclude(~by_hand, changed_in__any_of=self.beside)
             replaced = HISTORIES[level].objects.filter(changed_in__any_of=self.acts)
             by_hand = rows.filter(guid__in=self._as_left(level, by_hand=True))
             guids = by_others.filter(guid__in=replaced.values("guid")).values("guid").union(by_hand.values("guid"))

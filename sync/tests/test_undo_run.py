@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from pieces.models import Component, Piece
+from pieces.tests.pasts import by_hand
 from sync.models import FileImport, SyncRun
-from sync.tests.batches import Sync, piece_item
+from sync.tests.batches import Sync, piece_item, row_of
 from sync.tests.files import ndjson, small_piece
 from tenants.models import Company
 from tenants.scope import every_company
@@ -70,6 +71,26 @@ def test_a_file_is_put_back_batch_by_batch(
     for answer in (planned, done):
         assert {name: answer[name] for name in counts} == counts
     assert cells() == []
+
+
+def test_what_was_written_by_hand_after_two_batches_of_a_file_is_left_by_both(
+    manage: Manage, sync: Sync, company: Company, component: Component, tmp_path: Path
+) -> None:
+    item = piece_item(component, guid=uuid.uuid4(), piece_id="2000", cell="a")
+    sync("pieces", item)
+    again = [small_piece(component, 2000, guid=str(item["guid"]), cell=cell) for cell in "bc"]
+    others = [small_piece(component, number) for number in range(999)]
+    path = tmp_path / "pieces.ndjson"
+    path.write_bytes(ndjson([again[0], *others, again[1]]))
+    manage("import_pieces", path, "--company", company.guid)
+    by_hand(row_of("piece", item["guid"]), cell="by hand")
+    with every_company():
+        whole = FileImport.objects.get().guid
+    assert "1 row has been written since" in manage("undo_run", whole).err
+    counts = {"runs": 2, "changed": 0, "deleted": 999, "skipped": 2}  # once in each
+    done = manage("undo_run", whole, "--skip-conflicts", "--json").json
+    assert {name: done[name] for name in counts} == counts
+    assert cells() == ["by hand"]
 
 
 def test_what_there_is_not_is_one_line(manage: Manage, db: None) -> None:
