@@ -30,7 +30,7 @@ def test_under_a_siege_nothing_is_lost_doubled_or_torn(tmp_path: Path) -> None:
         assert (dict(figures.complaints), figures.examples) == ({}, [])
         assert figures.counts["unknown: no answer"] > 0
         assert figures.counts["replayed"] > 0
-        assert figures.counts["undos"] > figures.counts["undos of undos"] > 0
+        assert figures.counts["undos"] >= figures.counts["undos of undos"] > 0
         assert figures.total_kills >= KILLS
         assert figures.counts["batches audited"] > BATCHES / 2
         assert figures.counts["undos audited"] >= figures.counts["undos"]
