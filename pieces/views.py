@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_view
@@ -47,6 +47,11 @@ class ReceiptView(TenantView):
     def operation_of(self, request: Request) -> Operation | None:
         """What the request wants to do; None for one that only reads."""
         raise NotImplementedError
+
+    def known(self, **more: Any) -> Receipt:
+        """The receipt of a request that writes, with what is known of it by now."""
+        receipt = self.receipt = replace(cast(Receipt, self.receipt), **more)
+        return receipt
 
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)
@@ -130,7 +135,7 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
         return self._written(restore_one, guid)
 
     def _written(self, write: Callable[..., None], guid: str) -> Response:
-        origin = cast(Receipt, self.receipt).origin
+        origin = self.known().origin
         write(self.model, self._guid(guid), origin=origin)
         return Response(status=status.HTTP_204_NO_CONTENT, headers={"X-Sync-Run": str(origin.run)})
 

@@ -1,8 +1,7 @@
 """Complete sets, `/api/v1/sync/snapshots` (contract, "Complete sets")."""
 
 import re
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from django.http import QueryDict
 from drf_spectacular.utils import OpenApiRequest, extend_schema
@@ -13,7 +12,6 @@ from rest_framework.response import Response
 
 from pieces.models import LEVELS_BY_PLURAL, Operation, Piece
 from pieces.openapi import GONE, RUN_HEADER
-from pieces.receipts import Receipt
 from pieces.views import ReceiptView
 from ractory.api.body import read_json_object
 from ractory.api.errors import Fault, Unprocessable
@@ -218,9 +216,8 @@ class CompleteView(ReceiptView):
     def post(self, request: Request, guid: str) -> Response:
         asked, dry_run = given(request, CompleteSerializer), self.query.checked()["dry_run"]
         snapshot = open_one(guid_in_path(guid, "snapshot"))
-        begun = cast(Receipt, self.receipt)
         about = {"model": LEVELS_BY_PLURAL[snapshot.entity], "company": snapshot.company_guid, "dry_run": dry_run}
-        self.receipt, origin = replace(begun, received=0, **about), begun.origin
+        origin = self.known(received=0, **about).origin
         done = complete(snapshot.guid, origin=origin, max_deleted=asked.get("max_deleted", ""), dry_run=dry_run)
         said = {"seen": done.seen, "deleted": done.deleted, "run_guid": done.run} | (
             {"dry_run": True} if dry_run else {}

@@ -3,10 +3,8 @@
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from itertools import accumulate
-from typing import cast
 from urllib.parse import quote
 
 from django.conf import settings
@@ -15,7 +13,6 @@ from django.http import HttpResponse, QueryDict
 from rest_framework.request import Request
 
 from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
-from pieces.receipts import Receipt
 from pieces.views import ReceiptView
 from ractory.api.body import read_json_body
 from ractory.api.errors import Fault, Unprocessable
@@ -70,7 +67,7 @@ class SyncView(ReceiptView):
         super().perform_authentication(request)
         if self.receipt:
             key = usable_key(request.headers.get("Idempotency-Key"))
-            self.receipt = replace(self.receipt, received=0, idempotency_key=key)
+            self.known(received=0, idempotency_key=key)
 
     def new_query(self, data: QueryDict) -> Query:
         return SyncQuery(data, self.model)
@@ -86,8 +83,7 @@ class SyncView(ReceiptView):
 
     def _answer(self, request: Request, raw: bytes) -> KeptAnswer:
         body = split(self.model, raw)
-        receipt = replace(cast(Receipt, self.receipt), received=len(body.lines), company=current_scope().company)
-        self.receipt = receipt
+        receipt = self.known(received=len(body.lines), company=current_scope().company)
         charge_rows(caller_of(request), receipt.received)
         prefer = preferences(request.headers.get("Prefer", ""))
         strict = prefer.get("handling") == "strict"
