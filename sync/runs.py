@@ -1,8 +1,5 @@
 """The receipts of what was done, `GET /api/v1/sync/runs`; what a run did, and its undo (contract, "Sync", "Undo")."""
 
-from dataclasses import replace
-from typing import cast
-
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import IntegerField, UUIDField
 from django.http import QueryDict
@@ -14,14 +11,14 @@ from rest_framework.response import Response
 from pieces.history import read_acts
 from pieces.models import LEVELS, Operation, Piece
 from pieces.openapi import GONE, HISTORY_ENTRY, RUN_HEADER
-from pieces.receipts import Receipt, RunStatus, SyncRun
+from pieces.receipts import RunStatus, SyncRun
 from pieces.views import ReceiptView
 from ractory.api.openapi.errors import ERROR
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, named, path_guid, query_parameters
 from ractory.api.paging import LINK, MAX_PAGE_BYTES, TOTAL, CursorQuery, Key, PageQuery, fitting
 from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_in_path
 from sync.openapi import receipt_schema
-from sync.undo import acts_of_run, check_receipt, entity_of, undo
+from sync.undo import acts_of_run, entity_of, undo
 from tenants.permissions import MayRead, MaySync
 from tenants.scope import current_scope
 from tenants.views import TenantView
@@ -131,10 +128,7 @@ class RunChangesView(TenantView):
     )
     def get(self, request: Request, guid: str) -> Response:
         page, run = self.query.page(), guid_in_path(guid, "run")
-        acts = acts_of_run(run)
-        if not acts:
-            check_receipt(run)
-        changes, last = read_acts(acts, page)
+        changes, last = read_acts(acts_of_run(run), page)
         return Response(changes, headers={"Link": page.next_link(request._request, last)} if last else {})
 
 
@@ -172,10 +166,11 @@ class UndoView(ReceiptView):
     )
     def post(self, request: Request, guid: str) -> Response:
         run, dry_run = guid_in_path(guid, "run"), bool(self.query.cleaned_data.get("dry_run"))
-        begun, model = cast(Receipt, self.receipt), entity_of(run) or self.model
-        self.receipt = replace(begun, model=model, company=current_scope().company, received=0, dry_run=dry_run)
-        origin, skip = begun.origin, self.query.checked()["conflicts"] == "skip"
-        undone = undo(run, origin=origin, dry_run=dry_run, skip=skip)
-        counts = {"changed": undone.changed, "deleted": undone.deleted, "restored": undone.restored}
-        more = ({"skipped": undone.skipped} if skip else {}) | ({"dry_run": True} if dry_run else {})
-        return Response({"run_guid": origin.run, **counts, **more}, headers={"X-Sync-Run": str(origin.run)})
+        about = {"model": entity_of(run), "company": current_scope().company, "dry_run": dry_run}
+        origin = self.known(received=0, **about).origin
+        skip = self.query.checked()["conflicts"] == "skip"
+        undone = undo(run, origin=origin, dry_run=dry_run, skip=skip)._asdict()
+        if not skip:
+            del undone["skipped"]
+        said = {"run_guid": origin.run, **undone} | ({"dry_run": True} if dry_run else {})
+        return Response(said, headers={"X-Sync-Run": str(origin.run)})

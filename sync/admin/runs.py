@@ -149,11 +149,11 @@ class SyncRunAdmin(StaffAdmin):
         except Conflict as conflict:
             context |= {"conflict": conflict.detail, "conflicts": named(conflict.more.get("conflicts", ()))}
         else:
-            counts = {"changed": undone.changed, "deleted": undone.deleted, "restored": undone.restored}
-            context["preview"] = rows_in_words(counts | {"left as they are": undone.skipped})
+            counts = undone._asdict()
+            context["preview"] = rows_in_words(counts | {"left as they are": counts.pop("skipped")})
             if request.method == "POST":
                 self.message_user(request, f"Undone: {context['preview']}.", messages.SUCCESS)
-                return redirect("admin:sync_syncrun_change", undone.run)
+                return redirect("admin:sync_syncrun_change", origin.run)
         return self.page(request, "sync/undo.html", title="Undo?", **context)
 
 

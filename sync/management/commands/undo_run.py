@@ -40,10 +40,8 @@ class Command(PrintingCommand):
                 undone = undo(run, origin=origin, **how)
             except APIException as refusal:
                 raise CommandError(_said(refusal, run, found["runs"])) from refusal
-            last = undone.run
-            found["runs"] += 1
-            for name in ("changed", "deleted", "restored", "skipped"):
-                found[name] += getattr(undone, name)
+            last = origin.run
+            found.update({"runs": 1, **undone._asdict()})
         remarks = ["Nothing was written: --dry-run."] * options["dry_run"]
         self.answer(options, {"run_guid": last, **found, "dry_run": options["dry_run"]}, *remarks)
 
