@@ -83,7 +83,7 @@ def note_seen(snapshot: str) -> None:
     """What a hundred batches of the snapshot would have noted."""
     from pieces.models import Piece
     from sync.models import SeenBatch, Snapshot
-    from sync.seen import packed
+    from sync.snapshots import packed
 
     company = Snapshot.objects.get(guid=snapshot).company_guid
     guids = list(Piece.objects.order_by("guid").values_list("guid", flat=True)[:SEEN])

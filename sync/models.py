@@ -110,7 +110,7 @@ class Snapshot(models.Model):
 
 
 class SeenBatch(models.Model):
-    """The rows that one batch of a snapshot named (sync.seen)."""
+    """The rows that one batch of a snapshot named (sync.snapshots)."""
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="batches")
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -20,16 +20,7 @@ from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, body, na
 from ractory.api.query import GUID, Flag, Query, guid_in_path
 from sync.models import Snapshot
 from sync.openapi import PROJECT
-from sync.seen import count_seen
-from sync.snapshots import (
-    AT_LEAST,
-    DEFAULT_MAX,
-    LIFE,
-    complete,
-    give_up,
-    open_one,
-    open_snapshot,
-)
+from sync.snapshots import AT_LEAST, DEFAULT_MAX, LIFE, complete, count_seen, give_up, open_one, open_snapshot
 from tenants.permissions import MaySync
 from tenants.scope import current_scope
 from tenants.views import TenantView, caller_of
@@ -80,12 +71,11 @@ def given(request: Request, kind: type[serializers.Serializer[Any]]) -> dict[str
 
 def as_wire(snapshot: Snapshot) -> dict[str, Any]:
     names = ("guid", "entity", "company_guid", *SCOPE, "opened_at", "run_guid")
-    seen = snapshot.seen if snapshot.run_guid else count_seen(snapshot.guid)
     return {name: getattr(snapshot, name) for name in names} | {
         "expires_at": snapshot.opened_at + LIFE,
         "status": "completed" if snapshot.run_guid else "open",
         "max_deleted": int(most) if (most := snapshot.max_deleted).isdecimal() else most or DEFAULT_MAX,
-        "seen": seen,
+        "seen": snapshot.seen if snapshot.run_guid else count_seen(snapshot.guid),
         "deleted": snapshot.deleted,
     }
 
@@ -219,7 +209,6 @@ class CompleteView(ReceiptView):
         about = {"model": LEVELS_BY_PLURAL[snapshot.entity], "company": snapshot.company_guid, "dry_run": dry_run}
         origin = self.known(received=0, **about).origin
         done = complete(snapshot.guid, origin=origin, max_deleted=asked.get("max_deleted", ""), dry_run=dry_run)
-        said = {"seen": done.seen, "deleted": done.deleted, "run_guid": done.run} | (
-            {"dry_run": True} if dry_run else {}
-        )
-        return Response(said, headers={"X-Sync-Run": str(done.run)})
+        said = {name: getattr(done, name) for name in ("seen", "deleted", "run_guid")}
+        headers = {"X-Sync-Run": str(done.run_guid)}
+        return Response(said | ({"dry_run": True} if dry_run else {}), headers=headers)

@@ -13,7 +13,7 @@ from pieces.models import Component, Piece
 from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
 from sync.models import SeenBatch, Snapshot
-from sync.seen import packed
+from sync.snapshots import packed
 from sync.tests.batches import Item, Sync, component_item, faults, piece_item, project_item
 from sync.tests.test_snapshots import SNAPSHOTS, Source, active, names, pieces, source
 from tenants.models import Company
