@@ -71,13 +71,6 @@ class Run(Receipt):
     left_out: Sequence[Fault] = ()  # what is wrong with the lines that were left out
 
 
-def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """Lines by action. As in the answer, those that were there already are all counted in `updated`."""
-    found = Counter(outcome.action for outcome in outcomes)
-    counts = {action.value: found[action] for action in Action}
-    return counts | {"updated": found.total() - found[Action.INSERTED]}
-
-
 def _at_lines(faults: Sequence[Fault], line_numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
     """The first faults of lines that were left out, with their lines in the file, for the receipt."""
     for fault in faults[:MAX_LISTED]:
@@ -151,19 +144,29 @@ def _check(
     if batch.fault_count and not options.leave_out:
         raise Unprocessable(batch.faults, batch.fault_count, ignored=batch.ignored)
     items = {line.place: item for line, item in zip(rest, batch.items, strict=True) if item is not None}
-    foreign = _foreign(model, items, options)
+    scope, left_out = current_scope(), list(batch.faults)
+    for place in [place for place, item in items.items() if not scope.covers(item["company_guid"])]:
+        company = items.pop(place)["company_guid"]
+        if not options.leave_out:
+            raise PermissionDenied(f"{model.plural}[{place}]: company {company} is not yours.")
+        msg = f"The file is imported into company {scope.company}, got {shown(str(company))}"
+        left_out.append(Fault(("body", model.plural, place, "company_guid"), msg, "company_foreign"))
     received = len(lines) + len({fault.loc[2] for fault in faults if len(fault.loc) > 2})
     raws = {} if batch.ignored else {line.place: line.raw for line in rest}
-    return _Checked(received, items, raws, recognised, batch.ignored, [*batch.faults, *foreign])
+    return _Checked(received, items, raws, recognised, batch.ignored, left_out)
 
 
 def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: Options, claim: Claim) -> Run:
     """The transaction: data, receipt, and what the claim is for."""
     claim.take()
     with transaction.atomic() if options.dry_run else nullcontext():  # a savepoint to go back to
-        outcomes = _outcomes(model, checked, origin, options)
+        outcomes = write_items(model, checked.items, Acts(origin), options, checked.raws, checked.recognised)
         if options.dry_run:
             transaction.set_rollback(True)
+    outcomes += [Outcome(place, guid, Action.UNCHANGED) for place, guid in checked.recognised.items()]
+    actions = Counter(outcome.action for outcome in outcomes)
+    counts = {action.value: actions[action] for action in Action}
+    counts["updated"] = len(outcomes) - counts["inserted"]  # as in the answer: all that were there already
     company = current_scope().company
     if company is None and len(companies := {item["company_guid"] for item in checked.items.values()}) == 1:
         company = companies.pop()
@@ -173,8 +176,8 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
         origin=origin,
         company=company,
         received=checked.received,
-        counts=counted(outcomes),
-        outcomes=outcomes,
+        counts=counts,
+        outcomes=sorted(outcomes),
         ignored=checked.ignored,
         left_out=left_out,
         faults=list(_at_lines(left_out, options.line_numbers)),
@@ -187,21 +190,6 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
         run.save()
     claim.keep(run)
     return run
-
-
-def _foreign(model: type[Entity], items: dict[int, Item], options: Options) -> list[Fault]:
-    """Takes out the items of companies that are not the caller's; raises PermissionDenied for the first, unless they
-    are to be left out."""
-    faults, scope = [], current_scope()
-    for index, item in list(items.items()):
-        if not scope.covers(company := item["company_guid"]):
-            if not options.leave_out:
-                raise PermissionDenied(f"{model.plural}[{index}]: company {company} is not yours.")
-            loc = ("body", model.plural, index, "company_guid")
-            msg = f"The file is imported into company {scope.company}, got {shown(str(company))}"
-            faults.append(Fault(loc, msg, "company_foreign"))
-            del items[index]
-    return faults
 
 
 def _recognised(model: type[Entity], lines: Sequence[Line], snapshot: Mapping[str, Guid]) -> dict[int, Guid]:
@@ -245,12 +233,6 @@ def _guid_in(item: bytes) -> Guid | None:
         return _decoder.decode(item).guid
     except (msgspec.DecodeError, RecursionError):  # whoever checks the item will name it
         return None
-
-
-def _outcomes(model: type[Entity], checked: _Checked, origin: Origin, options: Options) -> list[Outcome]:
-    done = write_items(model, checked.items, Acts(origin), options, checked.raws, checked.recognised)
-    known = (Outcome(place, guid, Action.UNCHANGED) for place, guid in checked.recognised.items())
-    return sorted([*done, *known]) if checked.recognised else done
 
 
 def write_items(
@@ -335,15 +317,10 @@ def _write(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, ver
 
 def _check_clashes(model: type[Entity], context: Context, column: str, clashes: Sequence[Clash]) -> None:
     """422 for pieces below that can't follow, at the item that would take them along."""
-    if clashes:
-        place_of = {placed.guid.bytes: placed.place for placed in context.items if placed.guid}
-        faults = [
-            Fault(
-                ("body", model.plural, place_of[clash.parents[model.kind].bytes], column),
-                f"The {clash}",
-                "piece_id_taken",
-                clash.mentions,
-            )
-            for clash in clashes
-        ]
+    place_of = {placed.guid.bytes: placed.place for placed in context.items if placed.guid} if clashes else {}
+    faults = []
+    for clash in clashes:
+        loc = ("body", model.plural, place_of[clash.parents[model.kind].bytes], column)
+        faults.append(Fault(loc, f"The {clash}", "piece_id_taken", clash.mentions))
+    if faults:
         raise Unprocessable(sorted(faults, key=lambda fault: fault.loc[2]))

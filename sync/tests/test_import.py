@@ -151,12 +151,12 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the batches that the engine is given, one by one."""
     sizes: list[int] = []
 
-    def counted(model: Any, checked: Any, *args: Any, **options: Any) -> Any:
-        sizes.extend([len(checked.items)] if checked.items else [])  # none is left of a batch that is all at fault
-        return outcomes(model, checked, *args, **options)
+    def counted(model: Any, items: Any, *args: Any, **options: Any) -> Any:
+        sizes.extend([len(items)] if items else [])  # none is left of a batch that is all at fault
+        return write_items(model, items, *args, **options)
 
-    outcomes = submission._outcomes
-    monkeypatch.setattr(submission, "_outcomes", counted)
+    write_items = submission.write_items
+    monkeypatch.setattr(submission, "write_items", counted)
     return sizes
 
 
@@ -353,10 +353,10 @@ def test_two_imports_of_one_file_do_not_both_go_on(
 
     def overtaken(*given: Any, **options: Any) -> Any:
         FileImport.objects.update(rows=3)
-        return outcomes(*given, **options)
+        return write_items(*given, **options)
 
-    outcomes = submission._outcomes
-    monkeypatch.setattr(submission, "_outcomes", overtaken)
+    write_items = submission.write_items
+    monkeypatch.setattr(submission, "write_items", overtaken)
     outcome = manage("import_entities", path, "--company", company.guid)
     assert (outcome.code, piece_ids()) == (3, [])
     assert outcome.complaint.endswith("another process is importing this file")
