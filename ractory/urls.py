@@ -12,7 +12,7 @@ from ractory.api.openapi.views import DocsView, SchemaView
 from sync.feed import ChangesView
 from sync.runs import RunChangesView, RunsView, RunView, UndoView
 from sync.sets import CompleteView, SnapshotsView, SnapshotView
-from sync.views import SyncAssembliesView, SyncComponentsView, SyncPiecesView, SyncProjectsView
+from sync.views import SYNC_VIEWS
 from tenants.admin.login import login, password_change
 from tenants.managing import ApiKeyViewSet, CompanyViewSet, UserViewSet
 from tenants.views import LoginView, MeView, RefreshView
@@ -27,7 +27,6 @@ for view in (ProjectViewSet, ComponentViewSet, AssemblyViewSet, PieceViewSet):
 router.register("companies", CompanyViewSet, "company")
 router.register("users", UserViewSet, "user")
 router.register("api-keys", ApiKeyViewSet, "api-key")
-SYNC_VIEWS = (SyncProjectsView, SyncComponentsView, SyncAssembliesView, SyncPiecesView)
 
 urlpatterns = [
     path("admin/login/", login),

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse, QueryDict
 from rest_framework.request import Request
 
-from pieces.models import Assembly, Component, Entity, Operation, Piece, Project
+from pieces.models import LEVELS, Entity, Operation
 from pieces.views import ReceiptView
 from ractory.api.body import read_json_body
 from ractory.api.errors import Fault, Unprocessable
@@ -56,7 +56,7 @@ class SyncQuery(Query):
 
 
 class SyncView(ReceiptView):
-    """One batch of one entity, all or nothing; the subclasses name the model."""
+    """One batch of one entity, all or nothing; `SYNC_VIEWS` has one for each level."""
 
     permission_classes = (MaySync,)
 
@@ -168,21 +168,4 @@ def preferences(header: str) -> dict[str, str]:
     return found
 
 
-@described
-class SyncProjectsView(SyncView):
-    model = Project
-
-
-@described
-class SyncComponentsView(SyncView):
-    model = Component
-
-
-@described
-class SyncAssembliesView(SyncView):
-    model = Assembly
-
-
-@described
-class SyncPiecesView(SyncView):
-    model = Piece
+SYNC_VIEWS = [described(type(f"Sync{level.__name__}View", (SyncView,), {"model": level})) for level in LEVELS]
