@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from django.core.exceptions import ValidationError
 from django.db import Error, connections
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThanOrEqual, TupleLessThanOrEqual
 from django.http import QueryDict
 from django.utils import timezone
@@ -245,15 +245,12 @@ def _acts(cursor: Cursor, most: int) -> Runs:
     found = Act.objects.filter(TupleGreaterThanOrEqual(ORDER, cursor.since), position__lt=Horizon())
     if cursor.until:
         found = found.filter(TupleLessThanOrEqual(ORDER, cursor.until))
-    acts = _runs(found.order_by("position", "guid")[: most + 1])
+    in_order = found.order_by("position", "guid").values_list("position", "guid", "run_guid")
+    acts: Runs = {Place(position, guid): run for position, guid, run in in_order[: most + 1]}
     if cursor.since not in (BEGINNING, *acts) or cursor.until not in (None, *acts):
         raise Behind if Act.objects.db == REPLICA else Gone(GONE)
     acts.pop(cursor.since, None)
     return acts
-
-
-def _runs(acts: "QuerySet[Act]") -> Runs:
-    return {Place(at, guid): run for at, guid, run in acts.values_list("position", "guid", "run_guid")}
 
 
 class _Page:

@@ -72,8 +72,6 @@ class Command(PrintingCommand):
             raise
         except BadFile as error:
             raise CommandError(f"{options['file']}: {error}", returncode=UNREADABLE) from error
-        except AWAY as error:  # before the first row
-            raise CommandError(_first_line(error), returncode=NO_DATABASE) from error
         if progress.rows or not trouble:
             result = {"rows": progress.rows, **{name: getattr(progress, name) for name in COUNTS}}
             ignored = sorted(importer.ignored)
@@ -109,16 +107,12 @@ def _run(importer: Importer, source: Source, rows: Iterator[FileRow], stop: Stop
     except OSError as error:  # of the faulty rows' file
         return UNREADABLE, f"{progress.errors}: {error.strerror}"
     except (ConflictRetry, *AWAY) as error:
-        return NO_DATABASE, _first_line(error)
+        return NO_DATABASE, f"the database: {str(error).splitlines()[0]}"
     except Overtaken:
         return NO_DATABASE, "another process is importing this file"
     except KeyboardInterrupt:
         return stop.exit_code, "stopped"
     return (SOME_FAULTY if progress.faulty else 0), ""
-
-
-def _first_line(error: Exception) -> str:
-    return f"the database: {str(error).splitlines()[0]}"
 
 
 def _rows(source: Source, options: dict[str, Any]) -> Iterator[FileRow]:
