@@ -2,7 +2,6 @@
 
 import base64
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -13,12 +12,13 @@ from uuid_utils.compat import uuid7
 from pieces.acts import Origin
 from pieces.admin.page import groups_of, label_of
 from pieces.models import MAX_PICTURE, SHORT, Entity, Operation, Pictured
-from ractory.api.errors import Conflict
-from sync.schemas import Line
-from sync.submission import Claim, Options, submit
+from ractory.api.errors import Conflict, Unprocessable
+from sync.schemas import IF_UPDATED_AT, Line
+from sync.submission import Options, submit
 from tenants.caller import Caller
 
 MOMENT = "%Y-%m-%dT%H:%M"  # of an <input type="datetime-local">
+CHANGED_SINCE = "Somebody else, or a sync, has changed it since you opened this page."
 
 
 def form_of(model: type[Entity]) -> type[forms.Form]:
@@ -72,35 +72,23 @@ def edit(model: type[Entity], guid: uuid.UUID, form: forms.Form, *, caller: Call
         given["picture"] = None
     if not given:
         return []
-    as_seen = _AsSeen(model, guid, form.cleaned_data["seen"])
-    row = as_seen.row(model.objects.all())
+    row = model.objects.without_picture().filter(guid=guid).first()
+    if row is None or row.updated_at.isoformat() != form.cleaned_data["seen"]:
+        raise Conflict(CHANGED_SINCE)
     # The row's identity, its parents and what a batch may not leave out, and over these what is given.
     needed = [field.attname for field in model.settable_fields() if not field.null and not field.has_default()]
     item = {name: getattr(row, name) for name in ("guid", *needed, *model.parent_columns())} | given
+    item[IF_UPDATED_AT] = row.updated_at
     origin = Origin(Operation.EDIT, caller.actor, run=uuid7())
-    run = submit(model, [Line(0, orjson.dumps(item))], origin=origin, options=Options(strict=True), claim=as_seen)
+    try:
+        run = submit(model, [Line(0, orjson.dumps(item))], origin=origin, options=Options(strict=True))
+    except Unprocessable as refusal:
+        if any(fault.loc[-1] == IF_UPDATED_AT for fault in refusal.found):  # in this moment
+            raise Conflict(CHANGED_SINCE) from refusal
+        raise
     if run.counts["unchanged"]:
         return []
     return [str(form.fields[name].label or name.capitalize()) for name in given]
-
-
-@dataclass(frozen=True, slots=True)
-class _AsSeen(Claim):
-    """The claim of a change by hand: nobody has written the row since the person opened the form."""
-
-    model: type[Entity]
-    guid: uuid.UUID
-    seen: str
-
-    def row(self, rows: Any) -> Any:
-        """The row. Raises Conflict if it is gone, or not as it was seen."""
-        row = rows.without_picture().filter(guid=self.guid).first()
-        if row is None or row.updated_at.isoformat() != self.seen:
-            raise Conflict("Somebody else, or a sync, has changed it since you opened this page.")
-        return row
-
-    def take(self) -> None:
-        self.row(self.model.objects.select_for_update(no_key=True))
 
 
 def _given(value: Any) -> Any:
