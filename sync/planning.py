@@ -23,7 +23,7 @@ from pieces.expressions import PieceKey, holders
 from pieces.models import LEVELS_BY_KIND, Deletion, Entity, Kind, Pictured, Piece
 from pieces.querysets import VERSION, fetched
 from ractory.api.errors import Fault, Mentions, shown
-from sync.matching import MATCHED_BY, Matches, key_of
+from sync.matching import MATCHED_BY, key_of, match_items
 from sync.schemas import IF_UPDATED_AT, Item, uuid_of
 from tenants.models import Company
 from tenants.scope import current_scope, every_company
@@ -117,19 +117,20 @@ class Context:
 def look(
     model: type[Entity],
     items: Mapping[int, Item],
-    matches: Matches,
     *,
-    raws: Mapping[int, bytes],  # of items that may be recognised by these when they come again
-    recognised: Mapping[int, Guid],
+    match: bool,
+    raws: Mapping[int, bytes] | None,  # of items that may be recognised by these when they come again
+    recognised: Mapping[int, Guid] | None,
     snapshot: Mapping[str, Guid],
 ) -> Context:
     """The context of the items, by their places, within the scope; a fixed number of queries."""
-    stored = _stored(model, items.values(), matches.guids)
-    recognisable = current_scope().company is not None
+    guids, ambiguous = match_items(model, items, match=match)
+    stored = _stored(model, items.values(), guids)
+    recognisable = raws if raws and current_scope().company else {}
     placed = []
-    for (index, item), guid in zip(items.items(), matches.guids, strict=True):
+    for (index, item), guid in zip(items.items(), guids, strict=True):
         # Bytes that name no guid, or depend on when they come, may mean something else the next time.
-        raw = raws.get(index) if recognisable and item.get("guid") and IF_UPDATED_AT not in item else None
+        raw = recognisable.get(index) if item.get("guid") and IF_UPDATED_AT not in item else None
         placed.append(place(model, index, item, guid, stored.get(guid.bytes) if guid else None, raw))
     named = [parents for parents, _ in groupby(each.parents for each in placed if not each.stays)]
     parents = {}
@@ -145,9 +146,9 @@ def look(
         holders=holders(wanted),
         companies=_companies(items.values()),
         taken=_taken(model, unknown),
-        recognised={guid.bytes: index for index, guid in recognised.items()},
+        recognised={guid.bytes: index for index, guid in recognised.items()} if recognised else {},
         snapshot=snapshot,
-        ambiguous=matches.ambiguous,
+        ambiguous=ambiguous,
     )
 
 
@@ -173,11 +174,10 @@ def _stored(model: type[Entity], items: Iterable[Item], guids: Sequence[Guid | N
     found, above = {}, len(relations)
     for guid, version, is_active, deleted_at, deletion, digest, picture, piece_id, *rest in fetched(rows):
         company, *parents = [uuid_of(value) if isinstance(value, str) else value for value in rest[:above]]
-        content_end = above + len(missing)
-        kept = dict(zip(missing, rest[above:content_end], strict=True)) if missing else {}
+        kept = dict(zip(missing, rest[above:], strict=False))  # behind these there may be one more
         found[guid.bytes] = Stored(
             *(version, is_active, deleted_at, deletion, digest, picture, piece_id, company, tuple(parents), kept),
-            *rest[content_end:],
+            *rest[above + len(missing) :],
         )
     return found
 
@@ -199,7 +199,7 @@ def _distinct(guids: Iterable[Guid | None]) -> list[Guid]:
 def _companies(items: Iterable[Item]) -> frozenset[GuidKey]:
     """Those of the items' companies that exist."""
     own = current_scope().company
-    if own is not None:  # all items are in it (submission._foreign)
+    if own is not None:  # all items are in it (submission._check)
         return frozenset([own.bytes])
     known = Company.objects.filter(guid__any_of=_distinct(item["company_guid"] for item in items))
     return frozenset(guid.bytes for guid in known.values_list("guid", flat=True))
@@ -241,7 +241,7 @@ class _Planner:
         self.content, self.pictured = content_of(model), issubclass(model, Pictured)
         self.plan = Plan()
         self.seen: dict[GuidKey, int] = {}
-        # The last parents that were right. Most items of a batch share theirs: to check them once saves a twentieth.
+        # The last parents that were right: most items of a batch share theirs, and checking is a twentieth of the time.
         self.fitting: tuple[Guid, Parents] | None = None
         self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: place, guid and what they want to be
 

@@ -28,7 +28,6 @@ from pieces.querysets import fetched
 from pieces.receipts import Receipt
 from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable, shown
 from ractory.api.retry import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
-from sync.matching import match_items
 from sync.planning import Action, Context, Parent, Plan, look, make_plan
 from sync.schemas import Item, Line, parse
 from tenants.scope import current_scope
@@ -245,8 +244,7 @@ def write_items(
 ) -> list[Outcome]:
     """Looks, plans, locks, makes sure that nothing has changed meanwhile, and writes; within a transaction."""
     for attempt in range(MAX_LOOKS) if items else ():
-        matches = match_items(model, items, match=options.match)
-        context = look(model, items, matches, raws=raws or {}, recognised=recognised or {}, snapshot=options.snapshot)
+        context = look(model, items, match=options.match, raws=raws, recognised=recognised, snapshot=options.snapshot)
         plan = make_plan(model, context, undoing=options.undoing)
         if plan.faults:
             raise Unprocessable(plan.faults)
