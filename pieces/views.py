@@ -42,11 +42,12 @@ class ReceiptView(TenantView):
     """
 
     model: ClassVar[type[Entity]]
+    operation: ClassVar[Operation]  # of a POST
     receipt: Receipt | None = None
 
     def operation_of(self, request: Request) -> Operation | None:
         """What the request wants to do; None for one that only reads."""
-        raise NotImplementedError
+        return self.operation if request.method == "POST" else None
 
     def known(self, **more: Any) -> Receipt:
         """The receipt of a request that writes, with what is known of it by now."""

@@ -56,13 +56,8 @@ class IdempotencyClaim(Claim):
     caller: uuid.UUID
     company: uuid.UUID | None  # the caller's own; None for a SystemAdmin, whatever company the request names
     key: str
-    fingerprint: bytes
+    fingerprint: bytes  # 32 that stand for the request
     shown: Callable[[Run], KeptAnswer]
-
-    @staticmethod
-    def fingerprint_of(path: str, options: str, body: bytes) -> bytes:
-        """32 bytes that stand for a request."""
-        return hashlib.sha256(orjson.dumps([path, options]) + body).digest()
 
     def take(self) -> None:
         """Claims the key until the transaction ends. Raises Replayed if the request has been answered already.

@@ -144,11 +144,8 @@ class UndoView(ReceiptView):
 
     permission_classes = (MaySync,)
     query_class = UndoQuery
-
+    operation = Operation.UNDO
     model = Piece  # what the receipt says, as long as nobody knows what the run was about
-
-    def operation_of(self, request: Request) -> Operation | None:
-        return Operation.UNDO if request.method == "POST" else None
 
     def check_query(self) -> None:
         """Its faults come after the receipt is begun."""

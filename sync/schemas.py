@@ -26,8 +26,6 @@ from pieces.models import READ_ONLY, Entity, Kind
 from pieces.reading import counted
 from ractory.api.errors import MAX_LISTED, Fault, echoed, shown
 
-MAX_ITEMS = {Kind.PIECE: 1000}
-MAX_ITEMS_OTHERS = 5000
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 NUMERIC = re.compile(r"\s*[+-]?[0-9]{1,40}(\.0*)?\s*")
 NUMBER = re.compile(r"\s*[+-]?[0-9.]+\s*")
@@ -58,7 +56,7 @@ class Batch:
 
 
 def max_items(model: type[Entity]) -> int:
-    return MAX_ITEMS.get(model.kind, MAX_ITEMS_OTHERS)
+    return 1000 if model.kind is Kind.PIECE else 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +200,7 @@ def _judged(model: type[Entity], line: Line, found: _Found) -> Item | None:
                 found.add(place, code, msg, entry["input"])
     if isinstance(sent, dict):
         if ESCAPED_NUL in line.raw:  # PostgreSQL can't store U+0000
-            for name in sent.keys() & _known(model):
+            for name in sent.keys() & (_accepted(model) - read_only(model)):
                 if isinstance(sent[name], str) and "\0" in sent[name] and (name,) not in wrong:
                     found.add((*loc, name), "string_nul", "String must not contain NUL", sent[name])
         if not sent.keys() <= _accepted(model):
@@ -258,13 +256,8 @@ def read_only(model: type[Entity]) -> frozenset[str]:
 
 
 @cache
-def _known(model: type[Entity]) -> frozenset[str]:
-    return frozenset(column.attname for column in model.settable_fields()) | {IF_UPDATED_AT}
-
-
-@cache
 def _accepted(model: type[Entity]) -> frozenset[str]:
-    return _known(model) | read_only(model)
+    return read_only(model).union([IF_UPDATED_AT], (column.attname for column in model.settable_fields()))
 
 
 @cache

@@ -20,7 +20,7 @@ from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, body, na
 from ractory.api.query import GUID, Flag, Query, guid_in_path
 from sync.models import Snapshot
 from sync.openapi import PROJECT
-from sync.snapshots import AT_LEAST, DEFAULT_MAX, LIFE, complete, count_seen, give_up, open_one, open_snapshot
+from sync.snapshots import AT_LEAST, DEFAULT_MAX, LIFE, SCOPE, complete, count_seen, give_up, open_one, open_snapshot
 from tenants.permissions import MaySync
 from tenants.scope import current_scope
 from tenants.views import TenantView, caller_of
@@ -85,7 +85,6 @@ CEILING = {"anyOf": [COUNT, {"type": "string", "pattern": f"^{PERCENT.pattern}$"
 ABOUT_CEILING = (
     f"How many rows may go at most: a number, or a share. By default {DEFAULT_MAX}, but at least {AT_LEAST} rows."
 )
-SCOPE = ("project_guid", "component_guid", "assembly_guid")
 ENTITY = {"type": "string", "enum": list(LEVELS_BY_PLURAL)}
 MOMENT = {"type": "string", "format": "date-time"}
 SHOWN = named(
@@ -182,11 +181,8 @@ class CompleteView(ReceiptView):
 
     permission_classes = (MaySync,)
     query_class = CompleteQuery
-
+    operation = Operation.COMPLETE
     model = Piece  # what the receipt says, as long as nobody knows what the set is of
-
-    def operation_of(self, request: Request) -> Operation | None:
-        return Operation.COMPLETE if request.method == "POST" else None
 
     @extend_schema(
         operation_id="complete_snapshot",

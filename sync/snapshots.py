@@ -35,6 +35,7 @@ from sync.submission import Claim, Run
 Guid = uuid.UUID
 LIFE = timedelta(hours=24)
 DEFAULT_MAX, AT_LEAST = "10%", 10  # of the rows, and rows
+SCOPE = ("project_guid", "component_guid", "assembly_guid")  # a set is of one of these, or else of the whole company
 
 # `|| ''` reads a batch as a whole, not anew for each guid. OFFSET 0 keeps PostgreSQL from merging the steps: it would
 # take the whole batch along beside each guid.
@@ -48,8 +49,7 @@ SEEN_SQLITE = "SELECT value AS guid FROM sync_seenbatch, json_each(CAST(guids AS
 
 def relations_of(snapshot: Snapshot) -> dict[str, Guid]:
     """What all rows of the set have in common: the relations, by column."""
-    columns = ("project_guid", "component_guid", "assembly_guid")
-    narrower = {column: guid for column in columns if (guid := getattr(snapshot, column))}
+    narrower = {column: guid for column in SCOPE if (guid := getattr(snapshot, column))}
     return {"company_guid": snapshot.company_guid, **narrower}
 
 

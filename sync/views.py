@@ -1,5 +1,6 @@
 """The four sync endpoints, `POST /api/v1/sync/{projects,components,assemblies,pieces}` (contract, "Sync")."""
 
+import hashlib
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -59,9 +60,7 @@ class SyncView(ReceiptView):
     """One batch of one entity, all or nothing; `SYNC_VIEWS` has one for each level."""
 
     permission_classes = (MaySync,)
-
-    def operation_of(self, request: Request) -> Operation | None:
-        return Operation.SYNC if request.method == "POST" else None
+    operation = Operation.SYNC
 
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)
@@ -132,7 +131,7 @@ class SyncView(ReceiptView):
         meant = f"{options.match} {current_scope().company}"
         if options.snapshot:
             meant += f" {self.query.cleaned_data['snapshot']}"
-        fingerprint = IdempotencyClaim.fingerprint_of(request.path_info, meant, raw)
+        fingerprint = hashlib.sha256(to_json([request.path_info, meant]) + raw).digest()
         return IdempotencyClaim(caller.guid, caller.company, key, fingerprint, shown)
 
 
