@@ -87,32 +87,20 @@ ABOUT_CEILING = (
 )
 ENTITY = {"type": "string", "enum": list(LEVELS_BY_PLURAL)}
 MOMENT = {"type": "string", "format": "date-time"}
-SHOWN = named(
-    "Snapshot",
-    an_object(
-        {"guid": GUID, "entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, OPTIONAL), "opened_at": MOMENT}
-        | {"expires_at": MOMENT, "status": {"type": "string", "enum": ["open", "completed"]}, "max_deleted": CEILING}
-        | {"seen": COUNT, "deleted": {**COUNT, "type": ["integer", "null"]}, "run_guid": OPTIONAL}
-    ),
+SHOWN = (
+    {"guid": GUID, "entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, OPTIONAL), "opened_at": MOMENT}
+    | {"expires_at": MOMENT, "status": {"type": "string", "enum": ["open", "completed"]}, "max_deleted": CEILING}
+    | {"seen": COUNT, "deleted": {**COUNT, "type": ["integer", "null"]}, "run_guid": OPTIONAL}
 )
 ASKED = {"max_deleted": {**CEILING, "description": ABOUT_CEILING}}
-OPEN_BODY = named(
-    "SnapshotOpen",
-    an_object(
-        {"entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, GUID), **ASKED}, "company_guid", *SCOPE, *ASKED
-    ),
-)
+OPENED = {"entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, GUID), **ASKED}
+DONE = {"seen": COUNT, "deleted": COUNT, "run_guid": GUID, "dry_run": {"type": "boolean", "const": True}}
+REFUSED = {"detail": TEXT, "would_delete": COUNT, "max_deleted": COUNT}
+SNAPSHOT = named("Snapshot", an_object(SHOWN))
+OPEN_BODY = named("SnapshotOpen", an_object(OPENED, "company_guid", *SCOPE, *ASKED))
 COMPLETE_BODY = named("SnapshotComplete", an_object(ASKED, *ASKED))
-COMPLETED = named(
-    "SnapshotCompleted",
-    an_object(
-        {"seen": COUNT, "deleted": COUNT, "run_guid": GUID, "dry_run": {"type": "boolean", "const": True}}, "dry_run"
-    ),
-)
-TOO_MANY = named(
-    "TooManyDeleted",
-    an_object({"detail": TEXT, "would_delete": COUNT, "max_deleted": COUNT}, "would_delete", "max_deleted"),
-)
+COMPLETED = named("SnapshotCompleted", an_object(DONE, "dry_run"))
+TOO_MANY = named("TooManyDeleted", an_object(REFUSED, "would_delete", "max_deleted"))
 PATH = path_guid("The snapshot's guid.")
 
 
@@ -130,7 +118,7 @@ class SnapshotsView(TenantView):
         ),
         parameters=query_parameters(Query(QueryDict())),
         request=body(OPEN_BODY, {"of a project": {"entity": "pieces", "project_guid": PROJECT}}),
-        responses={201: answer("It is open.", SHOWN)},
+        responses={201: answer("It is open.", SNAPSHOT)},
     )
     def post(self, request: Request) -> Response:
         asked, caller = given(request, SnapshotSerializer), caller_of(request)
@@ -153,7 +141,7 @@ class SnapshotView(TenantView):
         operation_id="get_snapshot",
         summary="Get a complete set",
         parameters=[PATH, *query_parameters(Query(QueryDict()))],
-        responses={200: answer("Where it stands.", SHOWN), 410: answer(GONE, ERROR)},
+        responses={200: answer("Where it stands.", SNAPSHOT), 410: answer(GONE, ERROR)},
     )
     def get(self, request: Request, guid: str) -> Response:
         return Response(as_wire(open_one(guid_in_path(guid, "snapshot"))))
