@@ -11,6 +11,7 @@ import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import crc32
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -347,11 +348,9 @@ class LagCollector(Collector):
     def collect(self) -> list[GaugeMetricFamily]:
         lag = GaugeMetricFamily("ractory_feed_lag_seconds", "Age of the oldest act that the change feed can't show yet")
         hidden = Act.across_companies.filter(position__gte=Horizon()).order_by("position", "guid")
-        try:
+        with suppress(Error):  # ractory_database_up tells
             at = hidden.values_list("at", flat=True).first()
             lag.add_metric([], max(0.0, (timezone.now() - at).total_seconds()) if at else 0.0)
-        except Error:  # ractory_database_up tells
-            pass
         return [lag]
 
 

@@ -16,9 +16,8 @@ import psycopg
 from django.core.exceptions import ValidationError
 from django.db import models
 from psycopg import sql
-from psycopg.abc import Buffer
-from psycopg.adapt import Loader
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 from tqdm import tqdm
 
 from pieces.models import LEVELS, Entity
@@ -40,13 +39,6 @@ ORPHANS = "SELECT guid, company_guid FROM {} WHERE company_guid <> ALL(%s) ORDER
 COUNT = "SELECT count(*) AS rows FROM {}"
 
 
-class _Bytes(Loader):
-    """JSON as it came: it is parsed by the door of sync, once."""
-
-    def load(self, data: Buffer) -> bytes:
-        return bytes(data)
-
-
 @contextmanager
 def old_server(url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection that only reads, and sees one moment of the database throughout. SQLAlchemy's URLs will do."""
@@ -55,7 +47,7 @@ def old_server(url: str) -> Iterator[psycopg.Connection[Any]]:
         connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
         connection.execute("SET TIME ZONE 'UTC'")
         connection.execute("SET client_encoding TO 'UTF8'")
-        connection.adapters.register_loader("json", _Bytes)
+        set_json_loads(lambda raw: raw, connection)  # as it came: it is parsed by the door of sync, once
         yield connection
 
 

@@ -225,12 +225,10 @@ def _decoder(model: type[Entity]) -> "msgspec.json.Decoder[Any]":
     fields: list[Any] = []
     for column in model.settable_fields():
         plain = _plain_type(column)
-        if plain is None:
-            continue
-        if not (column.null or column.has_default()):
-            fields.append((column.attname, plain))
-        else:
+        if plain and (column.null or column.has_default()):
             fields.append((column.attname, plain | None | msgspec.UnsetType, msgspec.UNSET))
+        elif plain:
+            fields.append((column.attname, plain))
     item = msgspec.defstruct("Item", fields, forbid_unknown_fields=True, kw_only=True, gc=False)
     return msgspec.json.Decoder(item)
 
@@ -268,15 +266,12 @@ def _relations(model: type[Entity]) -> tuple[str, ...]:
 @cache
 def _validator(model: type[Entity]) -> SchemaValidator:
     """Required is what the database needs and the model has no default for; guid and is_active may be null."""
+    columns = {column.attname: column for column in model.settable_fields()}
     fields = {}
-    for column in model.settable_fields():
+    for name, column in (columns | {IF_UPDATED_AT: models.DateTimeField(null=True)}).items():
         required = not (column.null or column.has_default())
-        value = _value(column)
-        fields[column.attname] = cs.typed_dict_field(
-            value if required else cs.nullable_schema(value), required=required
-        )
-    moment = _value(models.DateTimeField())
-    fields[IF_UPDATED_AT] = cs.typed_dict_field(cs.nullable_schema(moment), required=False)
+        value = _value(column) if required else cs.nullable_schema(_value(column))
+        fields[name] = cs.typed_dict_field(value, required=required)
     return SchemaValidator(cs.typed_dict_schema(fields))
 
 
@@ -297,10 +292,8 @@ def _value(column: "models.Field[Any, Any]") -> CoreSchema:
         return cs.no_info_after_validator_function(_utc, iso)
     if isinstance(column, models.BinaryField):
         limit = column.max_length or 0
-        longest = (limit + 2) // 3 * 4
-        return cs.no_info_after_validator_function(
-            lambda text: _picture(text, limit), cs.str_schema(max_length=longest)
-        )
+        base64_text = cs.str_schema(max_length=(limit + 2) // 3 * 4)
+        return cs.no_info_after_validator_function(lambda text: _picture(text, limit), base64_text)
     raise TypeError(f"{type(column).__name__} has no form in a sync")
 
 

@@ -22,10 +22,9 @@ TROUBLE = {
     "faults": (Sum("fault_count", filter=REJECTED), "#dc2626"),
     "refused": (Count("guid", filter=REJECTED), "#f59e0b"),
 }
-GRID = {"color": "rgba(128, 128, 128, 0.2)"}
 AXES = {
     "x": {"grid": {"display": False}, "ticks": {"maxRotation": 0, "autoSkip": True}},
-    "y": {"beginAtZero": True, "ticks": {"precision": 0}, "grid": GRID},
+    "y": {"beginAtZero": True, "ticks": {"precision": 0}, "grid": {"color": "rgba(128, 128, 128, 0.2)"}},
 }
 LEGEND = {"align": "end", "position": "top", "labels": {"boxWidth": 10, "boxHeight": 10}}
 

@@ -45,10 +45,8 @@ class SyncedAdmin(plain.EntityAdmin):
             except Conflict as conflict:
                 form.add_error(None, f"{conflict.detail} Nothing was written: open the page again.")
             else:
-                if changed:
-                    self.message_user(request, f"Saved: {', '.join(changed)}.", messages.SUCCESS)
-                else:
-                    self.message_user(request, "Nothing was changed.", messages.INFO)
+                said = f"Saved: {', '.join(changed)}." if changed else "Nothing was changed."
+                self.message_user(request, said, messages.SUCCESS if changed else messages.INFO)
                 return redirect(page_of(entity.kind, guid))
         groups = [(title, [form[field.attname] for field in fields]) for title, fields in groups_of(self.model).items()]
         pictures = [form[name] for name in ("picture", "no_picture") if name in form.fields]
