@@ -6,7 +6,7 @@ from django.db import models
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema, extend_schema_view
 
-from pieces.models import Entity, Operation
+from pieces.models import LEVELS_BY_PLURAL, Entity, Operation
 from pieces.openapi import RUN_HEADER, as_read, plain
 from pieces.receipts import MAX_KEY, RunStatus, SyncRun
 from ractory.api.errors import MAX_ECHO, MAX_LISTED
@@ -25,6 +25,8 @@ PRINTABLE = r"^[!-~\u00a1-\u00ac\u00ae-\u00ff]([ -~\u00a1-\u00ac\u00ae-\u00ff]*[
 # `true`, `t`, `yes`, `no` and so on in upper and lower case: JSON Schema has no flag for it.
 TRUTHS = "^([Tt]([Rr][Uu][Ee])?|[Yy]([Ee][Ss])?|[Oo][Nn]|1|[Ff]([Aa][Ll][Ss][Ee])?|[Nn][Oo]?|[Oo][Ff][Ff]|0)$"
 
+ENTITY = {"type": "string", "enum": list(LEVELS_BY_PLURAL)}
+GUID_OR_NULL = {**GUID, "type": ["string", "null"]}
 ITEM = {"index": COUNT, "guid": GUID, "action": {"type": "string", "enum": [action.value for action in Action]}}
 ITEMS = "Only with `Prefer: return=representation`: what became of each item."
 RESULT = {

@@ -17,7 +17,7 @@ from ractory.api.openapi.errors import ERROR
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, named, path_guid, query_parameters
 from ractory.api.paging import LINK, MAX_PAGE_BYTES, TOTAL, CursorQuery, Key, PageQuery, fitting
 from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_in_path
-from sync.openapi import receipt_schema
+from sync.openapi import ENTITY, GUID_OR_NULL, receipt_schema
 from sync.undo import acts_of_run, entity_of, undo
 from tenants.permissions import MayRead, MaySync
 from tenants.scope import current_scope
@@ -25,15 +25,13 @@ from tenants.views import TenantView
 
 RECEIPT = receipt_schema()
 RUN = "From the header `X-Sync-Run`, or from a history."
-ENTITY = {"type": "string", "enum": [model.plural for model in LEVELS]}
 CHANGE = named("RunChange", an_object({"entity": ENTITY, "guid": GUID, **HISTORY_ENTRY}))
 COUNTS = {"changed": COUNT, "deleted": COUNT, "restored": COUNT, "skipped": COUNT}
 UNDONE = named(
     "Undone",
     an_object({"run_guid": GUID, **COUNTS, "dry_run": {"type": "boolean", "const": True}}, "skipped", "dry_run"),
 )
-NO_RUN = {**GUID, "type": ["string", "null"]}
-CONFLICT = an_object({"entity": ENTITY, "guid": GUID, "run_guid": NO_RUN})
+CONFLICT = an_object({"entity": ENTITY, "guid": GUID, "run_guid": GUID_OR_NULL})
 CONFLICTS = named("UndoConflicts", an_object({"detail": TEXT, "conflicts": array_of(CONFLICT)}, "conflicts"))
 IN_CONFLICT = "Rows have been written since (the first 100 are named), or it has been undone already. Nothing was done."
 

@@ -19,7 +19,7 @@ from ractory.api.openapi.errors import ERROR
 from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, body, named, path_guid, query_parameters
 from ractory.api.query import GUID, Flag, Query, guid_in_path
 from sync.models import Snapshot
-from sync.openapi import PROJECT
+from sync.openapi import ENTITY, GUID_OR_NULL, PROJECT
 from sync.snapshots import AT_LEAST, DEFAULT_MAX, LIFE, SCOPE, complete, count_seen, give_up, open_one, open_snapshot
 from tenants.permissions import MaySync
 from tenants.scope import current_scope
@@ -80,17 +80,15 @@ def as_wire(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-OPTIONAL = {**GUID, "type": ["string", "null"]}
 CEILING = {"anyOf": [COUNT, {"type": "string", "pattern": f"^{PERCENT.pattern}$"}]}
 ABOUT_CEILING = (
     f"How many rows may go at most: a number, or a share. By default {DEFAULT_MAX}, but at least {AT_LEAST} rows."
 )
-ENTITY = {"type": "string", "enum": list(LEVELS_BY_PLURAL)}
 MOMENT = {"type": "string", "format": "date-time"}
 SHOWN = (
-    {"guid": GUID, "entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, OPTIONAL), "opened_at": MOMENT}
+    {"guid": GUID, "entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, GUID_OR_NULL), "opened_at": MOMENT}
     | {"expires_at": MOMENT, "status": {"type": "string", "enum": ["open", "completed"]}, "max_deleted": CEILING}
-    | {"seen": COUNT, "deleted": {**COUNT, "type": ["integer", "null"]}, "run_guid": OPTIONAL}
+    | {"seen": COUNT, "deleted": {**COUNT, "type": ["integer", "null"]}, "run_guid": GUID_OR_NULL}
 )
 ASKED = {"max_deleted": {**CEILING, "description": ABOUT_CEILING}}
 OPENED = {"entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, GUID), **ASKED}

@@ -92,14 +92,10 @@ def open_one(guid: Guid, *, lock: bool = False) -> Snapshot:
     rows = Snapshot.objects.select_for_update() if lock else Snapshot.objects
     snapshot: Snapshot | None = rows.filter(guid=guid).first()
     if snapshot is None:
-        raise _not_found(guid)
+        raise NotFound(f"There is no snapshot {guid}.")
     if snapshot.run_guid is None and snapshot.opened_at + LIFE < timezone.now():
         raise Gone(f"The snapshot {guid} was not completed within {LIFE.total_seconds() / 3600:.0f} hours.")
     return snapshot
-
-
-def _not_found(guid: Guid) -> NotFound:
-    return NotFound(f"There is no snapshot {guid}.")
 
 
 def give_up(guid: Guid) -> None:
@@ -128,7 +124,8 @@ class SeenClaim(Claim):
         # The lock that the foreign key of what is noted takes anyway; who completes the snapshot waits for it.
         found = fetched(Snapshot.objects.filter(guid=guid).values_list("run_guid"), lock="FOR KEY SHARE")
         if found != [(None,)]:
-            raise Conflict(f"The snapshot {guid} is complete already.") if found else _not_found(guid)
+            open_one(guid)  # raises 404 if it is not there
+            raise Conflict(f"The snapshot {guid} is complete already.")
 
     def keep(self, run: Run) -> None:
         guids = [outcome.guid for outcome in run.outcomes if outcome.guid]
