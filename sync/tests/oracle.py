@@ -7,7 +7,7 @@ state lawful, not how the server gets there.
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
@@ -163,8 +163,8 @@ class Past:
                     self.check_refused(of_run[0], conflicts, skip=skip)
                 raise
             if of_run:
-                told = {name: count for name, count in asdict(undone).items() if skip or name != "skipped"}
-                self.check_undone(of_run[0], conflicts, told, str(undone.run), skip=skip)
+                told = {name: count for name, count in undone._asdict().items() if skip or name != "skipped"}
+                self.check_undone(of_run[0], conflicts, told, str(how["origin"].run), skip=skip)
             return undone
 
         with mock.patch.object(undo_run, "undo", watched):  # only watched: it is the real one
