@@ -1,21 +1,19 @@
 """A reference client for Ractory's sync: pushes streams of any size, each batch exactly once; standard library only.
 
-Copy this one file into your project (Python >= 3.11), or run it:
+Copy this one file (Python >= 3.11), or run it; for --complete have ractory_complete.py beside it:
 
     RACTORY_KEY=rfk_… python ractory_client.py https://ractory.example pieces pieces.ndjson --journal pieces.journal
     RACTORY_KEY=rfk_… python ractory_client.py https://ractory.example undo --journal pieces.journal
 
-It reads one JSON object a line and says what was written, or takes it back. Exit code 0: all of it; 1: items were
-refused, or have been written since, each is named; 2: the command, the file or the key is wrong; 3: the server could
-not be reached for too long, run the same command again. From Python: `push`, `undo`. How it keeps its promise:
+It reads one JSON object a line. Exit code 0: all was done; 1: items were refused, or written since, each is named; 2:
+the command, the file or the key is wrong; 3: the server was away for too long, run it again. How it keeps its promise:
 
-- Each batch goes under an Idempotency-Key made of the stream's id, the batch's number and its content: sent again, as
-  it is after a dropped connection, a timeout, 408, 429, 5xx, or 409 with Retry-After, it is not written twice.
-- The journal (an SQLite file) notes each batch before it is sent and once it is answered. After a crash, push the same
-  stream with the same journal: what was acknowledged is passed over; the batch that was under way is sent again only if
-  the server has no receipt of it, whatever the key and however late. A new delivery has a new journal.
-- Without a journal, beyond 24 hours: items with a `guid` are upserts and safe to repeat whenever, pieces without one
-  are with `match_piece_id=True` (`?match=piece_id`), others would be inserted again.
+- Each batch has an Idempotency-Key of the stream's id, its number and its content: sent again, as it is after a dropped
+  connection, a timeout, 408, 429, 5xx, or 409 with Retry-After, it is not written twice.
+- The journal (an SQLite file) notes each batch before it is sent and once it is answered. With it a push that crashed
+  goes on: a batch that was under way is sent again only if the server has no receipt of it. Each delivery has its own.
+- Without a journal, beyond 24 hours: items with a `guid` may be repeated whenever, pieces without one with
+  `match_piece_id=True` (`?match=piece_id`); others would be inserted again.
 """
 
 import argparse
@@ -32,13 +30,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 Item = Mapping[str, Any]
 Sleep = Callable[[float], None]
-OnFault = Literal["stop", "continue", "skip"]
 
 LIMITS = {"projects": 5000, "components": 5000, "assemblies": 5000, "pieces": 1000}
 MAX_BYTES = 16 * 1024 * 1024  # of a batch's JSON; the server takes twice that
@@ -265,15 +264,17 @@ def push(
     stream: str | None = None,
     batch_size: int | None = None,
     match_piece_id: bool = False,
-    on_fault: OnFault = "stop",
+    snapshot: str | None = None,
+    on_fault: Literal["stop", "continue", "skip"] = "stop",
 ) -> Iterator[BatchResult]:
     """Pushes the items, in order, batch by batch; yields what became of each batch as soon as it is known.
 
     `stream` names the delivery (by default the journal's id, or a new one): under the same name the same items are
-    written once. After a refused batch it stops ("stop"), goes on ("continue"), or sends the batch without the items
-    named ("skip"). Raises GaveUp, Rejected and StreamChanged.
+    written once. `snapshot` is the complete set that they are part of. After a refused batch it stops ("stop"), goes on
+    ("continue"), or sends the batch without the items named ("skip"). Raises GaveUp, Rejected and StreamChanged.
     """
-    path = f"/api/v1/sync/{entity}" + ("?match=piece_id" if match_piece_id else "")
+    query = {"match": "piece_id" if match_piece_id else None, "snapshot": snapshot}
+    path = f"/api/v1/sync/{entity}?{urlencode({name: value for name, value in query.items() if value})}".rstrip("?")
     with nullcontext(journal) if journal else Journal(":memory:") as notes:
         stream = stream or notes.stream
         if len(stream) > 200 or not (stream.isascii() and stream.isprintable()):
@@ -347,10 +348,7 @@ def report(results: Iterable[BatchResult], out: IO[str]) -> bool:
 
 def undo(client: Client, runs: Iterable[str], **options: str) -> Iterator[tuple[str, Answer]]:
     """Takes back what these runs (`BatchResult.run`) wrote, in turn; options: `dry_run="true"`, `conflicts="skip"`.
-
-    200: what was done; 409: others have written some of it since, the first 100 are its `conflicts`, or, without these,
-    it has been undone already; 410: it was too long ago. Then nothing was done.
-    """
+    409: others have written some of it since (`conflicts`), or it has been undone; 410: it was too long ago."""
     for run in runs:
         path = f"/api/v1/sync/runs/{quote(run, safe='')}/undo?{urlencode(options)}"
         yield run, client.insist(lambda: client.attempt("POST", path), 200, 409, 410)[0]  # noqa: B023  # called at once
@@ -366,13 +364,14 @@ def main() -> int:
     parser.add_argument("--match-piece-id", action="store_true", help="pieces without guid update by piece_id")
     parser.add_argument("--batch-size", type=int, choices=range(1, 5001), metavar="N")
     flag: dict[str, Any] = {"action": "append_const", "dest": "undo", "default": []}
-    parser.add_argument("--dry-run", const=("dry_run", "true"), **flag, help="undo: say what would be done")
+    parser.add_argument("--dry-run", const=("dry_run", "true"), **flag, help="undo, --complete: say what would go")
     parser.add_argument("--skip-conflicts", const=("conflicts", "skip"), **flag, help="undo: leave what is in conflict")
+    parser.add_argument("--complete", metavar="SET", help="delete what is not sent of project=GUID … or company")
+    parser.add_argument("--max-deleted", default="", help="of --complete: a number of rows, or a share (10%%)")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for an answer")
     parser.add_argument("--patience", type=float, default=900.0, help="seconds to try one batch")
     options = parser.parse_args()
-    is_undo = options.entity == "undo"
-    if [options.file, options.journal].count(None) > is_undo:
+    if [options.file, options.journal].count(None) > (options.entity == "undo"):
         parser.error("a file and --journal are needed; to undo, a run or --journal")
     retry = Retry(patience=options.patience)
     try:
@@ -380,7 +379,7 @@ def main() -> int:
             Journal(options.journal or ":memory:") as journal,
             Client(options.url, os.environ.get("RACTORY_KEY", ""), timeout=options.timeout, retry=retry) as client,
         ):
-            if is_undo:
+            if options.entity == "undo":
                 runs = [options.file] if options.file else journal.runs()
                 for run, answer in undo(client, runs, **dict(options.undo)):
                     sys.stdout.write(f"{run}: {answer.status} {answer.body.decode()}\n")
@@ -388,8 +387,10 @@ def main() -> int:
                         return 1
                 return 0
             chosen = {name: getattr(options, name) for name in ("batch_size", "match_piece_id", "on_fault")}
-            results = push(client, options.entity, read_lines(options.file), journal=journal, **chosen)
-            return 0 if report(results, sys.stdout) else 1
+            pushed = partial(push, client, options.entity, read_lines(options.file), journal=journal, **chosen)
+            if options.complete:  # by the file beside this one
+                return int(import_module("ractory_complete").delivered(client, journal, options, pushed, report))
+            return 0 if report(pushed(), sys.stdout) else 1
     except (ClientError, OSError, ValueError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 3 if isinstance(error, GaveUp) else 2

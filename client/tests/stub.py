@@ -66,7 +66,8 @@ def serving(stub: Stub) -> Iterator[Stub]:
             reply = stub.script.pop(0) if stub.script else Reply()
             if not reply.unread:
                 raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                body = json.loads(gzip.decompress(raw)) if raw else None
+                packed = self.headers.get("Content-Encoding") == "gzip"
+                body = json.loads(gzip.decompress(raw) if packed else raw) if raw else None
                 stub.requests.append((self.path, dict(self.headers), body))
             self.send_response(reply.status)
             for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from client import ractory_client
-from client.ractory_client import Client, GaveUp, Journal, OnFault, Rejected, StreamChanged, push
+from client.ractory_client import Client, GaveUp, Journal, Rejected, StreamChanged, push
 from client.tests.stub import Reply, Stub, refusal
 
 ITEMS = [{"piece_id": str(number)} for number in range(7)]
@@ -138,7 +138,7 @@ def test_an_answer_given_before_the_body_was_read_is_heard(stub: Stub) -> None:
 
 
 @pytest.mark.parametrize(("on_fault", "sizes"), [("stop", [3, 3]), ("continue", [3, 3, 1])])
-def test_faults_are_named_by_their_position_in_the_stream(stub: Stub, on_fault: OnFault, sizes: list[int]) -> None:
+def test_faults_are_named_by_their_position_in_the_stream(stub: Stub, on_fault: Any, sizes: list[int]) -> None:
     stub.script = [Reply(), refusal((0, "guid"), (2, "piece_id"))]
     results = pushed(stub, on_fault=on_fault)
     assert [len(body["pieces"]) for _, _, body in stub.requests] == sizes
