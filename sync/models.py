@@ -67,6 +67,7 @@ class FileImport(models.Model):
     restored = models.PositiveBigIntegerField(default=0)
     deleted = models.PositiveBigIntegerField(default=0)
     faulty = models.PositiveBigIntegerField(default=0)
+    snapshot_guid = models.UUIDField(null=True)  # the complete set that the file is
     errors = models.CharField(max_length=MAX_SOURCE, null=True)  # the path of the faulty rows' file
     errors_size = models.PositiveBigIntegerField(default=0)  # its bytes
     started_at = models.DateTimeField(default=timezone.now)

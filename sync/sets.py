@@ -1,6 +1,5 @@
 """Complete sets, `/api/v1/sync/snapshots` (contract, "Complete sets")."""
 
-import re
 from typing import Any
 
 from django.http import QueryDict
@@ -20,13 +19,23 @@ from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, body, na
 from ractory.api.query import GUID, Flag, Query, guid_in_path
 from sync.models import Snapshot
 from sync.openapi import ENTITY, GUID_OR_NULL, PROJECT
-from sync.snapshots import AT_LEAST, DEFAULT_MAX, LIFE, SCOPE, complete, count_seen, give_up, open_one, open_snapshot
+from sync.snapshots import (
+    AT_LEAST,
+    DEFAULT_MAX,
+    LIFE,
+    PERCENT,
+    SCOPE,
+    complete,
+    count_seen,
+    give_up,
+    open_one,
+    open_snapshot,
+)
 from tenants.permissions import MaySync
 from tenants.scope import current_scope
 from tenants.views import TenantView, caller_of
 
 MAX_BODY = 64 * 1024  # bytes
-PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]{1,2})?)%")
 
 
 class CeilingField(serializers.Field[Any, Any, Any, Any]):

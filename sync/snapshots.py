@@ -6,6 +6,7 @@ Completing takes the rows that were there when the snapshot was opened and that 
 or brought back, or moved into the set, stays.
 """
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from sync.submission import Claim, Run
 
 Guid = uuid.UUID
 LIFE = timedelta(hours=24)
+PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]{1,2})?)%")
 DEFAULT_MAX, AT_LEAST = "10%", 10  # of the rows, and rows
 SCOPE = ("project_guid", "component_guid", "assembly_guid")  # a set is of one of these, or else of the whole company
 

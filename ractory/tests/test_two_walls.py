@@ -29,7 +29,7 @@ from ractory.api.tests.client import Api
 from sync.models import FileImport, IdempotentAnswer, SyncRun
 from tenants.models import Company
 from tenants.postgresql.policies import expose, tenant_tables
-from tenants.scope import TenantManager, every_company
+from tenants.scope import Scope, TenantManager, current_scope, every_company
 from tenants.tests.factories import CompanyFactory, UserFactory, issue_key
 from tenants.tests.staff import admin_of
 
@@ -264,6 +264,11 @@ def _answer(client: Client, ask: Ask) -> str:
 # --- The walls ----------------------------------------------------------------------------------
 
 
+class Unchecked(Scope):
+    def covers(self, company: uuid.UUID) -> bool:
+        return True
+
+
 @pytest.fixture
 def no_wall_1(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither the filter of the scope nor the checks of a batch's companies; a scope there is still."""
@@ -272,7 +277,7 @@ def no_wall_1(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for module in ("admin.keys", "admin.users", "managing"):
         monkeypatch.setattr(f"tenants.{module}.of_company", lambda rows: rows)
     monkeypatch.setattr("tenants.serializers.OfCompanySerializer.validate_company_guid", lambda self, company: company)
-    monkeypatch.setattr("sync.submission._foreign", lambda model, items, options: [])
+    monkeypatch.setattr("sync.submission.current_scope", lambda: Unchecked(current_scope().company))
     of_items = lambda items: frozenset(item["company_guid"].bytes for item in items)  # noqa: E731
     monkeypatch.setattr("sync.planning._companies", of_items)
     yield

@@ -24,8 +24,9 @@ from ractory.api.body import MAX_VALUES, is_crowded
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
 from ractory.api.rendering import to_json
 from sync.files.reading import BadFile, FileRow
-from sync.models import FileImport
+from sync.models import FileImport, Snapshot
 from sync.schemas import Line, max_items
+from sync.snapshots import SeenClaim, relations_of
 from sync.submission import Claim, Options, Run, submit
 
 MAX_BATCH = 8 * 1024 * 1024  # bytes; a thousand pieces with every field but the picture have two
@@ -110,10 +111,17 @@ class Importer:
     """Imports into one company, within its scope; `progress` has been saved, unless it is a dry run."""
 
     def __init__(
-        self, model: type[Entity], progress: FileImport, faulty_rows: FaultyRows, *, keep_active: bool, dry_run: bool
+        self,
+        model: type[Entity],
+        progress: FileImport,
+        faulty_rows: FaultyRows,
+        *,
+        keep_active: bool,
+        dry_run: bool,
+        snapshot: Snapshot | None = None,
     ) -> None:
         self.model, self.progress, self.faulty_rows = model, progress, faulty_rows
-        self.keep_active, self.dry_run = keep_active, dry_run
+        self.keep_active, self.dry_run, self.snapshot = keep_active, dry_run, snapshot
         self.ignored: set[str] = set()
         self._hash = hashlib.sha256(b"keep active" if keep_active else b"")
 
@@ -147,11 +155,18 @@ class Importer:
         actor, request = f"import:{self.progress.source}"[:MAX_ACTOR], str(self.progress.guid)
         origin = Origin(Operation.IMPORT, actor, request, run=uuid7())
         numbers = [row.line for row in rows]
-        options = Options(dry_run=self.dry_run, leave_out=True, line_numbers=numbers, receipt=not self.dry_run)
+        options = Options(
+            dry_run=self.dry_run,
+            leave_out=True,
+            line_numbers=numbers,
+            receipt=not self.dry_run,
+            snapshot=relations_of(self.snapshot) if self.snapshot else {},
+        )
         claim = _Advance(self, rows, digest.digest())
+        seen = SeenClaim(self.snapshot, claim) if self.snapshot else claim
         for attempt in range(PATIENCE):
             try:
-                run = submit(self.model, lines, origin=origin, options=options, claim=claim, faults=unreadable)
+                run = submit(self.model, lines, origin=origin, options=options, claim=seen, faults=unreadable)
                 break
             except ConflictRetry:
                 if attempt == PATIENCE - 1:

@@ -1,5 +1,6 @@
 import os
 import sys
+import uuid
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,15 +9,19 @@ from typing import IO, Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
+from rest_framework.exceptions import APIException
+from uuid_utils.compat import uuid7
 
-from pieces.models import LEVELS_BY_PLURAL
+from pieces.acts import Origin
+from pieces.models import LEVELS_BY_PLURAL, Operation
 from ractory import garbage_collection
-from ractory.api.errors import ConflictRetry
-from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, Overtaken, batches_of
+from ractory.api.errors import ConflictRetry, Unprocessable
+from sync.files.importing import COUNTS, MAX_ACTOR, Changed, FaultyRows, Importer, Overtaken, batches_of
 from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
 from sync.management.running import Stop, meter, say
-from sync.models import MAX_SOURCE, FileImport
+from sync.models import MAX_SOURCE, FileImport, Snapshot
+from sync.snapshots import PERCENT, SCOPE, complete, open_one, open_snapshot
 from tenants.management.printing import PrintingCommand, company_of, guid, text
 from tenants.scope import company_scope
 
@@ -29,6 +34,20 @@ def pair(argument: str) -> tuple[str, str]:
     if not (equals and column):
         raise ArgumentTypeError(f"not COLUMN=FIELD: {argument!r}")
     return column, name
+
+
+def ceiling(argument: str) -> str:
+    if not (argument.isdecimal() and len(argument) < 10) and not PERCENT.fullmatch(argument):
+        raise ArgumentTypeError(f"not a number of rows or a share, as 10%: {argument!r}")
+    return argument
+
+
+def scope(argument: str) -> dict[str, uuid.UUID]:
+    """What a file is the complete set of: the relation by its column, none for the whole company."""
+    level, _, name = argument.partition("=")
+    if argument != "company" and f"{level}_guid" not in SCOPE:
+        raise ArgumentTypeError(f"not project=GUID, component=GUID, assembly=GUID or company: {argument!r}")
+    return {} if argument == "company" else {f"{level}_guid": guid(name)}
 
 
 class Command(PrintingCommand):
@@ -50,13 +69,18 @@ class Command(PrintingCommand):
         parser.add_argument("--errors", type=text, metavar="FILE", help="where faulty rows go, as NDJSON")
         parser.add_argument("--keep-active", action="store_true", help="delete nothing: take every row as active")
         parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
+        parser.add_argument(
+            "--complete", type=scope, metavar="SET", help="delete what the file has not of project=GUID … or company"
+        )
+        parser.add_argument("--max-deleted", type=ceiling, help="of --complete: a number, or a share (10%%)")
+        parser.add_argument("--yes", action="store_true", help="do not ask before --complete deletes")
         parser.add_argument("--resume", action="store_true", help="go on where the import of this file stopped")
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = Stop()
         try:
-            if options["dry_run"] and options["resume"]:
-                raise CommandError("--dry-run writes nothing that could be resumed")
+            if options["dry_run"] and (options["resume"] or options["complete"] is not None):
+                raise CommandError("--dry-run writes nothing that could be resumed, or completed")
             company = company_of(options["company"])
             garbage_collection.tune()
             with company_scope(company.guid), ExitStack() as stack, stop.handled():
@@ -65,8 +89,11 @@ class Command(PrintingCommand):
                 errors = None if options["errors"] is None else stack.enter_context(_errors_file(options, progress))
                 faulty_rows = FaultyRows(LEVELS_BY_PLURAL[options["entity"]], errors, say)
                 chosen = {name: options[name] for name in ("keep_active", "dry_run")}
+                chosen["snapshot"] = _snapshot(progress, options)
                 importer = Importer(LEVELS_BY_PLURAL[options["entity"]], progress, faulty_rows, **chosen)
                 code, trouble = _run(importer, source, rows, stop, resume=options["resume"])
+                if importer.snapshot and not code:
+                    code, trouble = _complete(importer.snapshot.guid, progress, options)
         except CommandError as error:
             error.returncode = UNREADABLE
             raise
@@ -115,6 +142,29 @@ def _run(importer: Importer, source: Source, rows: Iterator[FileRow], stop: Stop
     return (SOME_FAULTY if progress.faulty else 0), ""
 
 
+def _complete(guid: uuid.UUID, progress: FileImport, options: dict[str, Any]) -> tuple[int, str]:
+    """Says what the file does not have, asks, and deletes it; the exit code, and why nothing was deleted."""
+    actor, limit = f"import:{progress.source}"[:MAX_ACTOR], options["max_deleted"] or ""
+
+    def origin() -> Origin:
+        return Origin(Operation.COMPLETE, actor, str(progress.guid), run=uuid7())
+
+    try:
+        going = complete(guid, origin=origin(), max_deleted=limit, dry_run=True).deleted
+        question = f"{going} {progress.entity} that the file does not have are to be deleted"
+        if going and not options["yes"]:
+            if not sys.stdin.isatty() or options["file"] == STDIN:
+                return SOME_FAULTY, f"{question}; nothing was: it needs --yes"
+            say(f"{question}. Go on? [y/N]")
+            if sys.stdin.readline().strip().lower() != "y":
+                return SOME_FAULTY, "nothing was deleted"
+        complete(guid, origin=origin(), max_deleted=limit)
+    except APIException as refusal:
+        return SOME_FAULTY, str(refusal.detail)
+    say(f"{going} {progress.entity} that the file does not have were deleted")
+    return 0, ""
+
+
 def _rows(source: Source, options: dict[str, Any]) -> Iterator[FileRow]:
     model, mapping = LEVELS_BY_PLURAL[options["entity"]], dict(options["map"])
     chosen = detect(source, model) if options["format"] == "auto" else options["format"]
@@ -144,6 +194,27 @@ def _progress(options: dict[str, Any]) -> FileImport:
     if not known:
         raise BadFile("there is no import of this file to resume; start it without --resume")
     return known[0]
+
+
+def _snapshot(progress: FileImport, options: dict[str, Any]) -> Snapshot | None:
+    """The complete set that the file is; a new one for a new import."""
+    within, level = options["complete"], LEVELS_BY_PLURAL[options["entity"]]
+    if options["resume"] and (within is None) != (progress.snapshot_guid is None):
+        raise BadFile("resume it with --complete as it was started, or without it")
+    if within is None:
+        return None
+    try:
+        if options["resume"]:
+            return open_one(progress.snapshot_guid or uuid.UUID(int=0))
+        about: dict[str, Any] = {"company": progress.company_guid, "max_deleted": options["max_deleted"] or ""}
+        snapshot = open_snapshot(level, within, actor=f"import:{progress.source}"[:MAX_ACTOR], **about)
+    except Unprocessable as refusal:
+        raise BadFile(str(refusal.found[0].msg)) from refusal
+    except APIException as refusal:
+        raise BadFile(str(refusal.detail)) from refusal
+    progress.snapshot_guid = snapshot.guid
+    progress.save(update_fields=["snapshot_guid"])
+    return snapshot
 
 
 def _errors_file(options: dict[str, Any], progress: FileImport) -> IO[bytes]:

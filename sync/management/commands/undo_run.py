@@ -47,8 +47,9 @@ class Command(PrintingCommand):
 
 
 def _runs_of_import(given: uuid.UUID) -> list[uuid.UUID]:
-    """The runs of the batches of a file, by the guid of the import, the last one first."""
-    runs = SyncRun.objects.filter(request_id=str(given), operation=Operation.IMPORT, status=RunStatus.SUCCEEDED)
+    """The runs of the batches of a file, and of its completion, by the guid of the import, the last one first."""
+    done = {"operation__in": (Operation.IMPORT, Operation.COMPLETE), "status": RunStatus.SUCCEEDED, "dry_run": False}
+    runs = SyncRun.objects.filter(request_id=str(given), **done)
     return list(runs.order_by("-guid").values_list("guid", flat=True))
 
 
