@@ -224,7 +224,7 @@ def test_what_comes_in_meanwhile_shifts_no_page(reader: Api, family: Family) -> 
     assert rest == ["b", "a"]
 
 
-def test_ten_thousand_changes_are_paged_through_in_a_fixed_number_of_queries(reader: Api, family: Family) -> None:
+def test_thousands_of_changes_are_paged_through_in_a_fixed_number_of_queries(reader: Api, family: Family) -> None:
     def counted(times: int) -> list[int]:
         piece = PieceFactory.create(assembly=family.assembly)
         changed_often(piece, times)
@@ -240,7 +240,7 @@ def test_ten_thousand_changes_are_paged_through_in_a_fixed_number_of_queries(rea
         assert response.json()["cell"] == "9"
         return counts
 
-    assert counted(30) == counted(10_000)
+    assert counted(30) == counted(2000)
 
 
 def test_a_page_of_long_entries_ends_early(reader: Api, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
