@@ -10,7 +10,7 @@ SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_ur
 # Looking at models needs no database of anyone's.
 NO_DATABASE = DATABASE_URL=sqlite://:memory:
 
-.PHONY: bench help install lock lint test test-sqlite test-postgresql test-postgresql-site test-postgresql-apps test-browser test-proxies screenshots torture torture-feed fuzz hostile demo
+.PHONY: bench help install lock lint test test-sqlite test-sqlite-site test-sqlite-apps test-postgresql test-postgresql-site test-postgresql-apps test-browser test-proxies screenshots torture torture-feed fuzz hostile demo
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -40,11 +40,11 @@ lint: $(INSTALLED)  ## style, types, migrations, deployment checks
 	$(NO_DATABASE) $(SECRET) DEBUG=false BEHIND_TLS=true \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 
-PARTS = test-sqlite $(if $(DATABASE_URL),test-postgresql,test-postgresql-site test-postgresql-apps)
+PARTS = test-sqlite-site test-sqlite-apps $(if $(DATABASE_URL),test-postgresql,test-postgresql-site test-postgresql-apps)
 
 test: lint  ## lint, then all tests on SQLite and, at the same time, on PostgreSQL
 	@mkdir -p .cache
-	@$(MAKE) --no-print-directory --jobs=3 TOGETHER=yes $(PARTS); code=$$?; \
+	@$(MAKE) --no-print-directory --jobs=4 TOGETHER=yes $(PARTS); code=$$?; \
 		tail -n 1 $(PARTS:%=.cache/%.log); exit $$code
 
 # Of tests that run together each line begins with the name of its part; the last one is shown again at the end.
@@ -57,9 +57,12 @@ test-sqlite: $(INSTALLED)
 test-postgresql: $(INSTALLED)
 	@set -o pipefail; $(BIN)/python -m ractory.tests.postgresql --no-fsync $(BIN)/python -m pytest --quiet $(ARGS) $(OUTPUT)
 
-# The same in two halves of about the same length, each on a server of its own.
-test-postgresql-site: HALF = ractory --ignore=ractory/api
-test-postgresql-apps: HALF = ractory/api tenants pieces sync bench client
+# The same in two halves of about the same length, those on PostgreSQL each on a server of its own.
+test-sqlite-site test-postgresql-site: HALF = ractory --ignore=ractory/api
+test-sqlite-apps test-postgresql-apps: HALF = ractory/api tenants pieces sync bench client
+test-sqlite-site test-sqlite-apps: $(INSTALLED)
+	@set -o pipefail; env -u DATABASE_URL $(BIN)/python -m pytest --quiet $(HALF) $(ARGS) $(OUTPUT)
+
 test-postgresql-site test-postgresql-apps: $(INSTALLED)
 	@set -o pipefail; $(BIN)/python -m ractory.tests.postgresql --no-fsync \
 		$(BIN)/python -m pytest --quiet $(HALF) $(ARGS) $(OUTPUT)

@@ -17,7 +17,7 @@ from tenants.models import Company
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db]
 
-ROWS = 20_000
+ROWS = 10_000
 TOLD = re.compile(r"^SELECT set_config\(.*?\); ")  # what goes before a statement in the same message
 TEXTS = ("barcode", "profile_code", "trolley", "trolley_cell")
 

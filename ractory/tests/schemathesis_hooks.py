@@ -48,6 +48,7 @@ BEYOND_SCHEMA = {
         "cursor_ordering",
         "changed_meanwhile",
         "scope_unfit",
+        "parent_not_found",
     ),
     "field_unknown",  # of a state of the past, which has no counts
 }

@@ -1,5 +1,6 @@
 """The dashboard, the alerts and the table in the documents name the metrics and labels that a real server tells."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -34,11 +35,16 @@ def traffic(server: Served) -> None:
         server.call("POST", "/api/v1/sync/pieces", {"pieces": [item]}, X_API_Key=key, **more)
 
 
-@pytest.fixture
-def families(transactional_db: None, tmp_path: Path) -> list[Metric]:
-    with served(tmp_path / "log") as server:
+@functools.cache  # of one server all that is asked here is known
+def scraped(log: Path) -> str:
+    with served(log) as server:
         traffic(server)
-        text = server.scrape()
+        return str(server.scrape())
+
+
+@pytest.fixture
+def families(transactional_db: None, tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
+    text = scraped(tmp_path_factory.getbasetemp() / "dashboard.log")
     READS.labels("primary")  # told only where there is a replica, so it is taken from this process
     return [*text_string_to_metric_families(text), *READS.collect()]
 

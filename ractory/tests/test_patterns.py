@@ -72,7 +72,7 @@ WORST: dict[str, tuple[str, list[Worst]]] = {
     "pieces.admin.entities.RASTER_IMAGE": ("match", raw(b"\x89PNG", b"RIFF")),
     "ractory.variables.ORIGIN": ("fullmatch", of("http://a", "a.", "https://[", "1", ":")),
     "sync.legacy.BCRYPT": ("fullmatch", of("$2b$12$", "a", "$2b$12$" + "a" * 53)),
-    "sync.sets.PERCENT": ("fullmatch", of("1", "100", "1.", "%")),
+    "sync.snapshots.PERCENT": ("fullmatch", of("1", "100", "1.", "%")),
     "sync.schemas.CANONICAL": ("fullmatch", of("a", "abcdef01-", "abcd-")),
     "sync.schemas.NUMBER": ("fullmatch", [*of(" ", "1", "1.", " 1"), between("1", " ", "x"), between(" ", "1", "x")]),
     "sync.schemas.NUMERIC": ("fullmatch", [*of(" ", "1", "1.0"), between("1.0", " ", "x"), between("1.", "0", "x")]),
