@@ -189,8 +189,9 @@ class _Attempt:
                 of_run |= Q(changed_in__any_of=self.beside, guid__in=self._past(level).values("guid"))
             written = level.all_objects.filter(of_run)
             written.locked()
-            for kind in level.parents:
-                written = written.exclude(**{f"{kind.column}__in": self._as_left(LEVELS_BY_KIND[kind])})
+            for kind in level.parents:  # what follows a row that is no root is below that row's root
+                if above := [row["guid"] for row in self.roots[LEVELS_BY_KIND[kind]]]:
+                    written = written.exclude(**{f"{kind.column}__any_of": above})
             needed = [field.attname for field in level.settable_fields() if not field.null and not field.has_default()]
             names = ["guid", "created_in", "deletion_guid", *needed, *["picture_digest"] * issubclass(level, Pictured)]
             self.roots[level] = dicts(written.order_by("guid"), names)
