@@ -22,7 +22,7 @@ def main() -> int:
     machine = f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, Python {platform.python_version()}"
     text = PAGE.read_text().partition(MEASURED)[0]
     sync, steps = measured("bench.sync", *sys.argv[1:]), measured("bench.steps")
-    history = measured("bench.history")
+    history, sets, feed = measured("bench.history"), measured("bench.sets"), measured("bench.feed")
     reading, keys, files = measured("bench.reading"), measured("bench.keys"), measured("bench.importing")
     PAGE.write_text(
         f"{text}{MEASURED}\n\n"
@@ -31,6 +31,8 @@ def main() -> int:
         f"## One request of 1000 pieces, step by step\n\n"
         f"| milliseconds | new | changed | unchanged |\n| --- | --- | --- | --- |\n{steps}\n\n"
         f"## History and undo\n\n| what | measured | target |\n| --- | --- | --- |\n{history}\n\n"
+        f"## Complete sets\n\n| what | measured | target |\n| --- | --- | --- |\n{sets}\n\n"
+        f"## The change feed\n\n| what | measured | target |\n| --- | --- | --- |\n{feed}\n\n"
         f"## Reading, deleting, restoring\n\n```\n{reading}\n```\n\n"
         f"## API keys\n\n```\n{keys}\n```\n\n"
         f"## Files\n\n| what | measured | target |\n| --- | --- | --- |\n{files}\n"
