@@ -1,5 +1,6 @@
 """Kills the server and its database again and again under load, and counts what was lost, doubled or torn; before that
-it fills the disk, lets database and replica hang, takes all connections, and restarts hosts one after the other.
+it fills the disk, lets database and replica hang, takes all connections, and restarts hosts one after the other. At the
+end it moves a company of TORTURE_PIECES pieces (100 000) to another database while its client pushes.
 
 `python -m bench.torture` (or `make torture`) starts a PostgreSQL and a gunicorn of its own and besieges them until
 TORTURE_KILLS kills (500) and TORTURE_BATCHES batches (5000) are done, for at most TORTURE_SECONDS (1500); then six
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 from bench.faults.disk import fill_disk
+from bench.faults.moving import PIECES, is_kept, move
 from bench.faults.outages import outages
 from bench.faults.overlap import Overlap, overlap
 from bench.faults.siege import Siege, siege
@@ -39,10 +41,14 @@ def main() -> int:
         _rounds(under_siege, kills=kills, batches=batches, deadline=deadline)
         met = _overlap(under_siege, overlap_seconds)
         is_done = under_siege.figures.total_kills >= kills and under_siege.figures.batches >= batches
+    with tempfile.TemporaryDirectory(prefix="ractory-torture-") as folder:
+        moved = move(Path(folder), _asked("PIECES", PIECES))
     _print_table(under_siege, met, has_filled=has_filled, seconds=time.monotonic() - started)
+    for name, value in moved.items():
+        print(f"moving a company: {name:22} {value}")
     if not is_done:
         print("FAILED: a promise was broken, or the time was over, before all was done")
-    return 0 if is_done and met.is_clean and not under_siege.figures.complaints else 1
+    return 0 if is_done and met.is_clean and is_kept(moved) and not under_siege.figures.complaints else 1
 
 
 def _asked(name: str, default: int) -> int:

@@ -145,13 +145,18 @@ def move(folder: Path, pieces: int = PIECES) -> dict[str, Any]:
         }
 
 
+def is_kept(figures: dict[str, Any]) -> bool:
+    """Whether nothing was lost or left behind, and the other company noticed nothing."""
+    is_whole = not any(figures[name] for name in ("lost", "left behind", "broken"))
+    return is_whole and set(figures["answers of another company"]) == {200}
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         figures = move(Path(folder))
     for name, value in figures.items():
         print(f"{name:40} {value}")
-    is_kept = not any(figures[name] for name in ("lost", "left behind", "broken"))
-    return 0 if is_kept and set(figures["answers of another company"]) == {200} else 1
+    return 0 if is_kept(figures) else 1
 
 
 if __name__ == "__main__":
