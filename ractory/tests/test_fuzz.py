@@ -22,7 +22,7 @@ from bench.fuzzing.surface import Surface
 from bench.fuzzing.wire import Answer, Request
 from bench.fuzzing.world import MARKERS, Somebody, World, hidden_guid
 
-REQUESTS = 1500
+REQUESTS = 1000
 
 
 @pytest.fixture

@@ -84,13 +84,13 @@ def bodies(draw: st.DrawFn) -> tuple[type[Entity], bytes]:
     return model, json.dumps(body, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(bodies())
 def test_what_the_decoder_takes_the_validator_takes_alike(made: tuple[type[Entity], bytes]) -> None:
     assert_agreed(*made)
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_they_agree_on_mutated_bytes_too(data: st.DataObject) -> None:
     raw = bytearray(orjson.dumps({"pieces": [required(Piece) | {"barcode": "é\\u0041", "bar_rest": 5}]}))
@@ -120,7 +120,7 @@ def raw_bodies(draw: st.DrawFn) -> bytes:
     return raw
 
 
-@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(raw_bodies(), st.booleans())
 def test_whatever_the_bytes_are_they_become_a_batch_or_a_refusal(raw: bytes, strict: bool) -> None:
     assert_agreed(Piece, raw)

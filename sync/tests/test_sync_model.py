@@ -285,7 +285,7 @@ def place_of(fault: Mapping[str, Any]) -> tuple[int, str]:
 
 # Real transactions: what a snapshot has seen are those that had been committed.
 @pytest.mark.django_db(transaction=True)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(operations=st.lists(st.one_of(ONE_BATCH, a_set()), min_size=1, max_size=5))
 def test_whatever_is_done_comes_out_as_by_the_plain_model_of_the_contract(operations: list[list[Operation]]) -> None:
     pair = Pair()
