@@ -26,7 +26,7 @@ from tenants.scope import every_company
 pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
 
 ORIGIN = Origin(Operation.DELETE, "test")
-ROUNDS = 20
+ROUNDS = 8
 
 
 @pytest.fixture(autouse=True)

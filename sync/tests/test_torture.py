@@ -17,7 +17,7 @@ from pieces.tests.factories import ComponentFactory
 from tenants.models import Company
 from tenants.tests.factories import issue_key
 
-KILLS, BATCHES = 12, 60
+KILLS, BATCHES = 8, 40
 SECONDS = 60  # at most; a few will do
 SEED = 20260
 
