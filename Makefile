@@ -10,7 +10,7 @@ SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_ur
 # Looking at models needs no database of anyone's.
 NO_DATABASE = DATABASE_URL=sqlite://:memory:
 
-.PHONY: bench help install lock lint test test-sqlite test-sqlite-site test-sqlite-apps test-postgresql test-postgresql-site test-postgresql-apps test-browser test-proxies screenshots torture torture-feed fuzz hostile demo
+.PHONY: bench help install lock lint test test-sqlite test-sqlite-site test-sqlite-apps test-postgresql test-postgresql-site test-postgresql-apps test-postgresql-15 test-browser test-proxies screenshots torture torture-feed fuzz hostile demo
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -66,6 +66,13 @@ test-sqlite-site test-sqlite-apps: $(INSTALLED)
 test-postgresql-site test-postgresql-apps: $(INSTALLED)
 	@set -o pipefail; $(BIN)/python -m ractory.tests.postgresql --no-fsync \
 		$(BIN)/python -m pytest --quiet $(HALF) $(ARGS) $(OUTPUT)
+
+# As root or as postgres; the server is made for this run, and goes with it.
+test-postgresql-15: $(INSTALLED)  ## the suite on Debian's PostgreSQL 15 (apt-get install postgresql-15 postgresql-common)
+	pg_virtualenv -v 15 -o fsync=off bash -c 'psql -q -d postgres \
+		-c "CREATE ROLE ractory LOGIN CREATEDB NOSUPERUSER NOBYPASSRLS PASSWORD '"'"'ractory'"'"'" \
+		-c "CREATE DATABASE ractory OWNER ractory" && \
+		DATABASE_URL=postgres://ractory:ractory@$$PGHOST:$$PGPORT/ractory $(BIN)/python -m pytest --quiet $(ARGS)'
 
 # Chromium is Debian's, so that installing it needs root: these are no part of `make test`.
 test-browser: $(INSTALLED)  ## the staff's pages in Chromium (apt-get install chromium chromium-driver)
