@@ -27,9 +27,9 @@ from pieces.clashes import Clash, clashes_among
 from pieces.content import content_of
 from pieces.expressions import CommitPosition
 from pieces.models import HISTORIES, LEVELS_BY_KIND, Act, Deletion, Entity, Pictured, Piece
-from pieces.querysets import EntityQuerySet, fetched
+from pieces.querysets import EntityQuerySet
 from pieces.receipts import Receipt, counts_of
-from ractory.api.errors import BeingMoved, Conflict
+from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction
 from ractory.api.timeouts import allow_cascade
 from tenants.models import Company
@@ -60,9 +60,7 @@ class Acts:
         """The guid of the act in this company."""
         guid = self.guids.get(company.bytes)
         if guid is None:
-            # Held until the transaction ends: whoever closes the company for its move waits for it, or is seen.
-            if fetched(Company.objects.filter(guid=company).values_list("moved_to"), lock="FOR KEY SHARE") != [(None,)]:
-                raise BeingMoved
+            Company.require_open(company)
             origin = self.origin
             act = Act.objects.create(
                 company_guid=company,

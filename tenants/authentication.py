@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from ractory.api.address import Address, client_address
 from ractory.api.middleware import current_caller
 from tenants.caller import Caller
-from tenants.models import ApiKey, User
+from tenants.models import ApiKey
 from tenants.scope import every_company
 from tenants.sessions import user_of
 
@@ -29,15 +29,16 @@ class CallerAuthentication(BaseAuthentication):
         if "X-API-Key" in request.headers:
             scheme, text = "ApiKey", request.headers["X-API-Key"]
         if scheme.lower() == "apikey":
-            known: ApiKey | User = key_of(text.strip(), client_address(request._request))
+            key = key_of(text.strip(), client_address(request._request))
+            caller, tenant = key.as_caller(), key.company
         elif scheme.lower() == "bearer":
-            known = user_of(text.strip())
+            user = user_of(text.strip())
+            caller, tenant = user.as_caller(), user.tenant
         else:
             return None
-        caller = known.as_caller()
         current_caller.set(caller)  # the log's lines name it from now on
-        if caller.company is not None and known.company is not None:
-            known.company.check_place(request._request)
+        if tenant is not None:
+            tenant.check_place(request._request)
         return caller, None
 
     def authenticate_header(self, request: Request) -> str:

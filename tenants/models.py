@@ -75,6 +75,16 @@ class Company(models.Model):
         if self.is_name_taken():
             raise ValidationError({"name": "There is another company of this name."})
 
+    @staticmethod
+    def require_open(guid: uuid.UUID) -> None:
+        """Raises 503 if the company is being moved, or has been. Holds its row until the transaction ends: whoever
+        closes it waits for that, or is seen here. Its foreign keys would not do: they are deferred to the commit."""
+        lock = "FOR KEY SHARE" if connection.vendor == "postgresql" else ""
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT moved_to FROM tenants_company WHERE guid = %s {lock}", [guid.hex])  # noqa: S608  # our own words
+            if cursor.fetchone() != (None,):
+                raise BeingMoved
+
     def check_place(self, request: HttpRequest) -> None:
         """Raises 308 if it has moved, 503 for what is no reading while it is being moved."""
         if self.moved_to:
@@ -194,6 +204,11 @@ class User(AbstractBaseUser):
         User.objects.end_sessions(guid=self.guid)
 
     @property
+    def tenant(self) -> Company | None:
+        """The company that the user is kept within; None for a SystemAdmin, even one who belongs to a company."""
+        return None if self.role == Role.SYSTEM_ADMIN else self.company
+
+    @property
     def is_usable(self) -> bool:
         """False when the user, or the user's company, has been switched off."""
         return self.is_active and (self.company is None or self.company.is_active)
@@ -212,7 +227,7 @@ class User(AbstractBaseUser):
         action, _, model = perm.rpartition(".")[2].partition("_")
         if model == "company":
             return self.is_superuser and action != "delete"
-        if action != "view" and self.company is not None and self.company.moved_to is not None:
+        if action != "view" and self.tenant is not None and self.tenant.moved_to is not None:
             return False
         return self.is_staff and (action == "view" or (action != "delete" and model in ("user", "apikey")))
 

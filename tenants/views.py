@@ -114,8 +114,8 @@ class LoginView(_PublicView):
         user = authenticate(request._request, **self.given(request, LoginSerializer))
         if not isinstance(user, User):
             raise AuthenticationFailed("Wrong email or password.")
-        if user.company is not None and user.company.moved_to:
-            user.company.check_place(request._request)
+        if user.tenant is not None and user.tenant.moved_to:  # while it is being moved one may log in, and read
+            user.tenant.check_place(request._request)
         return Response(_pair(user, begin(user)))
 
 

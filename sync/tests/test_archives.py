@@ -215,6 +215,7 @@ def test_a_company_that_is_being_moved_is_read_and_not_written(
         Api().with_user(UserFactory.create(company=company)).post("/api/v1/api-keys", {"scopes": "sync:read"}),
         admin.delete(path_of(component)),
         Sync(admin)("pieces", pieces[0] | {"cell": "new"}),
+        admin.post("/api/v1/api-keys", {"description": "", "scopes": "sync:read", "company_guid": str(company.guid)}),
     ]
     for response in refused:
         assert response.status_code == 503
@@ -250,6 +251,8 @@ def test_callers_of_a_company_that_has_moved_are_told_where_it_is(
         assert response["Location"].startswith(f"{NEW}/api/v1/")
     assert Api().post("/api/v1/auth/login", login | {"password": "wrong"}).status_code == 401
     assert admin.get("/api/v1/pieces").status_code == 200
+    of_it = UserFactory.create(role=Role.SYSTEM_ADMIN, company=company)
+    assert Api().post("/api/v1/auth/login", {"email": of_it.email, "password": PASSWORD}).status_code == 200
     assert Sync(admin)("pieces", pieces[0] | {"cell": "new"}).status_code == 503
 
 

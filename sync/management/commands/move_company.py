@@ -27,7 +27,7 @@ class Command(PrintingCommand):
         if url and not (parts.scheme in ("http", "https") and parts.netloc and not parts.path and len(url) <= 200):
             raise CommandError(f"not an address: {url!r}", returncode=2)
         with transaction.atomic():
-            # Waits for those who are writing: their foreign keys hold the row.
+            # Waits for those who are writing: they hold the row (Company.require_open).
             company = Company.objects.select_for_update().filter(guid=options["company"]).first()
             if company is None:
                 raise CommandError(f"there is no company {options['company']}")
