@@ -303,10 +303,10 @@ def _sent(client: Client, batch: Batch, stream: str, *, skip: bool, is_repeated:
     while True:
         key = batch.key(stream)
         if is_repeated:
-            written, _ = client.insist(lambda: client.attempt("GET", RECEIPT + quote(key, safe="")), 200)  # noqa: B023  # called at once
+            written, _ = client.insist(partial(client.attempt, "GET", RECEIPT + quote(key, safe="")), 200)
             if receipts := json.loads(written.body):
                 return batch.result("already", receipts[0], receipts[0]["guid"], attempts=attempts, faults=faults)
-        answer, number = client.insist(lambda: client.post(batch.path, batch.body, key), 200, 400, 413, 422)  # noqa: B023  # called at once
+        answer, number = client.insist(partial(client.post, batch.path, batch.body, key), 200, 400, 413, 422)
         attempts, run = attempts + number, answer.headers.get("x-sync-run")
         if answer.status == 200:
             more = {"attempts": attempts, "replayed": answer.headers.get("idempotent-replayed") == "true"}
@@ -351,7 +351,7 @@ def undo(client: Client, runs: Iterable[str], **options: str) -> Iterator[tuple[
     409: others have written some of it since (`conflicts`), or it has been undone; 410: it was too long ago."""
     for run in runs:
         path = f"/api/v1/sync/runs/{quote(run, safe='')}/undo?{urlencode(options)}"
-        yield run, client.insist(lambda: client.attempt("POST", path), 200, 409, 410)[0]  # noqa: B023  # called at once
+        yield run, client.insist(partial(client.attempt, "POST", path), 200, 409, 410)[0]
 
 
 def main() -> int:

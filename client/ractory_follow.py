@@ -16,6 +16,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -39,7 +40,7 @@ def follow(client: Client, file: sqlite3.Connection, query: Mapping[str, str], e
     cursor, copy, complete = file.execute("SELECT cursor, copy, complete FROM state").fetchone() or (None, 0, 0)
     while True:
         path = "/api/v1/changes?" + urlencode({**query, **({"after": cursor} if cursor else {})})
-        answer, _ = client.insist(lambda: client.attempt("GET", path), 200, 410)  # noqa: B023  # called at once
+        answer, _ = client.insist(partial(client.attempt, "GET", path), 200, 410)
         page = json.loads(answer.body)
         if answer.status == 410:
             page, copy = {"changes": [], "cursor": None, "more": True, "start_again": True}, copy + 1

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -122,7 +123,7 @@ class Site:
                 offset, whole = 0, False
                 while not whole:
                     page = f"{ask}&offset={offset}"
-                    answer, _ = client.insist(lambda: client.attempt("GET", page, Cache_Control="no-cache"), 200)  # noqa: B023  # called at once
+                    answer, _ = client.insist(partial(client.attempt, "GET", page, Cache_Control="no-cache"), 200)
                     items = json.loads(answer.body)
                     found |= {(path, item["guid"]): _sorted(item) for item in items}
                     offset, whole = offset + len(items), "link" not in answer.headers
@@ -142,7 +143,7 @@ class Witness(threading.Thread):
         with self.site.client() as client:
             while not self.stopping.is_set():
                 path = f"/api/v1/changes?limit=50{cursor and '&after=' + quote(cursor)}"
-                answer, _ = client.insist(lambda: client.attempt("GET", path), 200, 410)  # noqa: B023  # called at once
+                answer, _ = client.insist(partial(client.attempt, "GET", path), 200, 410)
                 if answer.status == 410:
                     self.outcome.counts["410"] += 1
                     known, cursor = {}, ""
@@ -209,7 +210,7 @@ def torture(folder: Path, *, way: str, seconds: float, seed: int, restarts: int 
         with site.client() as client:
             for path in PATHS:
                 body = json.dumps({path: world.items[path]}).encode()
-                client.insist(lambda: client.post(f"/api/v1/sync/{path}", body, f"{seed}-{path}"), 200)  # noqa: B023  # called at once
+                client.insist(partial(client.post, f"/api/v1/sync/{path}", body, f"{seed}-{path}"), 200)
         ports: list[Callable[[], int]] = [lambda server=server: server.port for server in site.servers]  # type: ignore[misc]  # a default in a lambda
         writers = [LateWriter(world, ports[n % 2], site.key, random.Random(f"{seed}/{n}")) for n in range(WRITERS)]
         urls = [server.url for server in site.servers]
