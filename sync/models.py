@@ -13,6 +13,7 @@ from tenants.models import Company, GuidForeignKey
 from tenants.scope import TenantManager
 
 MAX_SOURCE = 500  # characters of a file's path
+MAX_ACTOR = 300  # characters
 
 
 class IdempotentAnswer(models.Model):
@@ -81,6 +82,11 @@ class FileImport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entity} from {self.source}"
+
+    @property
+    def actor(self) -> str:
+        """As acts and receipts name it, as far as they have room."""
+        return f"import:{self.source}"[:MAX_ACTOR]
 
 
 class Snapshot(models.Model):

@@ -31,7 +31,6 @@ from sync.submission import Claim, Options, Run, submit
 
 MAX_BATCH = 8 * 1024 * 1024  # bytes; a thousand pieces with every field but the picture have two
 PATIENCE = 5  # times that a batch is sent again when other writers were in its way
-MAX_ACTOR = 300  # characters
 SHOWN = 10  # faulty rows that are shown to a person
 COUNTS = ("inserted", "updated", "unchanged", "restored", "deleted", "faulty")
 
@@ -152,8 +151,7 @@ class Importer:
                 lines.append(Line(place, self._completed(row.raw)))
         digest = self._hash.copy()
         digest.update(b"".join([row.raw + b"\n" for row in rows]))
-        actor, request = f"import:{self.progress.source}"[:MAX_ACTOR], str(self.progress.guid)
-        origin = Origin(Operation.IMPORT, actor, request, run=uuid7())
+        origin = Origin(Operation.IMPORT, self.progress.actor, str(self.progress.guid), run=uuid7())
         numbers = [row.line for row in rows]
         options = Options(
             dry_run=self.dry_run,

@@ -16,7 +16,7 @@ from pieces.acts import Origin
 from pieces.models import LEVELS_BY_PLURAL, Operation
 from ractory import garbage_collection
 from ractory.api.errors import ConflictRetry, Unprocessable
-from sync.files.importing import COUNTS, MAX_ACTOR, Changed, FaultyRows, Importer, Overtaken, batches_of
+from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, Overtaken, batches_of
 from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
 from sync.management.running import Stop, meter, say
@@ -144,10 +144,10 @@ def _run(importer: Importer, source: Source, rows: Iterator[FileRow], stop: Stop
 
 def _complete(guid: uuid.UUID, progress: FileImport, options: dict[str, Any]) -> tuple[int, str]:
     """Says what the file does not have, asks, and deletes it; the exit code, and why nothing was deleted."""
-    actor, limit = f"import:{progress.source}"[:MAX_ACTOR], options["max_deleted"] or ""
+    limit = options["max_deleted"] or ""
 
     def origin() -> Origin:
-        return Origin(Operation.COMPLETE, actor, str(progress.guid), run=uuid7())
+        return Origin(Operation.COMPLETE, progress.actor, str(progress.guid), run=uuid7())
 
     try:
         going = complete(guid, origin=origin(), max_deleted=limit, dry_run=True).deleted
@@ -207,7 +207,7 @@ def _snapshot(progress: FileImport, options: dict[str, Any]) -> Snapshot | None:
         if options["resume"]:
             return open_one(progress.snapshot_guid or uuid.UUID(int=0))
         about: dict[str, Any] = {"company": progress.company_guid, "max_deleted": options["max_deleted"] or ""}
-        snapshot = open_snapshot(level, within, actor=f"import:{progress.source}"[:MAX_ACTOR], **about)
+        snapshot = open_snapshot(level, within, actor=progress.actor, **about)
     except Unprocessable as refusal:
         raise BadFile(str(refusal.found[0].msg)) from refusal
     except APIException as refusal:

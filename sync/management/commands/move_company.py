@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
-from tenants.management.printing import PrintingCommand, guid
+from tenants.management.printing import WRONG_USE, PrintingCommand, guid
 from tenants.models import Company
 
 
@@ -25,7 +25,7 @@ class Command(PrintingCommand):
         url = (options["to"] or "").rstrip("/")
         parts = urlsplit(url)
         if url and not (parts.scheme in ("http", "https") and parts.netloc and not parts.path and len(url) <= 200):
-            raise CommandError(f"not an address: {url!r}", returncode=2)
+            raise CommandError(f"not an address: {url!r}", returncode=WRONG_USE)
         with transaction.atomic():
             # Waits for those who are writing: they hold the row (Company.require_open).
             company = Company.objects.select_for_update().filter(guid=options["company"]).first()

@@ -57,6 +57,8 @@ def _said(refusal: APIException, run: uuid.UUID, done: int) -> str:
     lines = [f"run {run}: {refusal.detail}"]
     conflicts = refusal.more.get("conflicts", []) if isinstance(refusal, Conflict) else []
     lines += [f"  {each['entity']} {each['guid']}, written by run {each['run_guid']}" for each in conflicts[:SHOWN]]
-    lines += ["  …"] * (len(conflicts) > SHOWN)
-    lines += [f"{done} later runs of the file are undone; the others are as they were."] * bool(done)
+    if len(conflicts) > SHOWN:
+        lines.append("  …")
+    if done:
+        lines.append(f"{done} later runs of the file are undone; the others are as they were.")
     return "\n".join(lines)
