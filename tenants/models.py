@@ -51,6 +51,9 @@ class Company(models.Model):
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     feed_epoch = models.BigIntegerField(default=0, db_default=0, editable=False)  # how often rows have been purged
+    sync_alert_hours = models.PositiveSmallIntegerField(
+        "warn after hours without a sync", null=True, blank=True, help_text="On the home page. Empty: never."
+    )
     # null: it is here. "": it is being moved, and nothing of it may be written. Else the address of the server that has
     # it now (manage.py move_company).
     moved_to = models.CharField(max_length=200, null=True, editable=False)
