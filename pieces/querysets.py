@@ -1,10 +1,11 @@
 """The querysets and managers of the four entities: soft deletion, and which rows a scope may see."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import nullcontext
 from typing import Any, Self
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models.expressions import RawSQL
 
 from pieces.acts import Kind
@@ -12,6 +13,7 @@ from pieces.bulk import VERSION_SQL, BulkQuerySet
 from tenants.scope import TenantManager
 
 VERSION = RawSQL(VERSION_SQL, (), output_field=models.TextField())  # noqa: S611  # no input in it
+CHUNK = 100  # rows that are fetched at once; each may have a picture
 TIMESTAMPTZ = 1184  # PostgreSQL's oid of the type
 
 
@@ -33,6 +35,18 @@ def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]", lock: str = "") -> li
         cursor.execute(f"{sql} {lock}", params)
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
+
+
+def streamed(rows: "models.QuerySet[Any]") -> Iterator[Any]:
+    """The rows, as one moment has them: one statement, fetched bit by bit. Close it if you stop early.
+
+    Where Django may not use server-side cursors, because of a pooler, its `iterator()` would fetch all; within a
+    transaction they are safe. On SQLite a transaction would keep writers away, and is not needed.
+    """
+    on_postgresql = connections[rows.db].vendor == "postgresql"
+    found: Any = rows._iterable_class(rows, chunked_fetch=True, chunk_size=CHUNK)
+    with transaction.atomic(using=rows.db) if on_postgresql else nullcontext():
+        yield from found
 
 
 class EntityQuerySet(BulkQuerySet):

@@ -23,9 +23,9 @@ from django.db.models import F
 from pieces.changes import copy_in, remove
 from pieces.expressions import CommitPosition
 from pieces.models import HISTORIES, LEVELS, Act, Deletion
+from pieces.querysets import streamed
 from ractory.api.rendering import to_json
 from ractory.api.retry import in_transaction
-from sync.files.exporting import read
 from sync.models import Feed, FileImport, IdempotentAnswer, SeenBatch, Snapshot, SyncRun
 from tenants.models import ApiKey, Company, LoginSession, User
 
@@ -75,7 +75,7 @@ def export(company: uuid.UUID, write: Callable[[bytes], object]) -> Iterator[int
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         for table, model in BY_NAME.items():
             rows = _rows(model, company).order_by("pk")
-            for row in read(rows.values_list(*[field.attname for field in _fields(model)])):
+            for row in streamed(rows.values_list(*[field.attname for field in _fields(model)])):
                 write(to_json([table, *row]) + b"\n")
                 counts[table] += 1
                 yield counts.total()

@@ -13,14 +13,12 @@ from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import IO, Any, cast
 
-from django.db import connections, transaction
 from django.db.models import QuerySet
 
 from pieces.models import Entity
+from pieces.querysets import streamed
 from ractory.api.rendering import to_json
 from sync.files.tables import cell_of
-
-CHUNK = 100  # rows that are fetched at once; each may have a picture
 
 
 def export(rows: "QuerySet[Any]", write: Callable[[bytes], object], *, as_csv: bool, raw: bool) -> Iterator[int]:
@@ -30,24 +28,12 @@ def export(rows: "QuerySet[Any]", write: Callable[[bytes], object], *, as_csv: b
     write_record = csv.writer(cast(Any, SimpleNamespace(write=lambda record: write(record.encode())))).writerow
     if as_csv:
         write_record(columns)
-    for number, row in enumerate(read(rows.order_by("guid").values_list(*columns)), start=1):
+    for number, row in enumerate(streamed(rows.order_by("guid").values_list(*columns)), start=1):
         if as_csv:
             write_record([cell_of(value, raw=raw) for value in row])
         else:
             write(to_json(dict(zip(columns, row, strict=True))) + b"\n")
         yield number
-
-
-def read(rows: "QuerySet[Any]") -> Iterator[tuple[Any, ...]]:
-    """The tuples of a `values_list()`, as one moment has them: one statement, fetched bit by bit.
-
-    Where Django may not use server-side cursors, because of a pooler, its `iterator()` would fetch all; within a
-    transaction they are safe. On SQLite a transaction would keep writers away, and is not needed.
-    """
-    connection = connections[rows.db]
-    with transaction.atomic() if connection.vendor == "postgresql" else nullcontext():
-        compiler = rows.query.get_compiler(rows.db)
-        yield from compiler.results_iter(tuple_expected=True, chunked_fetch=True, chunk_size=CHUNK)
 
 
 @contextmanager

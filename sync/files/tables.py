@@ -3,9 +3,7 @@
 A cell is `\\N` for null and `\\E` for the empty string; an empty cell says nothing, so that the field keeps its value.
 A text that is itself `\\N` or `\\E` has one backslash more in front.
 
-So has, unless the file is raw, what a spreadsheet would run as a formula (OWASP, "CSV injection"): `\\=1+1`. It may
-take another character than the comma for the delimiter; then cells begin in the middle of a text, and the backslash
-stands there: `5;\\-5`.
+So has, unless the file is raw, what a spreadsheet would run as a formula (pieces.formulas).
 """
 
 import csv
@@ -18,6 +16,7 @@ from typing import Any
 import orjson
 from django.db import models
 
+from pieces.formulas import escaped, unescaped
 from pieces.models import READ_ONLY, Entity
 from ractory.api.errors import Fault, shown
 from ractory.api.rendering import to_json
@@ -25,15 +24,6 @@ from sync.files.reading import MAX_ROW, BadFile, FileRow, Source
 
 NULL, EMPTY = "\\N", "\\E"
 ESCAPED = re.compile(r"\\+[NE]")
-SIGNS = r"=+\-@＝＋－＠"
-MAYBE_FORMULA = re.compile(rf"[\t\r\n{SIGNS}]")  # quick, and no more is asked of most cells
-FORMULA, ESCAPED_FORMULA = (  # where a formula's backslash belongs, and that backslash
-    re.compile(
-        rf"\A{backslash}(?=\\*+[^\S\t\r\n]*+[\t\r\n{SIGNS}])"
-        rf'|(?<=[,;\t\r\n"]){backslash}(?=\\*+[^\S\t\r\n]*+[{SIGNS}])'
-    )
-    for backslash in ("", r"\\")
-)
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 BOOLEANS = {"true": True, "false": False}
 DELIMITERS = ",;\t"
@@ -124,8 +114,8 @@ def _value(cell: str, read: Callable[[str], Cell] | None, *, raw: bool) -> Cell:
         return ""
     if ESCAPED.fullmatch(cell):
         return cell[1:]
-    if "\\" in cell and not raw:
-        cell = ESCAPED_FORMULA.sub("", cell)
+    if not raw:
+        cell = unescaped(cell)
     return read(cell) if read else cell
 
 
@@ -139,7 +129,5 @@ def cell_of(value: Any, *, raw: bool = False) -> str | int:
         return value
     if isinstance(value, datetime | bytes | memoryview):
         value = orjson.loads(to_json(value))
-    text = str(value)
-    if not raw and MAYBE_FORMULA.search(text):
-        text = FORMULA.sub(r"\\", text)
+    text = str(value) if raw else escaped(str(value))
     return (f"\\{text}" if ESCAPED.fullmatch(text) else text) or EMPTY
