@@ -334,7 +334,10 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "sync.admin.home.dashboard",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("tenants/icon.svg")}],
     "STYLES": [lambda request: static("tenants/staff.css")],
-    "SCRIPTS": [lambda request: static("tenants/staff.js")],
+    "SCRIPTS": [
+        lambda request: static("tenants/staff.js"),
+        lambda request: static("tenants/scanning.js"),
+    ],
     "COLORS": {"primary": dict(zip(SHADES, BLUES, strict=True))},
     "SIDEBAR": {"navigation": [{"title": title, "items": items} for title, items in PAGES.items()]},
 }
