@@ -101,13 +101,9 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
         given, page, costly = query.checked(), query.page(), query.costly
         check_parents(given, include_inactive=given["include_inactive"])
         rows = self.filterset.filter_queryset(visible(self.model, include_inactive=given["include_inactive"]))
-        headers = {}
         with costly_read(rows.db, caller_of(request).guid, costly) if costly else nullcontext():
             items, last = read_page(rows, page, given["fields"] or fields_of(self.model, full=given["detail"]))
-            if page.count:
-                headers["X-Total-Count"] = str(rows.count())
-        if last is not None:
-            headers["Link"] = page.next_link(request._request, last)
+            headers = page.headers(request, last, rows)
         return Response(items, headers=headers)
 
     @may_lag
@@ -125,8 +121,7 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
     def history(self, request: Request, guid: str) -> Response:
         page = self.query.page()
         entries, last = read_history(self.model, self._guid(guid), page)
-        headers = {"Link": page.next_link(request._request, last)} if last else {}
-        return Response(entries, headers=headers)
+        return Response(entries, headers=page.headers(request, last))
 
     def destroy(self, request: Request, guid: str) -> Response:
         return self._written(delete_one, guid)

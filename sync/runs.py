@@ -74,9 +74,7 @@ class RunsView(TenantView):
         sizes = list(listed.values_list(SyncRun.BYTES, flat=True))
         fits = fitting(sizes[: page.limit], most=MAX_PAGE_BYTES)
         runs = list(listed[:fits])
-        headers = {"X-Total-Count": str(rows.count())} if page.count else {}
-        if len(sizes) > fits:
-            headers["Link"] = page.next_link(request._request, [runs[-1].guid])
+        headers = page.headers(request, [runs[-1].guid] if len(sizes) > fits else None, rows)
         return Response([run.as_wire() for run in runs], headers=headers)
 
 
@@ -127,7 +125,7 @@ class RunChangesView(TenantView):
     def get(self, request: Request, guid: str) -> Response:
         page, run = self.query.page(), guid_in_path(guid, "run")
         changes, last = read_acts(acts_of_run(run), page)
-        return Response(changes, headers={"Link": page.next_link(request._request, last)} if last else {})
+        return Response(changes, headers=page.headers(request, last))
 
 
 class UndoQuery(Query):

@@ -1,14 +1,17 @@
 """Proving who calls: an API key in either of two headers, or a JWT (contract, "Conventions")."""
 
 import logging
+from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from ractory.api.address import Address, client_address
 from ractory.api.middleware import current_caller
+from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import Caller
 from tenants.models import ApiKey
 from tenants.scope import every_company
@@ -43,6 +46,25 @@ class CallerAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
+
+
+class CallerExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its __init_subclass__
+    """What the OpenAPI document says of it."""
+
+    target_class = "tenants.authentication.CallerAuthentication"
+    name = ["ApiKeyHeader", "ApiKeyAuthorization", "Bearer"]  # noqa: RUF012  # as the base class has it
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, Any]]:
+        return [{name: []} for name in self.name]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
+        key = {"type": "apiKey", "in": "header"}
+        said = "An access token of `/api/v1/auth/login`."
+        return [
+            {**key, "name": "X-API-Key", "description": f"An API key: `{KEY_PREFIX}…`."},
+            {**key, "name": "Authorization", "description": f"An API key after the scheme: `ApiKey {KEY_PREFIX}…`."},
+            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": said},
+        ]
 
 
 @every_company()  # nobody knows yet whose key it is

@@ -4,6 +4,7 @@ from typing import Any, ClassVar, cast
 
 from django.contrib.auth import authenticate
 from django.http import QueryDict
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
 from rest_framework.permissions import IsAuthenticated
@@ -13,10 +14,10 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.settings import api_settings as jwt_settings
 
 from ractory.api.body import read_json_object
-from ractory.api.query import Query
-from tenants import openapi
+from ractory.api.openapi.schemas import TEXT, an_object, answer, body, named
+from ractory.api.query import GUID, NO_NUL, Json, Query
 from tenants.authentication import CHALLENGE
-from tenants.caller import Caller
+from tenants.caller import Caller, KeyScope, Role
 from tenants.logins import Attempt
 from tenants.models import Company, User
 from tenants.scope import Scope, enter, every_company
@@ -96,6 +97,38 @@ class RefreshSerializer(serializers.Serializer[Any]):
     refresh_token = serializers.CharField(max_length=4096)
 
 
+# What is left after spaces around it have been cut off must not be empty.
+NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+ROLE: Json = {"type": "string", "enum": Role.values}
+PASSWORD = {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": NO_NUL, "format": "password"}
+CREDENTIALS = an_object({"email": {**TEXT, "maxLength": 254, "pattern": NOT_BLANK}, "password": PASSWORD})
+REFRESH = an_object({"refresh_token": {**TEXT, "maxLength": 4096, "pattern": NOT_BLANK}})
+EXPIRES_IN = {"type": "integer", "description": "Seconds that the access token is good for."}
+TOKENS = an_object({"access_token": TEXT, "refresh_token": TEXT, "role": ROLE, "expires_in": EXPIRES_IN})
+ME = an_object(
+    {
+        "guid": GUID,
+        "email": {"type": ["string", "null"], "description": "null for a key."},
+        "role": ROLE,
+        "company_guid": {**GUID, "type": ["string", "null"], "description": "null for a SystemAdmin."},
+        "auth_type": {"type": "string", "enum": ["jwt", "api_key"]},
+        "scopes": {"type": "string", "description": "Of a key, separated by spaces."},
+    },
+    "scopes",
+)
+ME_EXAMPLE = {
+    "guid": "0199d5a0-2b6c-7c1e-8a3f-5d1f2e3a4b5c",
+    "email": None,
+    "role": Role.INTEGRATION,
+    "company_guid": "abcdef12-3456-7890-abcd-ef1234567890",
+    "auth_type": "api_key",
+    "scopes": " ".join(sorted(KeyScope.values)),
+}
+PAIR_EXAMPLE = {"access_token": "eyJ…", "refresh_token": "eyJ…", "role": Role.INTEGRATION, "expires_in": 900}
+NEW_PAIR = answer("The tokens.", named("Tokens", TOKENS), {"integration": PAIR_EXAMPLE})
+PERSON = {"email": "anna@example.com", "password": "correct horse battery staple"}
+
+
 def _pair(user: User, tokens: Tokens) -> dict[str, Any]:
     return {
         "access_token": tokens.access,
@@ -106,9 +139,13 @@ def _pair(user: User, tokens: Tokens) -> dict[str, Any]:
 
 
 class LoginView(_PublicView):
-    """Email and password for a pair of tokens."""
-
-    @openapi.login
+    @extend_schema(
+        operation_id="login",
+        summary="Log in",
+        description="Email and password for a pair of tokens.",
+        request=body(named("Credentials", CREDENTIALS), {"person": PERSON}),
+        responses={200: NEW_PAIR},
+    )
     @every_company()  # nobody knows yet whose user it is
     def post(self, request: Request) -> Response:
         user = authenticate(request._request, **self.given(request, LoginSerializer))
@@ -120,9 +157,13 @@ class LoginView(_PublicView):
 
 
 class RefreshView(_PublicView):
-    """A refresh token, which is used up, for a new pair."""
-
-    @openapi.refresh
+    @extend_schema(
+        operation_id="refresh",
+        summary="Get new tokens",
+        description="A refresh token, which is used up, for a new pair. If it comes again later, the login ends.",
+        request=body(named("Refresh", REFRESH), {"token": {"refresh_token": "eyJ…"}}),
+        responses={200: NEW_PAIR},
+    )
     def post(self, request: Request) -> Response:
         given = self.given(request, RefreshSerializer)
         attempt = Attempt(request._request)
@@ -132,11 +173,14 @@ class RefreshView(_PublicView):
 
 
 class MeView(APIView):
-    """Whose credentials these are."""
-
     permission_classes = (IsAuthenticated,)
 
-    @openapi.me
+    @extend_schema(
+        operation_id="me",
+        summary="Who am I?",
+        description="Whose credentials these are.",
+        responses={200: answer("The caller.", named("Me", ME), {"key": ME_EXAMPLE})},
+    )
     def get(self, request: Request) -> Response:
         caller = caller_of(request)
         me = {"guid": caller.guid, "email": caller.email, "role": caller.role, "company_guid": caller.company}

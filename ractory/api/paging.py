@@ -16,7 +16,6 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, OrderBy, Q
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
-from django.http import HttpRequest
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -84,12 +83,17 @@ class Page:
     def ordered(self, rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
         return rows.order_by(*(key.expression() for key in self.keys))
 
-    def next_link(self, request: HttpRequest, last: Sequence[Any]) -> str:
-        """The value of a `Link` header (RFC 8288) to the page after the row with the values `last` of `keys`."""
-        query = request.GET.copy()
-        query.pop("offset", None)
-        query["cursor"] = encode_cursor(self.keys, last)
-        return f'<{request.build_absolute_uri(request.path)}?{query.urlencode(safe=",")}>; rel="next"'
+    def headers(self, request: Any, last: Sequence[Any] | None, rows: Any = None) -> dict[str, str]:
+        """Those of the answer: `X-Total-Count` of `rows` if asked for; if there are rows after the one with the values
+        `last` of `keys`, the `Link` to them (RFC 8288)."""
+        headers = {"X-Total-Count": str(rows.count())} if self.count else {}
+        if last is not None:
+            query = request.GET.copy()
+            query.pop("offset", None)
+            query["cursor"] = encode_cursor(self.keys, last)
+            address = request.build_absolute_uri(request.path)
+            headers["Link"] = f'<{address}?{query.urlencode(safe=",")}>; rel="next"'
+        return headers
 
 
 def _after(keys: Sequence[Key], values: Sequence[Any]) -> Q:
@@ -217,10 +221,8 @@ class ListPagination(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         page: Page = view.query.page()
         rows = list(page.of(queryset))
-        self.headers = {"X-Total-Count": str(queryset.count())} if page.count else {}
-        if len(rows) > page.limit:
-            last = [getattr(rows[page.limit - 1], key.name) for key in page.keys]
-            self.headers["Link"] = page.next_link(request._request, last)
+        last = rows[page.limit - 1] if len(rows) > page.limit else None
+        self.headers = page.headers(request, last and [getattr(last, key.name) for key in page.keys], queryset)
         return rows[: page.limit]
 
     def get_paginated_response(self, data: Any) -> Response:
