@@ -9,8 +9,7 @@ from drf_spectacular.utils import extend_schema
 from pieces.filters import EntityFilterSet, HistoryQuery, ReadQuery
 from pieces.history import ACTIONS
 from pieces.reading import counted, fields_of
-from ractory.api.openapi.errors import ERROR
-from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, header, named, path_guid, query_parameters
+from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, header, named, path_guid, query_parameters
 from ractory.api.paging import LINK, MAX_LIMIT, MAX_PAGE_BYTES, TOTAL
 from ractory.api.query import GUID, Json, Query
 

@@ -204,7 +204,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["ractory.api.rendering.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ractory.api.body.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ractory.api.rendering.AlwaysJson",
-    "DEFAULT_SCHEMA_CLASS": "ractory.api.openapi.schemas.DescribedSchema",
+    "DEFAULT_SCHEMA_CLASS": "ractory.api.openapi.DescribedSchema",
     "EXCEPTION_HANDLER": "ractory.api.envelope.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
@@ -232,7 +232,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,  # what a request may not set is not in its schema
     "SORT_OPERATIONS": False,  # as in the URL configuration
     "DISABLE_DOCSTRING_DESCRIPTIONS": True,  # they are for programmers
-    "POSTPROCESSING_HOOKS": ["ractory.api.openapi.errors.complete"],
+    "POSTPROCESSING_HOOKS": ["ractory.api.openapi.complete"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # or it would ask a server of theirs

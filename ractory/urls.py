@@ -6,9 +6,8 @@ from rest_framework.routers import SimpleRouter
 
 from pieces.views import AssemblyViewSet, ComponentViewSet, PieceViewSet, ProjectViewSet
 from ractory.api.envelope import no_page, unknown
-from ractory.api.health import HealthView, LivenessView
+from ractory.api.meta import DocsView, HealthView, LivenessView, SchemaView
 from ractory.api.metrics import UNKNOWN, metrics
-from ractory.api.openapi.views import DocsView, SchemaView
 from sync.feed import ChangesView
 from sync.runs import RunChangesView, RunsView, RunView, UndoView
 from sync.sets import CompleteView, SnapshotsView, SnapshotView

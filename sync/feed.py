@@ -32,7 +32,7 @@ from pieces.openapi import AFTER
 from pieces.reading import fields_of, largest_row, read_page
 from ractory.api.errors import Fault, Gone, Unprocessable
 from ractory.api.metrics import STATE
-from ractory.api.openapi.schemas import TEXT, an_object, answer, array_of, named, query_parameters
+from ractory.api.openapi import TEXT, an_object, answer, array_of, named, query_parameters
 from ractory.api.paging import MAX_LIMIT, MAX_PAGE_BYTES, Fields, Key, Page
 from ractory.api.query import GUID, Flag, Json, Query, Text, Whole
 from ractory.api.rendering import to_json

@@ -10,8 +10,7 @@ from pieces.models import LEVELS_BY_PLURAL, Entity, Operation
 from pieces.openapi import RUN_HEADER, as_read, plain
 from pieces.receipts import MAX_KEY, RunStatus, SyncRun
 from ractory.api.errors import MAX_ECHO, MAX_LISTED
-from ractory.api.openapi.errors import FAULT
-from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, body, header, named, query_parameters
+from ractory.api.openapi import COUNT, FAULT, TEXT, an_object, answer, array_of, body, header, named, query_parameters
 from ractory.api.query import DAY_OR_MOMENT, GUID, NO_NUL, Json
 from sync.matching import MATCHED_BY
 from sync.planning import Action

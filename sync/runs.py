@@ -13,8 +13,7 @@ from pieces.models import LEVELS, Operation, Piece
 from pieces.openapi import GONE, HISTORY_ENTRY, RUN_HEADER
 from pieces.receipts import RunStatus, SyncRun
 from pieces.views import ReceiptView
-from ractory.api.openapi.errors import ERROR
-from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, array_of, named, path_guid, query_parameters
+from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, array_of, named, path_guid, query_parameters
 from ractory.api.paging import LINK, MAX_PAGE_BYTES, TOTAL, CursorQuery, Key, PageQuery, fitting
 from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_in_path
 from sync.openapi import ENTITY, GUID_OR_NULL, receipt_schema

@@ -14,8 +14,7 @@ from pieces.openapi import GONE, RUN_HEADER
 from pieces.views import ReceiptView
 from ractory.api.body import read_json_object
 from ractory.api.errors import Fault, Unprocessable
-from ractory.api.openapi.errors import ERROR
-from ractory.api.openapi.schemas import COUNT, TEXT, an_object, answer, body, named, path_guid, query_parameters
+from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, body, named, path_guid, query_parameters
 from ractory.api.query import GUID, Flag, Query, guid_in_path
 from sync.models import Snapshot
 from sync.openapi import ENTITY, GUID_OR_NULL, PROJECT

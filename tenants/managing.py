@@ -22,7 +22,7 @@ from rest_framework.viewsets import ModelViewSet
 
 from ractory.api.body import read_json_object
 from ractory.api.errors import Conflict
-from ractory.api.openapi.schemas import query_parameters
+from ractory.api.openapi import query_parameters
 from ractory.api.paging import LINK, TOTAL, Key, ListPagination, PageQuery
 from ractory.api.query import Query
 from ractory.api.redaction import redacted

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.settings import api_settings as jwt_settings
 
 from ractory.api.body import read_json_object
-from ractory.api.openapi.schemas import TEXT, an_object, answer, body, named
+from ractory.api.openapi import TEXT, an_object, answer, body, named
 from ractory.api.query import GUID, NO_NUL, Json, Query
 from tenants.authentication import CHALLENGE
 from tenants.caller import Caller, KeyScope, Role

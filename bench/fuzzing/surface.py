@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from ractory.api.openapi.views import document
+from ractory.api.meta import document
 
 # What a known path may answer to a method that it has not.
 OTHER_METHOD = frozenset({401, 403, 405})

@@ -21,7 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ractory.api.errors import shown
-from ractory.api.openapi.schemas import COUNT, TEXT, an_object, header
+from ractory.api.openapi import COUNT, TEXT, an_object, header
 from ractory.api.query import Flag, Parameter, Query, Text, Whole, in_utc
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000

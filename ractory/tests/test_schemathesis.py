@@ -13,7 +13,7 @@ from django.core.servers.basehttp import WSGIRequestHandler
 from pytest_django.live_server_helper import LiveServer
 
 from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
-from ractory.api.openapi.views import document
+from ractory.api.meta import document
 from ractory.tests.schemathesis_hooks import COMPANY, DISPOSABLE, MANAGED, ROWS
 from tenants.caller import Role
 from tenants.sessions import begin

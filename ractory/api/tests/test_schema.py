@@ -14,7 +14,7 @@ from rest_framework.exceptions import APIException
 from pieces.models import INTERNAL, LEVELS, Entity, Piece
 from pieces.reading import SHORT_PIECE
 from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
-from ractory.api.openapi.views import document
+from ractory.api.meta import document
 from ractory.api.tests.client import Api
 from sync.openapi import ANSWERS, EXAMPLES
 from sync.schemas import max_items
