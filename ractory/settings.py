@@ -300,8 +300,12 @@ TRUSTED_PROXIES = read("TRUSTED_PROXIES", number(0, 100), "0")
 # --- The staff's admin ------------------------------------------------------------------------
 
 
-def page(title: str, icon: str, model: str, **extra: object) -> dict[str, object]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{model}_changelist"), **extra}
+def page(title: str, icon: str, model: str, action: str = "view") -> dict[str, object]:
+    """The entry of a model's list, for those who may do this with its rows."""
+    app, _, name = model.partition("_")
+    link = reverse_lazy(f"admin:{model}_changelist")
+    allowed = f"{app}.{action}_{name}"
+    return {"title": title, "icon": icon, "link": link, "permission": lambda request: request.user.has_perm(allowed)}
 
 
 PAGES = {
@@ -316,7 +320,7 @@ PAGES = {
     "Connections": [page("Sync runs", "sync", "sync_syncrun"), page("API keys", "key", "tenants_apikey")],
     "People": [
         page("Users", "group", "tenants_user"),
-        page("Companies", "factory", "tenants_company", permission="tenants.admin.staff.is_system_admin"),
+        page("Companies", "factory", "tenants_company"),
     ],
 }
 SHADES = ("50", "100", "200", "300", "400", "500", "600", "700", "800", "900", "950")

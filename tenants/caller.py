@@ -54,6 +54,21 @@ CAPABILITIES: dict[str, frozenset[Capability]] = {
     KeyScope.SYNC_WRITE: _DATA,
     KeyScope.SYNC_READ: frozenset({Capability.READ}),
 }
+# On staff's pages an integration only looks: what it does to data, it does by the API.
+CAPABILITIES_AT_DESK = CAPABILITIES | {Role.INTEGRATION: frozenset({Capability.READ})}
+
+# What staff's pages of these models take, by Django's name of the model; those of the others take READ.
+_PAGES = {"deletion": Capability.DELETE} | dict.fromkeys(("user", "apikey", "company"), Capability.MANAGE)
+
+
+def needed_at_desk(action: str, model: str) -> Capability | None:
+    """What a page of Django's takes, by its names: "view" and "piece", say. None is what nobody may do: nothing is
+    deleted for good, and what changes data has pages of its own (`StaffAdmin.route`)."""
+    if action == "view":
+        return _PAGES.get(model, Capability.READ)
+    if action == "delete" or _PAGES.get(model) != Capability.MANAGE:
+        return None
+    return Capability.MANAGE_COMPANIES if (action, model) == ("add", "company") else Capability.MANAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from uuid_utils.compat import uuid7
 from ractory.api.address import Address
 from ractory.api.errors import BeingMoved, Conflict, Moved
 from ractory.api.redaction import KEY_PREFIX
-from tenants.caller import CAPABILITIES, Caller, Capability, KeyScope, Role
+from tenants.caller import CAPABILITIES, CAPABILITIES_AT_DESK, Caller, Capability, KeyScope, Role, needed_at_desk
 from tenants.hashing import one_at_a_time
 from tenants.networks import MAX_LENGTH, networks_in
 from tenants.scope import every_company
@@ -216,23 +216,22 @@ class User(AbstractBaseUser):
         """False when the user, or the user's company, has been switched off."""
         return self.is_active and (self.company is None or self.company.is_active)
 
-    @property
-    def is_staff(self) -> bool:
-        return self.is_usable and Capability.MANAGE in CAPABILITIES[self.role]
+    is_staff = is_usable  # every role has something to look at
 
     @property
     def is_superuser(self) -> bool:
         return self.is_usable and self.role == Role.SYSTEM_ADMIN
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the user may do on staff's pages."""
+        return CAPABILITIES_AT_DESK[self.role] if self.is_usable else frozenset()
+
     def has_perm(self, perm: str, obj: models.Model | None = None) -> bool:
-        """What may be done on staff's pages, by Django's names for it: nobody deletes for good, all staff see all rows
-        of their company, and companies are for SystemAdmins."""
+        """The same by Django's names for it. What is being moved, or has been, can only be looked at."""
         action, _, model = perm.rpartition(".")[2].partition("_")
-        if model == "company":
-            return self.is_superuser and action != "delete"
-        if action != "view" and self.tenant is not None and self.tenant.moved_to is not None:
-            return False
-        return self.is_staff and (action == "view" or (action != "delete" and model in ("user", "apikey")))
+        may_change = self.tenant is None or self.tenant.moved_to is None
+        return needed_at_desk(action, model) in self.capabilities and (may_change or action == "view")
 
     def has_module_perms(self, app_label: str) -> bool:
         return self.is_staff

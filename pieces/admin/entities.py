@@ -25,6 +25,7 @@ from pieces.filters import HistoryQuery
 from pieces.models import Entity, Kind, Pictured
 from pieces.templatetags.entities import act_on, link_to, page_of
 from tenants.admin.staff import StaffAdmin
+from tenants.caller import Capability
 from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
 
@@ -67,13 +68,13 @@ class EntityAdmin(StaffAdmin):
     def in_project(self, entity: Any) -> str:
         return link_to(entity.project)
 
-    @admin.action(description="Delete …")
+    @admin.action(description="Delete …", permissions=["trash"])
     def delete_chosen(self, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponse:
         return redirect(act_on(f"pieces_{self.model.kind}_remove", request.POST.getlist("_selected_action")))
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            self.route("remove/", self.remove, "remove"),
+            self.route("remove/", self.remove, "remove", Capability.DELETE),
             self.route("<uuid:guid>/picture/", self.picture, "picture"),
             *super().get_urls(),
         ]

@@ -24,7 +24,8 @@ from pieces.names import counts_in_words, names_by_guid, with_others
 from pieces.templatetags.entities import act_on, page_of, with_links
 from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction
-from tenants.admin.staff import StaffAdmin, caller_of, names_of
+from tenants.admin.staff import StaffAdmin, caller_of, names_of, require
+from tenants.caller import Capability
 from tenants.templatetags.staff import badge, moment
 
 MAX_AT_ONCE = 100  # roots in one act
@@ -119,9 +120,10 @@ class DeletionAdmin(StaffAdmin):
         return listed
 
     def get_urls(self) -> list[URLPattern]:
-        return [self.route("restore/", self.restore, "restore"), *super().get_urls()]
+        return [self.route("restore/", self.restore, "restore", Capability.DELETE), *super().get_urls()]
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        require(request, Capability.DELETE)
         return redirect(act_on("pieces_deletion_restore", [object_id]))
 
     def restore(self, request: HttpRequest) -> HttpResponse:

@@ -15,6 +15,7 @@ from pieces.templatetags.entities import page_of
 from ractory.api.errors import Conflict, Unprocessable
 from sync.admin.editing import edit, form_of, initial_of
 from tenants.admin.staff import caller_of
+from tenants.caller import Capability
 
 
 class SyncedAdmin(plain.EntityAdmin):
@@ -27,7 +28,7 @@ class SyncedAdmin(plain.EntityAdmin):
         return urls
 
     def get_urls(self) -> list[URLPattern]:
-        return [self.route("<uuid:guid>/edit/", self.edit, "edit"), *super().get_urls()]
+        return [self.route("<uuid:guid>/edit/", self.edit, "edit", Capability.SYNC), *super().get_urls()]
 
     def edit(self, request: HttpRequest, guid: UUID) -> HttpResponse:
         """The form; posted, the change, refused at the fields with the words of a sync's 422."""

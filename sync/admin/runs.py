@@ -10,9 +10,8 @@ from uuid import UUID
 
 import orjson
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern
 from django.utils import timezone
@@ -36,7 +35,7 @@ from ractory.api.paging import encode_cursor
 from sync.admin.charts import charts_of
 from sync.runs import RunChangesQuery
 from sync.undo import undo
-from tenants.admin.staff import StaffAdmin, caller_of, names_of
+from tenants.admin.staff import StaffAdmin, caller_of, may, names_of
 from tenants.caller import Capability
 from tenants.templatetags.staff import badge, moment
 
@@ -121,8 +120,6 @@ class SyncRunAdmin(StaffAdmin):
     @method_decorator(require_safe)
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         run = self.get_object(request, object_id)
-        if run is None:
-            raise Http404
         note_callers([run])
         faults = faults_of(run)
         context = {"run": run, "result": result(run), "duration": duration(run), "rows": rows_of(run), "faults": faults}
@@ -131,14 +128,12 @@ class SyncRunAdmin(StaffAdmin):
         return self.page(request, "sync/run.html", title=what(run), **context)
 
     def get_urls(self) -> list[URLPattern]:
-        return [self.route("<uuid:guid>/undo/", self.undo, "undo"), *super().get_urls()]
+        return [self.route("<uuid:guid>/undo/", self.undo, "undo", Capability.SYNC), *super().get_urls()]
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def undo(self, request: HttpRequest, guid: UUID) -> HttpResponse:
         """What taking the run back would do, by a dry run; posted, it is done, and the page of that undo follows."""
         run, caller = get_object_or_404(self.get_queryset(request), guid=guid), caller_of(request)
-        if Capability.SYNC not in caller.capabilities:
-            raise PermissionDenied
         skip = request.GET.get("conflicts") == "skip"
         origin = Origin(Operation.UNDO, caller.actor, run=uuid7())
         context: dict[str, Any] = {"run": run, "what": run_in_words(run), "skip": skip}
@@ -170,7 +165,7 @@ def what_it_wrote(run: SyncRun, request: HttpRequest) -> dict[str, Any]:
         changes, last = read_acts([act.guid for act in acts], page) if acts else ([], None)
     except Gone as gone:
         return context | {"gone": gone.detail}
-    may_undo = changes and not undo and Capability.SYNC in caller_of(request).capabilities
+    may_undo = changes and not undo and may(request, Capability.SYNC)
     cursor = encode_cursor(page.keys, last) if last else None
     return context | {"changes": told(changes), "cursor": cursor, "may_undo": may_undo}
 

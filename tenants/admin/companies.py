@@ -1,25 +1,41 @@
-"""Companies, for SystemAdmins: making them, switching them off, and picking the one to look at."""
+"""Companies, for SystemAdmins: making them, switching them off, and picking the one to look at. A CompanyAdmin
+has the page of the own one, to say when to warn."""
 
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern
 from django.views.decorators.http import require_POST
 
 from tenants.admin.middleware import STAFF_COMPANY
-from tenants.admin.staff import StaffAdmin, is_system_admin
+from tenants.admin.staff import StaffAdmin, caller_of, may
+from tenants.caller import Capability
 from tenants.models import Company
+from tenants.scope import of_company
 
 
 @admin.register(Company)
 class CompanyAdmin(StaffAdmin):
     list_display = ("name", "is_active", "created_at", "guid")
-    fields = ("name", "short_name", "is_active")
+    fields = ("name", "short_name", "is_active", "sync_alert_hours")
     ordering = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Company]":
+        return of_company(super().get_queryset(request))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if may(request, Capability.MANAGE_COMPANIES) else ("name", "short_name", "is_active")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """A list of one would be a detour."""
+        company = caller_of(request).company
+        if company is not None and self.has_view_permission(request):
+            return redirect("admin:tenants_company_change", company)
+        return super().changelist_view(request, extra_context)
 
     def save_model(self, request: HttpRequest, obj: Company, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -27,12 +43,11 @@ class CompanyAdmin(StaffAdmin):
             obj.switch_off()
 
     def get_urls(self) -> list[URLPattern]:
-        return [self.route("pick/", require_POST(self.pick), "pick"), *super().get_urls()]
+        pick = self.route("pick/", require_POST(self.pick), "pick", Capability.MANAGE_COMPANIES)
+        return [pick, *super().get_urls()]
 
     def pick(self, request: HttpRequest) -> HttpResponse:
         """From now on this SystemAdmin's pages show one company, or every one."""
-        if not is_system_admin(request):
-            raise PermissionDenied
         guid = request.POST.get("company", "")
         if guid:
             try:

@@ -16,8 +16,8 @@ from django.utils.safestring import SafeString
 from unfold import widgets
 from unfold.decorators import action
 
-from tenants.admin.staff import StaffAdmin
-from tenants.caller import KeyScope
+from tenants.admin.staff import StaffAdmin, require
+from tenants.caller import Capability, KeyScope
 from tenants.models import ApiKey, Company
 from tenants.networks import MAX_LENGTH, networks_in
 from tenants.scope import current_scope, of_company
@@ -146,6 +146,7 @@ class ApiKeyAdmin(StaffAdmin):
         return super().has_change_permission(request, obj) and (obj is None or obj.revoked_at is None)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        require(request, Capability.MANAGE)
         form = NewKeyForm(request.POST or None)
         if not form.is_valid():
             return self.page(request, "tenants/key_form.html", title="New API key", form=form, button="Create key")
@@ -183,10 +184,11 @@ class ApiKeyAdmin(StaffAdmin):
         return redirect("admin:tenants_apikey_changelist")
 
     def usable_key(self, request: HttpRequest, object_id: str) -> ApiKey:
-        """The key, locked; 404 if it is not this company's, or revoked."""
+        """The key, locked; 403 for who does not manage keys, 404 if it is not this company's, or revoked."""
+        require(request, Capability.MANAGE)
         key = self.get_object(request, object_id)
-        locked = key and ApiKey.objects.select_for_update(of=("self",)).select_related("company").get(guid=key.guid)
-        if locked is None or locked.revoked_at:
+        locked = ApiKey.objects.select_for_update(of=("self",)).select_related("company").get(guid=key.guid)
+        if locked.revoked_at:
             raise Http404
         return locked
 

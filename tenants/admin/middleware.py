@@ -3,14 +3,17 @@
 import math
 import uuid
 from collections.abc import Callable
+from typing import cast
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from rest_framework.exceptions import APIException, Throttled
 
 from ractory.api.middleware import current_caller
+from tenants.caller import CAPABILITIES_AT_DESK, Role, needed_at_desk
 from tenants.models import User
 from tenants.scope import Scope, every_company, within
 
@@ -18,10 +21,16 @@ STAFF_COMPANY = "staff_company"  # in the session: the guid of the company that 
 # Pages about companies, and about the own account, which for a SystemAdmin is in none: the pick is not for them.
 UNPICKED = ("admin:tenants_company_changelist", "admin:password_change")
 
+NOT_FOUND = (
+    "There is nothing at this address, or it is not your company's. It may be mistyped, or its thing may be gone. "
+    "The search box finds pieces, components and projects."
+)
+
 
 class StaffMiddleware:
     """Starts every request in the scope of its staff member, or without one (the API enters its own: tenants.views),
-    and leaves none behind. A refusal that no staff page has dealt with gets a page of its own, with its status."""
+    and leaves none behind. A refusal that no staff page has dealt with gets a page of its own: its status, words, and a
+    way back."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -31,12 +40,17 @@ class StaffMiddleware:
             return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, APIException) or not _is_staff_page(request):
+        if not _is_staff_page(request):
             return None
-        context = {**admin.site.each_context(request), "title": "Not now", "said": in_words(exception)}
-        page = render(request, "tenants/refusal.html", context)
-        add_status(exception, page)
-        return page
+        if isinstance(exception, Http404):
+            return refusal_page(request, 404, "Not found", NOT_FOUND)
+        if isinstance(exception, PermissionDenied):
+            return refusal_page(request, 403, "Not for you", who_may(request, exception))
+        if isinstance(exception, APIException):
+            page = refusal_page(request, exception.status_code, "Not now", in_words(exception))
+            add_status(exception, page)
+            return page
+        return None
 
 
 def _is_staff_page(request: HttpRequest) -> bool:
@@ -59,6 +73,28 @@ def _staff_scope(request: HttpRequest) -> Scope | None:
         return Scope(caller.company)
     picked = None if path.startswith(tuple(map(reverse, UNPICKED))) else request.session.get(STAFF_COMPANY)
     return Scope(uuid.UUID(picked) if picked else None)
+
+
+def refusal_page(request: HttpRequest, status: int, title: str, said: str) -> HttpResponse:
+    """Instead of a page: the words, in the frame of all pages, with a way back."""
+    frame = admin.site.each_context(request)
+    context = {**frame, "title": title, "said": said, "is_nav_sidebar_enabled": frame["has_permission"]}
+    return render(request, "tenants/refusal.html", context, status=status)
+
+
+def who_may(request: HttpRequest, refusal: PermissionDenied) -> str:
+    """The refusal as a text. Without a capability (`StaffAdmin.route`) it is Django's, whose routes are named
+    `<app>_<model>_<page>`."""
+    _, model, page = request.resolver_match.url_name.split("_", 2)  # type: ignore[union-attr]  # a view has refused
+    action = page if page in ("add", "delete") else "view"
+    needed = refusal.args[0] if refusal.args else needed_at_desk(action, model)
+    user = cast(User, request.user)
+    if needed is None:
+        return "Nobody may do this here."
+    if needed in user.capabilities:
+        return "This can only be looked at: it is over, or its company is being moved to another server."
+    roles = [role.label for role in Role if needed in CAPABILITIES_AT_DESK[role]]
+    return f"Your role is {Role(user.role).label}. This takes another one: {' or '.join(roles)}."
 
 
 def in_words(refusal: APIException) -> str:

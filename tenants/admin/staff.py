@@ -1,18 +1,20 @@
 """What every staff page shares: no count of all rows, nothing deleted for good; who is asking, and who did it."""
 
 from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any, cast
 
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.models import ADDITION, CHANGE
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator as UnfoldPaginator
 
-from tenants.caller import Caller
+from tenants.caller import Caller, Capability
 from tenants.models import ApiKey, Company, User
 from tenants.records import record
 from tenants.scope import current_scope, every_company
@@ -36,8 +38,15 @@ def caller_of(request: HttpRequest) -> Caller:
     return cast(User, request.user).as_caller()
 
 
-def is_system_admin(request: HttpRequest) -> bool:
-    return bool(getattr(request.user, "is_superuser", False))
+def may(request: HttpRequest, capability: Capability) -> bool:
+    """Whether the staff member has this; in a template, `{% if "sync" in may %}`."""
+    return capability in cast(User, request.user).capabilities
+
+
+def require(request: HttpRequest, capability: Capability) -> None:
+    """Raises PermissionDenied, which becomes a page that says who may (StaffMiddleware)."""
+    if not may(request, capability):
+        raise PermissionDenied(capability)
 
 
 class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
@@ -60,8 +69,14 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
         return bool(to_field == self.opts.pk.name)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """An empty name is none, which Django would look for."""
-        return super().get_object(request, object_id, from_field or None)
+        """403 for who sees no such rows, 404 for one that is not there, where Django would lead home without a page. An
+        empty name of a field is none, which Django would look for."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = super().get_object(request, object_id, from_field or None)
+        if found is None:
+            raise Http404
+        return found
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
         """Each word becomes a condition, and a database takes so many of them."""
@@ -78,10 +93,31 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
         request.current_app = self.admin_site.name
         return TemplateResponse(request, template, {**self.admin_site.each_context(request), "title": title, **context})
 
-    def route(self, route: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
-        """The address of a view for staff only, `admin:<app>_<model>_<name>`."""
+    def has_trash_permission(self, request: HttpRequest) -> bool:
+        """For actions of a list that delete or restore: `@admin.action(permissions=["trash"])`."""
+        return may(request, Capability.DELETE)
+
+    def has_sync_permission(self, request: HttpRequest) -> bool:
+        """For those that change data otherwise."""
+        return may(request, Capability.SYNC)
+
+    def route(
+        self, route: str, view: Callable[..., HttpResponse], name: str, requires: Capability = Capability.READ
+    ) -> URLPattern:
+        """The address of a view for staff only, `admin:<app>_<model>_<name>`.
+
+        Who lacks what it `requires` gets a 403, in words. A link or a button that leads there asks for the same: in a
+        template `{% if "sync" in may %}`, with the values of Capability; elsewhere `may(request, Capability.SYNC)`; for
+        an entry of the sidebar (UNFOLD settings) `permission=lambda request: "sync" in request.user.capabilities`.
+        """
+
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            require(request, requires)
+            return view(request, *args, **kwargs)
+
         name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
-        made: URLPattern = path(route, self.admin_site.admin_view(view), name=name)
+        made: URLPattern = path(route, self.admin_site.admin_view(guarded), name=name)
         return made
 
 
@@ -101,12 +137,13 @@ def names_of(actors: Iterable[str | None]) -> dict[str, str]:
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """For every page's header: whose data these are and, for a SystemAdmin, whose they could be (UNFOLD settings)."""
+    """For every page (UNFOLD settings): what its reader may do; for its header, whose data these are and, for a
+    SystemAdmin, whose they could be."""
     user = request.user
     if not isinstance(user, User) or not user.is_staff:
         return {}
     if not user.is_superuser:
-        return {"staff_company": user.company}
+        return {"may": user.capabilities, "staff_company": user.company}
     with every_company():  # to choose from
         companies = list(Company.objects.order_by("name")[:500])
-    return {"staff_companies": companies, "picked_guid": current_scope().company}
+    return {"may": user.capabilities, "staff_companies": companies, "picked_guid": current_scope().company}

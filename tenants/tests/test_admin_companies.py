@@ -38,13 +38,30 @@ def test_only_what_exists_can_be_picked() -> None:
     assert root.get(PICK).status_code == 405
 
 
-@pytest.mark.parametrize("path", [LIST, f"{LIST}add/", PICK])
-def test_companies_are_no_business_of_a_company_admin(company: Company, other_company: Company, path: str) -> None:
+def test_companies_are_no_business_of_a_company_admin(company: Company, other_company: Company) -> None:
     staff = admin_of(company)
-    answer = staff.post(path, {"company": str(other_company.guid), "name": "Mine"})
-    assert answer.status_code == 403
+    for path in (f"{LIST}add/", PICK):
+        answer = staff.post(path, {"company": str(other_company.guid), "name": "Mine"})
+        assert answer.status_code == 403
+        assert "Your role is Company Admin. This takes another one: System Admin." in answer.content.decode()
+    assert staff.get(f"{LIST}{other_company.guid}/change/").status_code == 404
     assert other_company.name not in text_of(staff.get("/admin/"))
     assert Company.objects.count() == 2
+
+
+def test_a_company_admin_says_when_to_warn_and_nothing_else(company: Company) -> None:
+    staff, name = admin_of(company), company.name
+    own = f"{LIST}{company.guid}/change/"
+    assert staff.get(LIST)["Location"] == own
+    page = staff.get(own).content
+    assert b'name="sync_alert_hours"' in page
+    assert b'name="name"' not in page
+    assert staff.post(own, {"sync_alert_hours": "12", "name": "Mine", "is_active": ""}).status_code == 302
+    company.refresh_from_db()
+    assert (company.sync_alert_hours, company.name, company.is_active) == (12, name, True)
+    staff.post(own, {"sync_alert_hours": ""})
+    company.refresh_from_db()
+    assert company.sync_alert_hours is None
 
 
 def test_a_picked_company_does_not_outlive_the_role(company: Company, other_company: Company) -> None:

@@ -7,7 +7,7 @@ from django.test import Client
 
 from tenants.caller import Role
 from tenants.models import Company, User
-from tenants.tests.factories import UserFactory
+from tenants.tests.factories import PASSWORD, UserFactory
 from tenants.tests.staff import admin_of, session_of, system_admin, text_of
 
 pytestmark = pytest.mark.django_db
@@ -104,11 +104,23 @@ def test_nobody_locks_themselves_out(company: Company) -> None:
     assert (me.role, me.is_active) == ("CompanyAdmin", True)
 
 
-@pytest.mark.parametrize("role", [Role.INTEGRATION, Role.PROJECT_MANAGER, Role.OPERATOR])
-def test_others_are_no_staff(company: Company, role: Role) -> None:
-    client = session_of(UserFactory.create(company=company, role=role))
-    for path in ("/admin/", LIST, "/admin/pieces/piece/find/?q=1"):
-        assert client.get(path)["Location"].startswith("/admin/login/")
+@pytest.mark.parametrize("role", Role)
+def test_every_role_logs_in_and_sees_what_it_may(client: Client, company: Company, role: Role) -> None:
+    user = UserFactory.create(company=company, role=role)
+    answer = client.post("/admin/login/?next=/admin/", {"username": user.email, "password": PASSWORD})
+    assert answer["Location"] == "/admin/"
+    home = client.get("/admin/").content.decode()
+    manages, deletes = role.endswith("Admin"), role.endswith(("Admin", "Manager"))
+    for model, seen in (("pieces/piece", True), ("sync/syncrun", True), ("pieces/deletion", deletes)):
+        assert (f'href="/admin/{model}/"' in home) == seen
+        assert client.get(f"/admin/{model}/").status_code == (200 if seen else 403)
+    for model in ("user", "apikey", "company"):
+        assert (f'href="/admin/tenants/{model}/"' in home) == manages
+    if not manages:
+        refused = client.get(LIST)
+        assert refused.status_code == 403
+        assert "This takes another one: System Admin or Company Admin." in refused.content.decode()
+        assert b'name="q"' in refused.content  # in the frame of all pages, with the search box
 
 
 def test_there_are_no_groups(staff: Client) -> None:

@@ -63,21 +63,24 @@ def test_the_columns_of_relations_are_named_as_on_the_wire() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "staff", "superuser"),
+    ("role", "manages", "sees_trash"),
     [
         (Role.SYSTEM_ADMIN, True, True),
-        (Role.COMPANY_ADMIN, True, False),
+        (Role.COMPANY_ADMIN, True, True),
         (Role.INTEGRATION, False, False),
-        (Role.PROJECT_MANAGER, False, False),
+        (Role.PROJECT_MANAGER, False, True),
         (Role.OPERATOR, False, False),
     ],
 )
-def test_only_admins_are_staff_and_only_while_all_is_active(role: Role, staff: bool, superuser: bool) -> None:
+def test_every_role_is_staff_while_all_is_active(role: Role, manages: bool, sees_trash: bool) -> None:
     user = UserFactory.create(role=role)
-    assert (user.is_staff, user.is_superuser) == (staff, superuser)
-    assert user.has_perm("pieces.view_piece") == user.has_module_perms("pieces") == staff
-    assert user.has_perm("tenants.add_user") == user.has_perm("tenants.change_apikey") == staff
-    assert user.has_perm("tenants.view_company") == user.has_perm("tenants.change_company") == superuser
+    assert (user.is_staff, user.is_superuser) == (True, role == Role.SYSTEM_ADMIN)
+    assert user.has_perm("pieces.view_piece")
+    assert user.has_module_perms("pieces")
+    assert user.has_perm("pieces.view_deletion") == sees_trash
+    assert user.has_perm("tenants.add_user") == user.has_perm("tenants.change_apikey") == manages
+    assert user.has_perm("tenants.view_company") == user.has_perm("tenants.change_company") == manages
+    assert user.has_perm("tenants.add_company") == user.is_superuser
     assert not any(map(user.has_perm, ("tenants.delete_user", "tenants.delete_company", "pieces.change_piece")))
 
     user.is_active = False
