@@ -30,7 +30,7 @@ from sync.snapshots import (
     open_one,
     open_snapshot,
 )
-from tenants.permissions import MaySync
+from tenants.caller import MaySync
 from tenants.scope import current_scope
 from tenants.views import TenantView, caller_of
 

@@ -90,9 +90,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
     known_scope: str | None = ""  # what the setting is in the current transaction; None: unknown
     servers: ClassVar[dict[str, Server]] = {}  # by alias; all threads of this process share what they know
 
-    def get_connection_params(self) -> dict[str, Any]:
-        return {**super().get_connection_params(), "cursor_factory": Cursor}
-
     def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
         """Django's, of a class that does not wait for a server which hangs."""
         self.isolation_level = IsolationLevel.READ_COMMITTED
@@ -102,6 +99,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if was_silent:  # a pooler may have taken the connection, and its server still hang
                 connection.look()
         connection.server, connection.parameters = server, conn_params
+        connection.cursor_factory = Cursor
         connection.server_cursor_factory = ServerSideCursor  # type: ignore[assignment]  # it is one, beyond the stubs
         return connection
 

@@ -1,33 +1,27 @@
 import uuid
-from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from ractory.api.errors import Conflict
-from tenants.management.printing import PrintingCommand, guid
+from tenants.management.printing import PrintingCommand
 from tenants.models import Company, User
-
-
-def account(text: str) -> uuid.UUID | str:
-    """A guid, or an email."""
-    try:
-        return guid(text)
-    except ArgumentTypeError:
-        return text.lower()
 
 
 class Command(PrintingCommand):
     help = "Switches a company or a user off: from then on keys and logins get 401, and sessions end. Rows stay."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("account", type=account, metavar="GUID|EMAIL", help="of a company or a user")
+        parser.add_argument("account", metavar="GUID|EMAIL", help="of a company or a user")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        given = options["account"]
-        by = {"guid": given} if isinstance(given, uuid.UUID) else {"email": given}
-        found = User.objects.filter(**by).first() or ("guid" in by and Company.objects.filter(**by).first())
+        given: Any = options["account"].lower()
+        try:
+            given = uuid.UUID(given)
+            found = User.objects.filter(guid=given).first() or Company.objects.filter(guid=given).first()
+        except ValueError:
+            found = User.objects.filter(email=given).first()
         if not found:
             raise CommandError(f"there is neither a company nor a user {given}")
         try:
