@@ -14,8 +14,12 @@ from tenants.models import Company
 from tenants.scope import current_scope
 
 MAX_HITS = 50  # per field
-# In this order; guids come before all.
-LOOKED_UP = ((Piece, "barcode"), (Piece, "piece_id"), (Piece, "trolley_cell"), (Component, "code"), (Project, "code"))
+# In this order; guids come before all. Each of these has an index by company.
+LOOKED_UP: Sequence[tuple[type[Entity], str]] = (
+    *((Piece, name) for name in ("barcode", "piece_id", "trolley_cell", "trolley")),
+    *((Component, "code"), (Project, "code")),
+)
+GTINS = (8, 12, 13, 14)  # digits: of EAN-8, UPC-A, EAN-13 and ITF-14; a shorter one is a longer one with zeros in front
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,9 @@ class Found:
 
 
 def find(text: str) -> Found:
-    """What has this text as its barcode, piece_id, guid, trolley cell or code, within the scope; exact matches only.
+    """What has this text as its guid or in one of the fields above, within the scope; whole values only.
 
-    A guid is looked up on every level first. Letters as typed, else all in capitals or all small.
+    A guid is looked up on every level first. As typed, else in one of the other ways to write the same.
     """
     text = text.strip().replace("\0", "")[: SHORT + 1]  # which no value has
     hits = []
@@ -48,12 +52,22 @@ def find(text: str) -> Found:
 
 
 def _having(model: type[Entity], field: str, text: str) -> list[Any]:
-    cases = list(dict.fromkeys((text, text.upper(), text.lower())))
-    rows = indexed(model.all_objects.filter(**{f"{field}__any_of": cases}))
+    rows = indexed(model.all_objects.filter(**{f"{field}__any_of": _written(text, is_code=field == "barcode")}))
     parents = [name for name in ("project", "component") if name in model.parents]
     shown = rows.select_related(*parents).only("is_active", *COLUMNS[model], *(f"{parent}__code" for parent in parents))
     found = list(shown.order_by("-is_active", "guid")[:MAX_HITS])
     return [entity for entity in found if getattr(entity, field) == text] or found
+
+
+def _written(text: str, *, is_code: bool) -> list[str]:
+    """The ways in which the text may be stored: in capitals or small letters, with a space at an end that nobody sees,
+    without the stars around it that some readers of Code 39 send and, of an article's number, with another length."""
+    bare = text.strip("*") or text
+    texts, digits = {text, bare}, bare.lstrip("0")
+    if is_code and bare.isdecimal() and len(bare) in GTINS:
+        texts |= {digits.zfill(length) for length in GTINS if len(digits) <= length}
+    cases = {case for written in texts for case in (written, written.upper(), written.lower())}
+    return [f"{before}{case}{after}" for case in cases for before in ("", " ") for after in ("", " ")]
 
 
 def indexed(rows: "QuerySet[Any]") -> "QuerySet[Any]":
