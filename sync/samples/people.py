@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 from django.utils.text import slugify
 
@@ -28,14 +29,10 @@ def login(role: Role, password: str, company: Company, email: str = "") -> User:
     domain = slugify(company.name)[:40].strip("-") or company.guid.hex[:12]
     email = email or f"{role.lower()}@{domain}.ractory.example"
     own = None if role == Role.SYSTEM_ADMIN else company
-    user = User.objects.filter(email=email).first()
-    if user is None:
-        return User.objects.create_user(email, password, role=role, company=own)
-    if (user.company_guid, user.role) != (own and own.guid, role):
+    if User.objects.filter(email=email).exclude(company=own, role=role).exists():
         raise ValueError(f"the address {email} is taken: choose another name")
-    user.set_password(password)
-    user.save(update_fields=["password"])
-    return user
+    secret = {"password": make_password(password)}
+    return User.objects.update_or_create(secret, {**secret, "role": role, "company": own}, email=email)[0]
 
 
 def fresh_key(company: Company, description: str) -> str:

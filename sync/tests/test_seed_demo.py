@@ -13,8 +13,8 @@ from pieces.integrity import broken_invariants
 from pieces.models import LEVELS, Deletion, Piece
 from ractory.api.tests.client import Api
 from sync import submission
+from sync.management.commands import seed_demo
 from sync.models import SyncRun
-from sync.samples import filling
 from sync.samples.orders import Order, ean13
 from sync.tests.batches import all_rows, parse_body
 from tenants.caller import Role
@@ -85,7 +85,7 @@ def test_stopped_half_way_it_goes_on(manage: Manage, monkeypatch: pytest.MonkeyP
         return submission.submit(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(filling, "submit", submit)
+        patch.setattr(seed_demo, "submit", submit)
         outcome = manage("seed_demo", "--pieces", PIECES, "--json")
     assert (outcome.code, outcome.out) == (130, "")
     assert outcome.err == "manage.py seed_demo: error: stopped; run it again to go on\n"
