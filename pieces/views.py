@@ -41,7 +41,7 @@ class ReceiptView(TenantView):
     """
 
     model: ClassVar[type[Entity]]
-    operation: ClassVar[Operation]  # of a POST
+    operation: ClassVar[Operation | None] = None  # of a POST, if it has a receipt
     receipt: Receipt | None = None
 
     def operation_of(self, request: Request) -> Operation | None:
@@ -76,8 +76,6 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
 
     model: ClassVar[type[Entity]]
     filterset_class: ClassVar[type[filters.EntityFilterSet]]
-    lookup_field = "guid"
-    lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
 
     def get_permissions(self) -> list[BasePermission]:
         return [MayDelete() if self.action in ("destroy", "restore") else MayRead()]

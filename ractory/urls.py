@@ -9,8 +9,8 @@ from ractory.api.envelope import no_page, unknown
 from ractory.api.meta import DocsView, HealthView, LivenessView, SchemaView
 from ractory.api.metrics import UNKNOWN, metrics
 from sync.feed import ChangesView
-from sync.runs import RunChangesView, RunsView, RunView, UndoView
-from sync.sets import CompleteView, SnapshotsView, SnapshotView
+from sync.runs import RunViewSet
+from sync.sets import SnapshotViewSet
 from sync.views import SYNC_VIEWS
 from tenants.admin.login import login, password_change
 from tenants.managing import ApiKeyViewSet, CompanyViewSet, UserViewSet
@@ -23,6 +23,8 @@ handler500 = "ractory.api.envelope.server_error"
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 for view in (ProjectViewSet, ComponentViewSet, AssemblyViewSet, PieceViewSet):
     router.register(view.model.plural, view, view.model.kind)
+router.register("sync/runs", RunViewSet, "sync-run")
+router.register("sync/snapshots", SnapshotViewSet, "snapshot")
 router.register("companies", CompanyViewSet, "company")
 router.register("users", UserViewSet, "user")
 router.register("api-keys", ApiKeyViewSet, "api-key")
@@ -43,13 +45,6 @@ urlpatterns = [
     path("api/v1/auth/refresh", RefreshView.as_view(), name="refresh"),
     path("api/v1/auth/me", MeView.as_view(), name="me"),
     *(path(f"api/v1/sync/{sync.model.plural}", sync.as_view()) for sync in SYNC_VIEWS),
-    path("api/v1/sync/runs", RunsView.as_view(), name="sync-runs"),
-    path("api/v1/sync/runs/<str:guid>", RunView.as_view(), name="sync-run"),
-    path("api/v1/sync/runs/<str:guid>/changes", RunChangesView.as_view(), name="run-changes"),
-    path("api/v1/sync/runs/<str:guid>/undo", UndoView.as_view(), name="run-undo"),
-    path("api/v1/sync/snapshots", SnapshotsView.as_view(), name="snapshots"),
-    path("api/v1/sync/snapshots/<str:guid>", SnapshotView.as_view(), name="snapshot"),
-    path("api/v1/sync/snapshots/<str:guid>/complete", CompleteView.as_view(), name="snapshot-complete"),
     path("api/v1/changes", ChangesView.as_view(), name="changes"),
     path("api/v1/", include(router.urls)),
     path("api/<path:rest>", unknown, name=UNKNOWN),

@@ -4,9 +4,11 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import IntegerField, UUIDField
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.viewsets import ViewSetMixin
 
 from pieces.history import read_acts
 from pieces.models import LEVELS, Operation, Piece
@@ -20,7 +22,6 @@ from sync.openapi import ENTITY, GUID_OR_NULL, receipt_schema
 from sync.undo import acts_of_run, entity_of, undo
 from tenants.caller import MayRead, MaySync
 from tenants.scope import current_scope
-from tenants.views import TenantView
 
 RECEIPT = receipt_schema()
 RUN = "From the header `X-Sync-Run`, or from a history."
@@ -48,11 +49,34 @@ class RunsQuery(PageQuery):
     since = Moment(help_text="Only those that began at or after this moment; UTC unless it says otherwise.")
 
 
-class RunsView(TenantView):
-    """The receipts of the company, newest first; a page ends where it would be too large."""
+class RunChangesQuery(CursorQuery):
+    """The parameters of what a run did: from the top level down, by guid."""
+
+    order = (
+        Key("level", IntegerField(validators=[MinValueValidator(0), MaxValueValidator(len(LEVELS))])),
+        Key("guid", UUIDField()),
+    )
+
+
+class UndoQuery(Query):
+    """The options of an undo."""
+
+    dry_run = Flag(help_text="The full answer, and nothing is written.")
+    conflicts = Choice(["skip"], help_text="Leaves rows that somebody has written since as they are.")
+
+
+class RunViewSet(ViewSetMixin, ReceiptView):
+    """The receipts of the company, newest first; what a run did, and taking it back."""
 
     permission_classes = (MayRead,)
-    query_class = RunsQuery
+    model = Piece  # what the receipt of an undo says, as long as nobody knows what the run was about
+
+    def new_query(self, data: QueryDict) -> Query:
+        return RunsQuery(data) if self.action == "list" else super().new_query(data)
+
+    def check_query(self) -> None:
+        if self.action != "undo":  # whose faults come after its receipt is begun
+            super().check_query()
 
     @extend_schema(
         operation_id="list_sync_runs",
@@ -64,7 +88,7 @@ class RunsView(TenantView):
         parameters=[*query_parameters(RunsQuery(QueryDict())), LINK, TOTAL],
         responses={200: answer("The receipts.", array_of(RECEIPT))},
     )
-    def get(self, request: Request) -> Response:
+    def list(self, request: Request) -> Response:
         given, page = self.query.checked(), self.query.page()
         wanted = {name: given[name] for name in ("entity", "operation", "status", "idempotency_key", "request_id")}
         wanted["started_at__gte"] = given["since"]
@@ -76,12 +100,6 @@ class RunsView(TenantView):
         headers = page.headers(request, [runs[-1].guid] if len(sizes) > fits else None, rows)
         return Response([run.as_wire() for run in runs], headers=headers)
 
-
-class RunView(TenantView):
-    """The receipt of one request, also for a client that lost the answer."""
-
-    permission_classes = (MayRead,)
-
     @extend_schema(
         operation_id="get_sync_run",
         summary="Get one receipt",
@@ -89,27 +107,11 @@ class RunView(TenantView):
         parameters=[path_guid("From the header `X-Sync-Run`."), *query_parameters(Query(QueryDict()))],
         responses={200: answer("The receipt.", RECEIPT)},
     )
-    def get(self, request: Request, guid: str) -> Response:
+    def retrieve(self, request: Request, guid: str) -> Response:
         run = SyncRun.objects.filter(guid=guid_in_path(guid, "run")).first()
         if run is None:
             raise NotFound(f"There is no run {guid}.")
         return Response(run.as_wire())
-
-
-class RunChangesQuery(CursorQuery):
-    """The parameters of what a run did: from the top level down, by guid."""
-
-    order = (
-        Key("level", IntegerField(validators=[MinValueValidator(0), MaxValueValidator(len(LEVELS))])),
-        Key("guid", UUIDField()),
-    )
-
-
-class RunChangesView(TenantView):
-    """What a run did, row by row, with what each row was before (contract, "History")."""
-
-    permission_classes = (MayRead,)
-    query_class = RunChangesQuery
 
     @extend_schema(
         operation_id="list_run_changes",
@@ -121,29 +123,11 @@ class RunChangesView(TenantView):
         parameters=[path_guid(RUN), *query_parameters(RunChangesQuery(QueryDict())), LINK],
         responses={200: answer("What it did.", array_of(CHANGE)), 410: answer(GONE, ERROR)},
     )
-    def get(self, request: Request, guid: str) -> Response:
+    @action(detail=True, query_class=RunChangesQuery)
+    def changes(self, request: Request, guid: str) -> Response:
         page, run = self.query.page(), guid_in_path(guid, "run")
         changes, last = read_acts(acts_of_run(run), page)
         return Response(changes, headers=page.headers(request, last))
-
-
-class UndoQuery(Query):
-    """The options of an undo."""
-
-    dry_run = Flag(help_text="The full answer, and nothing is written.")
-    conflicts = Choice(["skip"], help_text="Leaves rows that somebody has written since as they are.")
-
-
-class UndoView(ReceiptView):
-    """Takes a run back."""
-
-    permission_classes = (MaySync,)
-    query_class = UndoQuery
-    operation = Operation.UNDO
-    model = Piece  # what the receipt says, as long as nobody knows what the run was about
-
-    def check_query(self) -> None:
-        """Its faults come after the receipt is begun."""
 
     @extend_schema(
         operation_id="undo_run",
@@ -156,7 +140,10 @@ class UndoView(ReceiptView):
         request=None,
         responses={200: answer("It is undone.", UNDONE), 409: answer(IN_CONFLICT, CONFLICTS), 410: answer(GONE, ERROR)},
     )
-    def post(self, request: Request, guid: str) -> Response:
+    @action(
+        detail=True, methods=["post"], permission_classes=(MaySync,), query_class=UndoQuery, operation=Operation.UNDO
+    )
+    def undo(self, request: Request, guid: str) -> Response:
         run, dry_run = guid_in_path(guid, "run"), bool(self.query.cleaned_data.get("dry_run"))
         about = {"model": entity_of(run), "company": current_scope().company, "dry_run": dry_run}
         origin = self.known(received=0, **about).origin

@@ -5,9 +5,11 @@ from typing import Any
 from django.http import QueryDict
 from drf_spectacular.utils import OpenApiRequest, extend_schema
 from rest_framework import serializers, status
+from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.viewsets import ViewSetMixin
 
 from pieces.models import LEVELS_BY_PLURAL, Operation, Piece
 from pieces.openapi import GONE, RUN_HEADER
@@ -32,7 +34,7 @@ from sync.snapshots import (
 )
 from tenants.caller import MaySync
 from tenants.scope import current_scope
-from tenants.views import TenantView, caller_of
+from tenants.views import caller_of
 
 MAX_BODY = 64 * 1024  # bytes
 
@@ -110,10 +112,17 @@ TOO_MANY = named("TooManyDeleted", an_object(REFUSED, "would_delete", "max_delet
 PATH = path_guid("The snapshot's guid.")
 
 
-class SnapshotsView(TenantView):
-    """Opening one."""
+class CompleteQuery(Query):
+    """The options of completing one."""
+
+    dry_run = Flag(help_text="What would go; nothing is written.")
+
+
+class SnapshotViewSet(ViewSetMixin, ReceiptView):
+    """Opening one, where it stands, giving it up; and deleting what the set has not, which has a receipt."""
 
     permission_classes = (MaySync,)
+    model = Piece  # what the receipt says, as long as nobody knows what the set is of
 
     @extend_schema(
         operation_id="open_snapshot",
@@ -126,7 +135,7 @@ class SnapshotsView(TenantView):
         request=body(OPEN_BODY, {"of a project": {"entity": "pieces", "project_guid": PROJECT}}),
         responses={201: answer("It is open.", SNAPSHOT)},
     )
-    def post(self, request: Request) -> Response:
+    def create(self, request: Request) -> Response:
         asked, caller = given(request, SnapshotSerializer), caller_of(request)
         model, scope = LEVELS_BY_PLURAL[asked["entity"]], current_scope()
         named_company = asked.get("company_guid")
@@ -137,19 +146,13 @@ class SnapshotsView(TenantView):
         snapshot = open_snapshot(model, within, company=company, max_deleted=most, actor=caller.actor)
         return Response(as_wire(snapshot), status=status.HTTP_201_CREATED)
 
-
-class SnapshotView(TenantView):
-    """Where one stands; giving it up."""
-
-    permission_classes = (MaySync,)
-
     @extend_schema(
         operation_id="get_snapshot",
         summary="Get a complete set",
         parameters=[PATH, *query_parameters(Query(QueryDict()))],
         responses={200: answer("Where it stands.", SNAPSHOT), 410: answer(GONE, ERROR)},
     )
-    def get(self, request: Request, guid: str) -> Response:
+    def retrieve(self, request: Request, guid: str) -> Response:
         return Response(as_wire(open_one(guid_in_path(guid, "snapshot"))))
 
     @extend_schema(
@@ -159,24 +162,9 @@ class SnapshotView(TenantView):
         parameters=[PATH, *query_parameters(Query(QueryDict()))],
         responses={204: answer("It is gone."), 410: answer(GONE, ERROR)},
     )
-    def delete(self, request: Request, guid: str) -> Response:
+    def destroy(self, request: Request, guid: str) -> Response:
         give_up(guid_in_path(guid, "snapshot"))
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-class CompleteQuery(Query):
-    """The options of completing one."""
-
-    dry_run = Flag(help_text="What would go; nothing is written.")
-
-
-class CompleteView(ReceiptView):
-    """Deleting what the set has not."""
-
-    permission_classes = (MaySync,)
-    query_class = CompleteQuery
-    operation = Operation.COMPLETE
-    model = Piece  # what the receipt says, as long as nobody knows what the set is of
 
     @extend_schema(
         operation_id="complete_snapshot",
@@ -193,7 +181,8 @@ class CompleteView(ReceiptView):
             410: answer(GONE, ERROR),
         },
     )
-    def post(self, request: Request, guid: str) -> Response:
+    @action(detail=True, methods=["post"], query_class=CompleteQuery, operation=Operation.COMPLETE)
+    def complete(self, request: Request, guid: str) -> Response:
         asked, dry_run = given(request, CompleteSerializer), self.query.checked()["dry_run"]
         snapshot = open_one(guid_in_path(guid, "snapshot"))
         about = {"model": LEVELS_BY_PLURAL[snapshot.entity], "company": snapshot.company_guid, "dry_run": dry_run}

@@ -53,8 +53,6 @@ class ManagedViewSet(TenantView, ModelViewSet[Any]):
 
     permission_classes = (MayManage,)
     pagination_class = ListPagination
-    lookup_field = "guid"
-    lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -35,6 +35,8 @@ class TenantView(APIView):
     one, 404 for one that does not exist.
     """
 
+    lookup_field = "guid"  # where it is a viewset
+    lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
     query_class: ClassVar[type[Query]] = Query
     query: Any  # an instance of `query_class`, the parameters of this request
 
