@@ -12,8 +12,8 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cache, lru_cache
+from datetime import datetime
+from functools import cache, lru_cache, partial
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -25,6 +25,7 @@ from rest_framework.exceptions import ParseError
 from pieces.models import READ_ONLY, Entity, Kind
 from pieces.reading import counted
 from ractory.api.errors import MAX_LISTED, Fault, echoed, shown
+from ractory.api.query import in_utc
 
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 NUMERIC = re.compile(r"\s*[+-]?[0-9]{1,40}(\.0*)?\s*")
@@ -45,14 +46,32 @@ class Line(NamedTuple):
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
-    """What lines say: an item each, the fields that nobody knows, sorted, and what is wrong."""
+    """What lines say: an item each, and what is wrong or unknown, of which the first is kept, cut, whatever is sent."""
 
-    items: list[Item | None]  # None for a line that is at fault
-    ignored: list[str]
-    faults: list[Fault]  # the first of them, in the order of the lines
+    faults: list[Fault]  # in the order of the lines
     fault_count: int
+    most: int | None  # faults that are kept; None: all
+    strict: bool  # unknown names are faults too
+    names: set[str] = field(default_factory=set)  # that nobody knows
+    items: list[Item | None] = field(default_factory=list)  # None for a line that is at fault
+
+    @property
+    def ignored(self) -> list[str]:
+        return sorted(self.names)
+
+    def add(self, loc: tuple[str | int, ...], code: str, msg: str, *value: object) -> None:
+        self.fault_count += 1
+        if self.most is None or len(self.faults) < self.most:
+            self.faults.append(Fault(loc, f"{msg}, got {shown(value[0])}" if value else msg, code))
+
+    def add_unknown(self, loc: tuple[str | int, ...], names: Iterable[str]) -> None:
+        for name in map(echoed, sorted(names)):
+            if len(self.names) < MAX_NAMES:
+                self.names.add(name)
+            if self.strict:
+                self.add((*loc, name), "extra_forbidden", f"Unknown field {shown(name)}")
 
 
 def max_items(model: type[Entity]) -> int:
@@ -126,33 +145,12 @@ def parse(
     `names` are unknown ones beside the lines. With `strict` these, and unknown fields of items, are faults too. A line
     that is no JSON (too deep, or with too long a number) is a fault if it may be left out, else a ParseError.
     """
-    found = _Found(list(faults), len(faults), None if leave_out else MAX_LISTED, strict)
-    found.add_unknown(("body",), names)
-    items = [item if (item := _decoded(model, line.raw)) is not None else _judged(model, line, found) for line in lines]
-    return Batch(items, sorted(found.names), found.faults, found.count)
-
-
-@dataclass(slots=True)
-class _Found:
-    """What is wrong or unknown: all of it is counted, the first of it kept, cut, whatever a client sends."""
-
-    faults: list[Fault]
-    count: int
-    most: int | None
-    strict: bool
-    names: set[str] = field(default_factory=set)
-
-    def add(self, loc: tuple[str | int, ...], code: str, msg: str, *value: object) -> None:
-        self.count += 1
-        if self.most is None or len(self.faults) < self.most:
-            self.faults.append(Fault(loc, f"{msg}, got {shown(value[0])}" if value else msg, code))
-
-    def add_unknown(self, loc: tuple[str | int, ...], names: Iterable[str]) -> None:
-        for name in map(echoed, sorted(names)):
-            if len(self.names) < MAX_NAMES:
-                self.names.add(name)
-            if self.strict:
-                self.add((*loc, name), "extra_forbidden", f"Unknown field {shown(name)}")
+    batch = Batch(list(faults), len(faults), None if leave_out else MAX_LISTED, strict)
+    batch.add_unknown(("body",), names)
+    for line in lines:
+        item = _decoded(model, line.raw)
+        batch.items.append(_judged(model, line, batch) if item is None else item)
+    return batch
 
 
 def _decoded(model: type[Entity], raw: bytes) -> Item | None:
@@ -174,15 +172,15 @@ def _decoded(model: type[Entity], raw: bytes) -> Item | None:
     return item
 
 
-def _judged(model: type[Entity], line: Line, found: _Found) -> Item | None:
+def _judged(model: type[Entity], line: Line, batch: Batch) -> Item | None:
     """The item of any other line, by pydantic; None if it has faults, which are added."""
-    loc, before = ("body", model.plural, line.place), found.count
+    loc, before = ("body", model.plural, line.place), batch.fault_count
     try:
         sent = from_json(line.raw, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
-        if found.most is not None:
+        if batch.most is not None:
             raise ParseError(f"The body is not JSON: item {line.place}: {error}.") from None
-        found.add(loc, "json_invalid", f"This is not JSON: {error}")
+        batch.add(loc, "json_invalid", f"This is not JSON: {error}")
         return None
     item, wrong = None, set()
     try:
@@ -194,18 +192,18 @@ def _judged(model: type[Entity], line: Line, found: _Found) -> Item | None:
             wrong.add(entry["loc"][:1])
             place, code = (*loc, *entry["loc"][:1]), entry["type"]
             if code == "missing":
-                found.add(place, code, "Field required")
+                batch.add(place, code, "Field required")
             else:
                 msg = "Input should be an object" if code == "dict_type" else entry["msg"]
-                found.add(place, code, msg, entry["input"])
+                batch.add(place, code, msg, entry["input"])
     if isinstance(sent, dict):
         if ESCAPED_NUL in line.raw:  # PostgreSQL can't store U+0000
             for name in sent.keys() & (_accepted(model) - read_only(model)):
                 if isinstance(sent[name], str) and "\0" in sent[name] and (name,) not in wrong:
-                    found.add((*loc, name), "string_nul", "String must not contain NUL", sent[name])
+                    batch.add((*loc, name), "string_nul", "String must not contain NUL", sent[name])
         if not sent.keys() <= _accepted(model):
-            found.add_unknown(loc, sent.keys() - _accepted(model))
-    return item if found.count == before else None
+            batch.add_unknown(loc, sent.keys() - _accepted(model))
+    return item if batch.fault_count == before else None
 
 
 @lru_cache(2**14)
@@ -224,27 +222,13 @@ def _decoder(model: type[Entity]) -> "msgspec.json.Decoder[Any]":
     """Knows the fields of the plain types only, in their strictest form; what else is sent goes the longer way."""
     fields: list[Any] = []
     for column in model.settable_fields():
-        plain = _plain_type(column)
+        plain, _ = _forms(column)
         if plain and (column.null or column.has_default()):
             fields.append((column.attname, plain | None | msgspec.UnsetType, msgspec.UNSET))
         elif plain:
             fields.append((column.attname, plain))
     item = msgspec.defstruct("Item", fields, forbid_unknown_fields=True, kw_only=True, gc=False)
     return msgspec.json.Decoder(item)
-
-
-def _plain_type(column: "models.Field[Any, Any]") -> Any:
-    if isinstance(column, models.ForeignKey):
-        return str  # see uuid_of
-    if isinstance(column, models.UUIDField):
-        return uuid.UUID
-    if isinstance(column, models.CharField):
-        return Annotated[str, msgspec.Meta(max_length=column.max_length)]
-    if isinstance(column, models.BooleanField):
-        return bool
-    if isinstance(column, models.IntegerField):
-        return Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)]
-    return None
 
 
 @cache
@@ -270,30 +254,35 @@ def _validator(model: type[Entity]) -> SchemaValidator:
     fields = {}
     for name, column in (columns | {IF_UPDATED_AT: models.DateTimeField(null=True)}).items():
         required = not (column.null or column.has_default())
-        value = _value(column) if required else cs.nullable_schema(_value(column))
-        fields[name] = cs.typed_dict_field(value, required=required)
+        _, value = _forms(column)
+        fields[name] = cs.typed_dict_field(value if required else cs.nullable_schema(value), required=required)
     return SchemaValidator(cs.typed_dict_schema(fields))
 
 
-def _value(column: "models.Field[Any, Any]") -> CoreSchema:
-    if isinstance(column, models.ForeignKey | models.UUIDField):
-        return cs.uuid_schema()
-    if isinstance(column, models.CharField):
-        return cs.str_schema(max_length=column.max_length)
-    if isinstance(column, models.BooleanField):
-        return cs.bool_schema()
-    if isinstance(column, models.IntegerField):
-        # An int goes straight through; only what is none costs a call.
-        exact = cs.int_schema(strict=True, ge=INT_MIN, le=INT_MAX)
-        lenient = cs.no_info_plain_validator_function(_integer)
-        return cs.union_schema([(exact, "strict"), (lenient, "lenient")], mode="left_to_right")
-    if isinstance(column, models.DateTimeField):
-        iso = cs.chain_schema([cs.str_schema(), cs.no_info_plain_validator_function(_no_number), cs.datetime_schema()])
-        return cs.no_info_after_validator_function(_utc, iso)
-    if isinstance(column, models.BinaryField):
-        limit = column.max_length or 0
-        base64_text = cs.str_schema(max_length=(limit + 2) // 3 * 4)
-        return cs.no_info_after_validator_function(lambda text: _picture(text, limit), base64_text)
+def _forms(column: "models.Field[Any, Any]") -> tuple[Any, CoreSchema]:
+    """A value in its plain form as msgspec's type, None if it has none, and in all its forms as pydantic's."""
+    match column:
+        case models.ForeignKey():
+            return str, cs.uuid_schema()  # see uuid_of
+        case models.UUIDField():
+            return uuid.UUID, cs.uuid_schema()
+        case models.CharField(max_length=most):
+            return Annotated[str, msgspec.Meta(max_length=most)], cs.str_schema(max_length=most)
+        case models.BooleanField():
+            return bool, cs.bool_schema()
+        case models.IntegerField():
+            # An int goes straight through; only what is none costs a call.
+            exact = cs.int_schema(strict=True, ge=INT_MIN, le=INT_MAX)
+            lenient = cs.no_info_plain_validator_function(_integer)
+            both = cs.union_schema([(exact, "strict"), (lenient, "lenient")], mode="left_to_right")
+            return Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)], both
+        case models.DateTimeField():
+            number = cs.no_info_plain_validator_function(_no_number)
+            iso = cs.chain_schema([cs.str_schema(), number, cs.datetime_schema()])
+            return None, cs.no_info_after_validator_function(_utc, iso)
+        case models.BinaryField(max_length=int(most)):
+            text = cs.str_schema(max_length=(most + 2) // 3 * 4)
+            return None, cs.no_info_after_validator_function(partial(_picture, limit=most), text)
     raise TypeError(f"{type(column).__name__} has no form in a sync")
 
 
@@ -320,7 +309,7 @@ def _no_number(text: str) -> str:
 def _utc(value: datetime) -> datetime:
     """In UTC; a time without an offset is taken as UTC."""
     try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return in_utc(value)
     except OverflowError:
         raise PydanticCustomError("datetime_range", "Input should be between the years 1 and 9999 in UTC") from None
 
