@@ -5,12 +5,13 @@ Claim, data and answer are one transaction: a crash leaves nothing of the three,
 
 import hashlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 import orjson
 from django.db import connection
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.exceptions import ParseError
 
@@ -31,19 +32,15 @@ class StillRunning(Conflict):
     wait = 1  # seconds; becomes Retry-After
 
 
-@dataclass(frozen=True, slots=True)
-class KeptAnswer:
-    """A 200 as it goes over the wire."""
-
-    body: bytes
-    headers: dict[str, str]
-
-
 class Replayed(Exception):
     """The request has been answered before: so."""
 
-    def __init__(self, answer: KeptAnswer) -> None:
+    def __init__(self, answer: HttpResponse) -> None:
         self.answer = answer
+
+
+def json_answer(body: bytes, headers: Mapping[str, str]) -> HttpResponse:
+    return HttpResponse(body, content_type="application/json", headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class IdempotencyClaim(Claim):
     company: uuid.UUID | None  # the caller's own; None for a SystemAdmin, whatever company the request names
     key: str
     fingerprint: bytes  # 32 that stand for the request
-    shown: Callable[[Run], KeptAnswer]
+    shown: Callable[[Run], HttpResponse]
 
     def take(self) -> None:
         """Claims the key until the transaction ends. Raises Replayed if the request has been answered already.
@@ -82,28 +79,21 @@ class IdempotencyClaim(Claim):
             msg = f"The Idempotency-Key {shown(self.key)} was used for another request"
             raise Unprocessable([Fault(("body",), msg, "idempotency_key_reused")])
         headers = orjson.loads(kept.headers_json) | {"Idempotent-Replayed": "true"}
-        raise Replayed(KeptAnswer(bytes(kept.body), headers))
+        raise Replayed(json_answer(bytes(kept.body), headers))
 
     def keep(self, run: Run) -> None:
         """Keeps the answer with the data that is written in the same transaction."""
         answer = self.shown(run)
+        headers = {name: value for name, value in answer.items() if name != "Content-Type"}
         with within(Scope(self.company)):
             IdempotentAnswer.objects.create(
                 caller_guid=self.caller,
                 key=self.key,
                 company_guid=run.company,
                 fingerprint=self.fingerprint,
-                body=answer.body,
-                headers_json=orjson.dumps(answer.headers).decode(),
+                body=answer.content,
+                headers_json=orjson.dumps(headers).decode(),
             )
-
-
-def usable_key(text: str | None) -> str | None:
-    """The header's value; None where `checked_key` refuses it."""
-    try:
-        return None if text is None else checked_key(text)
-    except ParseError:
-        return None
 
 
 def checked_key(text: str) -> str:

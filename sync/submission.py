@@ -10,7 +10,7 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
@@ -276,29 +276,24 @@ def _written(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, l
         rows = model.all_objects.filter(guid__any_of=[change.guid for change in in_order])
         if rows.locked_versions() != " ".join([change.version or "" for change in in_order]):
             return False
+    waits = lock or not plan.updates
     try:
-        with nullcontext() if lock or not plan.updates else _unless_it_waits(acts):
+        if waits:
             _write(model, plan, context, acts, verify=not lock)
-    except Stale:
-        return False
-    return True
-
-
-@contextmanager
-def _unless_it_waits(acts: Acts) -> Iterator[None]:
-    """A savepoint. Raises Stale, and undoes it all, if a row's lock is not to be had at once.
-
-    PostgreSQL stamps a row before it waits for its lock. The next look locks the rows first, and waits then.
-    """
-    try:
+            return True
+        # PostgreSQL stamps a row before it waits for its lock: so this does not wait, and is undone if a lock is not to
+        # be had at once. The next look locks the rows first, and waits then.
         with acts.savepoint(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = %s", [f"{MAX_WAIT}ms"])
-            yield
+            _write(model, plan, context, acts, verify=True)
             cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    except Stale:
+        return False
     except OperationalError as error:
-        if sqlstate(error) != LOCK_NOT_AVAILABLE:
+        if waits or sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
-        raise Stale from error
+        return False
+    return True
 
 
 def _write(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, verify: bool = False) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import accumulate
 from urllib.parse import quote
@@ -11,6 +11,7 @@ from urllib.parse import quote
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse, QueryDict
+from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
 from pieces.models import LEVELS, Entity, Operation
@@ -19,7 +20,7 @@ from ractory.api.body import read_json_body
 from ractory.api.errors import Fault, Unprocessable
 from ractory.api.query import Flag, Guid, Query, Text
 from ractory.api.rendering import to_json
-from sync.idempotency import IdempotencyClaim, KeptAnswer, Replayed, usable_key
+from sync.idempotency import IdempotencyClaim, Replayed, checked_key, json_answer
 from sync.matching import MATCHED_BY
 from sync.models import Snapshot
 from sync.openapi import described
@@ -65,8 +66,9 @@ class SyncView(ReceiptView):
     def perform_authentication(self, request: Request) -> None:
         super().perform_authentication(request)
         if self.receipt:
-            key = usable_key(request.headers.get("Idempotency-Key"))
-            self.known(received=0, idempotency_key=key)
+            self.known(received=0)
+            with suppress(ParseError):  # one that is refused later is no key for the receipt either
+                self.known(idempotency_key=checked_key(request.headers.get("Idempotency-Key", "")))
 
     def new_query(self, data: QueryDict) -> Query:
         return SyncQuery(data, self.model)
@@ -77,10 +79,9 @@ class SyncView(ReceiptView):
     def post(self, request: Request) -> HttpResponse:
         with ExitStack() as alone:
             raw = read_json_body(request._request, limit=settings.MAX_BODY_BYTES, alone=alone)
-            answer = self._answer(request, raw)
-        return HttpResponse(answer.body, content_type="application/json", headers=answer.headers)
+            return self._answer(request, raw)
 
-    def _answer(self, request: Request, raw: bytes) -> KeptAnswer:
+    def _answer(self, request: Request, raw: bytes) -> HttpResponse:
         body = split(self.model, raw)
         receipt = self.known(received=len(body.lines), company=current_scope().company)
         charge_rows(caller_of(request), receipt.received)
@@ -122,7 +123,7 @@ class SyncView(ReceiptView):
         return snapshot
 
     def _claim(
-        self, request: Request, raw: bytes, options: Options, shown: Callable[[Run], KeptAnswer]
+        self, request: Request, raw: bytes, options: Options, shown: Callable[[Run], HttpResponse]
     ) -> Claim | None:
         key = request.headers.get("Idempotency-Key")
         if key is None:
@@ -135,7 +136,7 @@ class SyncView(ReceiptView):
         return IdempotencyClaim(caller.guid, caller.company, key, fingerprint, shown)
 
 
-def shown_as(run: Run, prefer: Mapping[str, str]) -> KeptAnswer:
+def shown_as(run: Run, prefer: Mapping[str, str]) -> HttpResponse:
     """A run as it goes over the wire."""
     counts = run.counts
     body: dict[str, object] = {"inserted": counts["inserted"], "updated": counts["updated"]}
@@ -152,7 +153,7 @@ def shown_as(run: Run, prefer: Mapping[str, str]) -> KeptAnswer:
         headers["X-Ignored-Fields"] = ", ".join(quoted[:whole])
     if prefer:
         headers["Preference-Applied"] = ", ".join(f"{name}={value}" for name, value in prefer.items())
-    return KeptAnswer(to_json(body), headers)
+    return json_answer(to_json(body), headers)
 
 
 def preferences(header: str) -> dict[str, str]:

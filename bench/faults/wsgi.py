@@ -70,7 +70,7 @@ def _die(point: str, result: Any) -> None:
             os.kill(connection.connection.info.backend_pid, signal.SIGKILL)
         except ProcessLookupError:  # it has died with another one
             return
-    answer = sync.views.shown_as(result, PREFER).body.decode() if point == "committed" else None
+    answer = sync.views.shown_as(result, PREFER).content.decode() if point == "committed" else None
     line = json.dumps({**_due, "point": point, "answer": answer}) + "\n"
     log = os.open(os.environ["FAULT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(log, line.encode())
