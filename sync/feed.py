@@ -7,12 +7,12 @@ a later act has written them.
 """
 
 import hashlib
-import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import crc32
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
+from uuid import UUID as Guid
 
 import msgspec
 from django.core.exceptions import ValidationError
@@ -70,8 +70,6 @@ PURGES = (
     "SELECT CAST(sum(feed_epoch) + (SELECT coalesce(sum(erased), 0) FROM sync_feed WHERE %s IS NULL) AS bigint) "
     "FROM tenants_company WHERE guid = %s OR %s IS NULL"
 )
-
-Guid = uuid.UUID
 
 
 class Behind(Error):

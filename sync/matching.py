@@ -1,9 +1,9 @@
 """Which row an item without a guid means (contract, "Sync": `match`): a piece by its piece_id, others by their code."""
 
 import hashlib
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID as Guid
 
 from django.db import connection
 from django.db.models import CharField, Count, Min
@@ -14,7 +14,6 @@ from pieces.expressions import PieceKey, holders
 from pieces.models import Component, Entity, Piece, Project
 from sync.schemas import Item
 
-Guid = uuid.UUID
 # What an entity is matched by: a field, and the relation within which it says which row is meant.
 MATCHED_BY: dict[type[Entity], tuple[str, str]] = {
     Project: ("code", "company_guid"),

@@ -5,13 +5,13 @@ in memory, without a query and without a write, all that is to be done, or every
 means").
 """
 
-import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
 from typing import Any, NamedTuple, cast
+from uuid import UUID as Guid
 
 from django.db import connection
 from django.db.models import BinaryField, CharField, Value
@@ -28,7 +28,6 @@ from sync.schemas import IF_UPDATED_AT, Item, uuid_of
 from tenants.models import Company
 from tenants.scope import current_scope, every_company
 
-Guid = uuid.UUID
 # What dicts and sets of guids are keyed by: `guid.bytes`, whose hash is salted. That of a UUID is not, so that a client
 # could send thousands of guids with the same one.
 GuidKey = bytes

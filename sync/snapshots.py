@@ -7,11 +7,11 @@ or brought back, or moved into the set, stays.
 """
 
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID as Guid
 
 import orjson
 from django.db import connection
@@ -33,7 +33,6 @@ from ractory.api.timeouts import allow_cascade
 from sync.models import SeenBatch, Snapshot
 from sync.submission import Claim, Run
 
-Guid = uuid.UUID
 LIFE = timedelta(hours=24)
 PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]{1,2})?)%")
 DEFAULT_MAX, AT_LEAST = "10%", 10  # of the rows, and rows

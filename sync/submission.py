@@ -7,12 +7,12 @@ lock and no write.
 """
 
 import logging
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
+from uuid import UUID as Guid
 
 import msgspec
 from django.db import OperationalError, connection, transaction
@@ -34,7 +34,6 @@ from tenants.scope import current_scope
 
 logger = logging.getLogger(__name__)
 
-Guid = uuid.UUID
 SAMPLE = 16  # lines that are tried first: where none of them comes again, hardly any will
 MAX_TRIES = 10  # at a batch, leaving out the lines that the last try found at fault
 MAX_LOOKS = 10  # at a batch whose rows keep changing between looking and locking
@@ -220,7 +219,7 @@ def _unchanged(model: type[Entity], lines: Iterable[Line], snapshot: Mapping[str
 
 
 class _Named(msgspec.Struct):
-    guid: uuid.UUID | None = None
+    guid: Guid | None = None
 
 
 _decoder = msgspec.json.Decoder(_Named)

@@ -6,12 +6,12 @@ follows by the same rules by which it went, and is not read.
 """
 
 import json
-import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
+from uuid import UUID as Guid
 
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, Subquery
@@ -33,7 +33,6 @@ from sync.schemas import Item
 from sync.submission import MAX_TRIES, Options, write_items
 from tenants.scope import current_scope
 
-Guid = uuid.UUID
 State = dict[str, Any]  # a row's columns by name
 Rows = dict[type[Entity], Any]  # of each level a queryset
 GONE = {"is_active": False}  # what a row becomes that there was not before
