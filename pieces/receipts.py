@@ -52,6 +52,12 @@ class RunStatus(models.TextChoices):
     REJECTED = "rejected"
 
 
+# The condition of an index: Django makes the same SQL of it in the query.
+BROUGHT_DATA = models.Q(
+    operation__in=[Operation.SYNC.value, Operation.IMPORT.value], status=RunStatus.SUCCEEDED.value, dry_run=False
+)
+
+
 class SyncRun(models.Model):
     """The receipt of one sync, or of another act; of a refused request too. Newer ones have greater guids (UUIDv7).
 
@@ -75,6 +81,8 @@ class SyncRun(models.Model):
     deleted = models.PositiveIntegerField(default=0)
     dry_run = models.BooleanField(default=False)
     fault_count = models.PositiveIntegerField(default=0, db_default=0)  # all of them; errors_json lists the first
+    # All of them by field and type, the most frequent first , with an example; of an older receipt none.
+    fault_kinds_json = models.TextField(default="[]", db_default="[]")
     # JSON as text: what a client sent may hold escaped NULs, which PostgreSQL's jsonb refuses.
     errors_json = models.TextField(default="[]")
     ignored_json = models.TextField(default="[]")
@@ -103,6 +111,8 @@ class SyncRun(models.Model):
                 name="run_by_idempotency_key",
                 condition=models.Q(idempotency_key__isnull=False),
             ),
+            # When data came last, however many refusals and changes by hand came since.
+            models.Index(fields=["company", "guid"], name="run_that_brought_data", condition=BROUGHT_DATA),
         )
 
     def __str__(self) -> str:
