@@ -150,7 +150,12 @@ class Project(Entity):
     company_name = text()
 
     class Meta(Entity.Meta):
-        indexes: ClassVar[Any] = (*Entity.Meta.indexes, list_index("company", "code"))
+        # By the customer staff find the projects, and through these the pieces: that costs no sync of pieces an entry.
+        indexes: ClassVar[Any] = (
+            *Entity.Meta.indexes,
+            list_index("company", "code"),
+            list_index("company", "company_name", sparse=True),
+        )
 
 
 class Pictured(Entity):

@@ -16,17 +16,16 @@ from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from pieces.admin.filters import by_choice, by_parent, by_value
+from pieces.admin.filters import ProjectFilter, asked, beginning, by_choice, by_parent, by_value, in_projects
 from pieces.admin.finding import MAX_HITS, find
 from pieces.admin.history import PER_PAGE, history_of
-from pieces.admin.page import COLUMNS, about, with_parents
+from pieces.admin.page import COLUMNS, about, label_of, with_parents
 from pieces.admin.trash import confirm, delete_many, guids_of, note_names, preview_deletion
 from pieces.filters import HistoryQuery
 from pieces.models import Entity, Kind, Pictured
 from pieces.templatetags.entities import act_on, link_to, page_of
 from tenants.admin.staff import StaffAdmin
 from tenants.caller import Capability
-from tenants.scope import current_scope
 from tenants.templatetags.staff import badge, moment
 
 # Deleted ones only would be a search without an index: that list is the trash.
@@ -42,21 +41,40 @@ class EntityAdmin(StaffAdmin):
 
     list_before_template = "pieces/list_of.html"
     actions = ("delete_chosen",)
+    known_first: tuple[str, ...] = ()  # the columns that an index has in order, beside "changed"
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         """Without pictures, and without the columns that the list does not show."""
         rows: QuerySet[Any] = super().get_queryset(request)
         codes = (f"{parent}__code" for parent in self.list_select_related or ())
-        return rows.only("is_active", "updated_at", "company", *COLUMNS[self.model], *codes)
+        companies = (f"{name}__name" for name in self.companies)
+        return rows.only("is_active", "updated_at", "company", *companies, *COLUMNS[self.model], *codes)
+
+    def is_filtered(self, request: HttpRequest, *but: str) -> bool:
+        """Whether less is shown than one company has: then an index has the rows in the order of their guids only."""
+        ignored = ("p", "o", "e", "deleted", *but)
+        return bool(self.companies) or any(value and name not in ignored for name, value in request.GET.items())
 
     def get_ordering(self, request: HttpRequest) -> Sequence[str]:
-        """An order that an index has: by time within one company, else, and below a filter, by guid."""
-        filtered = any(name not in ("p", "deleted", "e") and value for name, value in request.GET.items())
-        return ("guid",) if filtered or current_scope().company is None else ("-updated_at", "-guid")
+        return ("guid",) if self.is_filtered(request) else ("-updated_at",)
+
+    def get_sortable_by(self, request: HttpRequest) -> Sequence[str]:
+        return () if self.is_filtered(request) else (*self.known_first, "changed")
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        """What begins with the text, in the order of what begins so; else what is in projects of which that holds."""
+        if not (text := asked(search_term)):
+            return queryset, False
+        field, found = beginning(queryset, self.search_fields, text)
+        if field is None and Kind.PROJECT in self.model.parents:
+            field, found = "project", in_projects(queryset, text)
+        request.found_by = label_of(self.model._meta.get_field(field)) if field else None  # type: ignore[attr-defined]
+        return found.order_by("guid") if self.is_filtered(request, "q") else found, False
 
     def state(self, entity: Entity) -> SafeString:
         return badge("active", "good") if entity.is_active else badge("deleted", "bad")
 
+    @admin.display(ordering="updated_at")
     def changed(self, entity: Entity) -> str:
         return moment(entity.updated_at)
 
@@ -133,6 +151,9 @@ class EntityAdmin(StaffAdmin):
 class ProjectAdmin(EntityAdmin):
     list_display = ("code", "company_name", "due", "in_production", "state", "changed")
     list_filter = (DELETED, by_value("code"))
+    known_first = ("code",)
+    search_fields = ("code", "company_name")
+    search_help_text = "Code or customer begins with …"
 
     def due(self, project: Any) -> str:
         return moment(project.due_date)
@@ -141,26 +162,33 @@ class ProjectAdmin(EntityAdmin):
 class ComponentAdmin(EntityAdmin):
     list_display = ("code", "in_project", "designation", "quantity", "state", "changed")
     list_select_related = ("project",)
-    list_filter = (DELETED, by_value("code"), by_parent(Kind.PROJECT))
+    list_filter = (DELETED, by_value("code"), ProjectFilter, by_parent(Kind.PROJECT))
+    known_first = ("code",)
+    search_fields = ("code",)
+    search_help_text = "Code, project or customer begins with …"
 
 
 class AssemblyAdmin(EntityAdmin):
-    list_display = ("__str__", "in_component", "trolley", "cell_number", "state", "changed")
-    list_select_related = ("component",)
-    list_filter = (DELETED, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
+    list_display = ("__str__", "in_project", "in_component", "trolley", "cell_number", "state", "changed")
+    list_select_related = ("project", "component")
+    list_filter = (DELETED, ProjectFilter, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
 
 
 class PieceAdmin(EntityAdmin):
     list_display = (
-        *("piece_id", "barcode", "in_component", "profile_code", "outer_length", "trolley_cell"),
+        *("piece_id", "barcode", "in_project", "in_component", "profile_code", "outer_length", "trolley_cell"),
         *("state", "changed"),
     )
-    list_select_related = ("component",)
+    list_select_related = ("project", "component")
     list_filter = (
         DELETED,
+        ProjectFilter,
         *(by_value(field) for field in ("profile_code", "trolley", "trolley_cell")),
         *(by_parent(kind) for kind in (Kind.PROJECT, Kind.COMPONENT, Kind.ASSEMBLY)),
     )
+    known_first = ("piece_id",)
+    search_fields = ("piece_id", "barcode")
+    search_help_text = "Piece id, barcode, project or customer begins with …"
 
     def get_urls(self) -> list[URLPattern]:
         return [self.route("find/", self.find, "find"), *super().get_urls()]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from pieces.models import Entity
@@ -52,7 +53,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from _nodes(child)
 
 
-def plan_of(api: Api, path: str, table: str) -> list[dict[str, Any]]:
+def plan_of(api: Api | Client, path: str, table: str) -> list[dict[str, Any]]:
     """The nodes of the plan of the statement by which the list at `path` reads its rows."""
     with CaptureQueriesContext(
         connection,

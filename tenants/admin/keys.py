@@ -1,6 +1,5 @@
 """API keys: made and shown once, rotated, revoked. sync.admin registers the list, with each key's last sync."""
 
-from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -138,9 +137,6 @@ class ApiKeyAdmin(StaffAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[ApiKey]":
         return of_company(super().get_queryset(request)).select_related("company")
-
-    def get_list_display(self, request: HttpRequest) -> Iterable[str]:
-        return self.list_display if current_scope().company else ("name", "company", *self.list_display[1:])
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.revoked_at is None)
