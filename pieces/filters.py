@@ -17,7 +17,7 @@ from pieces.expressions import SEPARATOR, JoinedTexts
 from pieces.models import SHORT, Assembly, Component, Entity, Piece, Project
 from pieces.reading import counted, fields_of
 from ractory.api.paging import CursorQuery, Fields, Key, Ordering, Page, PageQuery
-from ractory.api.query import MAX_VALUES, Flag, Guid, Listed, Moment, Query, Text
+from ractory.api.query import MAX_VALUES, Flag, Guid, Listed, Moment, Parameter, Query, Text
 from tenants.scope import current_scope
 
 ONE_OF_TEXTS = f"Only rows with one of these texts, up to {MAX_VALUES}; one that has commas is found if it comes alone."
@@ -77,39 +77,24 @@ class ListQuery(PageQuery, EntityQuery):
         return next((name for name, is_so in reasons.items() if is_so), None)
 
 
-class ExactFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
-    """Rows with just this value. An empty text is one, where django-filter's own filters would pass it over."""
+class ValueFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
+    """Rows with this value, or with one of several. An empty text is a value, where django-filter's own filters would
+    pass it over."""
 
     label = None  # no page shows one
 
-    def filter(self, qs: "QuerySet[Any]", value: Any) -> "QuerySet[Any]":
-        return qs if value is None else qs.filter(**{f"{self.field_name}__{self.lookup_expr}": value})
-
-
-class TextFilter(ExactFilter):
-    field_class = Text
-
-
-class GuidFilter(ExactFilter):
-    field_class = Guid
-
-
-class AnyOfFilter(ExactFilter):
-    """Rows with one of up to 200 values."""
-
-    field_class = Listed
+    def __init__(self, kind: type[Parameter] = Text, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.field_class = kind
 
     def filter(self, qs: "QuerySet[Any]", value: Any) -> "QuerySet[Any]":
-        if value and len(value) == 1:  # an index has the rows with one value in the order of the list
-            return super().filter(qs, value[0])
-        return qs if value is None else qs.filter(**{f"{self.field_name}__any_of": value})
+        lookup = self.lookup_expr
+        if isinstance(value, list):  # an index has the rows with one value in the order of the list
+            lookup, value = (lookup, value[0]) if len(value) == 1 else ("any_of", value)
+        return qs if value is None else qs.filter(**{f"{self.field_name}__{lookup}": value})
 
 
-class MomentFilter(ExactFilter):
-    field_class = Moment
-
-
-class SearchFilter(TextFilter):
+class SearchFilter(ValueFilter):
     """Rows with this text in one of the columns.
 
     No index can help on PostgreSQL: below row-level security only leakproof functions are looked up in one, and none
@@ -134,9 +119,12 @@ class SearchFilter(TextFilter):
 class EntityFilterSet(django_filters.FilterSet):  # type: ignore[misc]  # untyped
     """Which rows a list shows. Its form has the list's other parameters too, so that a 422 names every fault."""
 
-    guid = AnyOfFilter(each=Guid(), help_text=f"Only rows with one of these guids, up to {MAX_VALUES}.")
-    updated_since = MomentFilter(
-        "updated_at", "gte", help_text="Only rows changed at or after this moment; UTC unless it says otherwise."
+    guid = ValueFilter(Listed, each=Guid(), help_text=f"Only rows with one of these guids, up to {MAX_VALUES}.")
+    updated_since = ValueFilter(
+        Moment,
+        "updated_at",
+        "gte",
+        help_text="Only rows changed at or after this moment; UTC unless it says otherwise.",
     )
 
     model: ClassVar[type[Entity]]
@@ -163,27 +151,27 @@ class EntityFilterSet(django_filters.FilterSet):  # type: ignore[misc]  # untype
 
 class ProjectFilterSet(EntityFilterSet):
     model = Project
-    code = TextFilter()
+    code = ValueFilter()
     search = SearchFilter("code", "company_name")
 
 
 class ComponentFilterSet(EntityFilterSet):
     model = Component
-    project_guid = GuidFilter()
-    code = TextFilter()
+    project_guid = ValueFilter(Guid)
+    code = ValueFilter()
     search = SearchFilter("code", "designation")
 
 
 class AssemblyFilterSet(EntityFilterSet):
     model = Assembly
-    project_guid, component_guid = GuidFilter(), GuidFilter()
+    project_guid, component_guid = ValueFilter(Guid), ValueFilter(Guid)
 
 
 class PieceFilterSet(EntityFilterSet):
     model = Piece
-    project_guid, component_guid, assembly_guid = GuidFilter(), GuidFilter(), GuidFilter()
-    piece_id, barcode = (AnyOfFilter(each=Text(), help_text=ONE_OF_TEXTS) for _ in range(2))
-    profile_code, trolley, trolley_cell = TextFilter(), TextFilter(), TextFilter()
+    project_guid, component_guid, assembly_guid = (ValueFilter(Guid) for _ in range(3))
+    piece_id, barcode = (ValueFilter(Listed, each=Text(), help_text=ONE_OF_TEXTS) for _ in range(2))
+    profile_code, trolley, trolley_cell = (ValueFilter() for _ in range(3))
     search = SearchFilter(
         *("piece_id", "barcode", "profile_code", "profile_name", "component_code", "component_description"),
         *("component_number", "project_number", "client", "trolley", "trolley_cell"),
