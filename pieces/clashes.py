@@ -3,9 +3,9 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Subquery
+from django.db.models import Exists, F, OuterRef, Subquery, Window
+from django.db.models.functions import FirstValue
 
 from pieces.models import Kind, Piece
 from pieces.querysets import EntityQuerySet
@@ -36,20 +36,12 @@ def clashes_among(rows: EntityQuerySet) -> list[Clash]:
     """Which of these inactive pieces would, once active, share a piece_id with another of their project."""
     key = ("project_guid", "piece_id")
     holders = Piece.objects.filter(**{name: OuterRef(name) for name in key})
-    found: list[Any] = list(
-        rows.filter(Exists(holders))
-        .annotate(holder=Subquery(holders.values("guid")[:1]))
-        .order_by("guid")[:MAX_CLASHES]
-    )
-    twins = rows.order_by().values(*key).annotate(pieces=Count("guid")).filter(pieces__gt=1)
-    first: dict[tuple[Any, ...], Guid] = {}
-    piece_ids = [twin["piece_id"] for twin in twins[:MAX_CLASHES]]
-    for piece in rows.filter(piece_id__any_of=piece_ids).order_by("guid") if piece_ids else ():
-        holder = first.setdefault((piece.project_guid, piece.piece_id), piece.guid)
-        if holder != piece.guid:
-            piece.holder = holder
-            found.append(piece)
+    held = rows.filter(Exists(holders)).annotate(holder=Subquery(holders.values("guid")[:1]))
+    first = Window(FirstValue("guid"), partition_by=list(key), order_by="guid")
+    twins = rows.annotate(holder=first).exclude(holder=F("guid"))
+    columns = ("guid", "piece_id", "holder", *Piece.parent_columns())
     return [
-        Clash(piece.guid, piece.piece_id, piece.holder, {kind: getattr(piece, kind.column) for kind in Piece.parents})
-        for piece in found
+        Clash(guid, piece_id, holder, dict(zip(Piece.parents, parents, strict=True)))
+        for some in (held, twins)
+        for guid, piece_id, holder, *parents in some.order_by("guid").values_list(*columns)[:MAX_CLASHES]
     ]
