@@ -1,14 +1,15 @@
 """Receipts (SyncRun): what became of a request that writes, for whoever lost the answer and for whoever looks later.
 
-One is saved in the transaction of its act, that of a refused request in one of its own (contract, "Sync").
+One is saved in the transaction of its act, that of a refused request in one of its own (contract, "Sync"); once it is
+committed, it is counted for Prometheus (ractory.api.metrics).
 """
 
 import logging
 import uuid
+from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any, ClassVar
 
 import orjson
@@ -16,11 +17,11 @@ from django.db import DatabaseError, models, transaction
 from django.db.models.functions import Length
 from django.db.models.lookups import LessThanOrEqual
 from django.utils import timezone
+from prometheus_client import Counter, Histogram
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Operation, Origin
 from pieces.expressions import PerDatabase
-from pieces.metrics import count_run
 from pieces.models import Entity
 from ractory.api.errors import MAX_LISTED, ConflictRetry
 from ractory.api.retry import in_transaction
@@ -29,14 +30,16 @@ from tenants.scope import Scope, TenantManager, within
 
 logger = logging.getLogger(__name__)
 
+OUTCOMES = ("inserted", "updated", "unchanged", "restored", "deleted")
+ITEMS = (1, 10, 50, 100, 250, 500, 1000, 2500, 5000)
+RUNS = Counter("ractory_sync_runs", "Receipts written", ["entity", "status", "http_status"])
+ROWS = Counter("ractory_sync_rows", "Items of batches that were written", ["entity", "outcome"])
+BATCH = Histogram("ractory_sync_batch_items", "Items of a batch", ["entity"], buckets=ITEMS)
+FAULTS = Counter("ractory_sync_faults", "Faults of refused batches, at most 101 of each", ["entity", "type"])
+
 MAX_KEY = 255  # characters of an Idempotency-Key
 # Characters of 100 faults and of 100 names in JSON, at their worst: what they hold of a client's is cut to 100.
 MAX_ERRORS, MAX_IGNORED = 400_000, 70_000
-
-
-def at_most(limit: int, column: str) -> LessThanOrEqual:
-    """That a text has so many characters, as the database checks it."""
-    return LessThanOrEqual(Length(column), limit)
 
 
 class Bytes(PerDatabase):
@@ -100,8 +103,12 @@ class SyncRun(models.Model):
     class Meta:
         app_label = "sync"  # where its table and its pages are
         constraints = (
-            models.CheckConstraint(name="run_errors_bounded", condition=at_most(MAX_ERRORS, "errors_json")),
-            models.CheckConstraint(name="run_ignored_bounded", condition=at_most(MAX_IGNORED, "ignored_json")),
+            models.CheckConstraint(
+                name="run_errors_bounded", condition=LessThanOrEqual(Length("errors_json"), MAX_ERRORS)
+            ),
+            models.CheckConstraint(
+                name="run_ignored_bounded", condition=LessThanOrEqual(Length("ignored_json"), MAX_IGNORED)
+            ),
         )
         indexes = (
             models.Index(fields=["company", "guid"], name="run_by_company"),
@@ -132,6 +139,21 @@ class SyncRun(models.Model):
             ],
             "ignored_fields": orjson.loads(self.ignored_json),
         }
+
+    def count(self) -> None:
+        """Counts it for Prometheus; what a dry run found was not written."""
+        RUNS.labels(self.entity, self.status, self.http_status).inc()
+        if self.received:
+            BATCH.labels(self.entity).observe(self.received)
+        if self.status == RunStatus.REJECTED:
+            for kind, number in Tally(fault["type"] for fault in orjson.loads(self.errors_json)).items():
+                FAULTS.labels(self.entity, kind).inc(number)
+        elif not self.dry_run:
+            rows = {outcome: getattr(self, outcome) for outcome in OUTCOMES}
+            # `updated` are all that were not inserted; here each item is counted once.
+            rows["updated"] -= self.unchanged + self.restored + self.deleted
+            for outcome, number in rows.items():
+                ROWS.labels(self.entity, outcome).inc(number)
 
 
 def first_guid(at: datetime) -> uuid.UUID:
@@ -178,17 +200,15 @@ class Receipt:
         )
         with within(Scope(self.company)):  # a refusal can come before there is a scope
             row.save(force_insert=True)
-        transaction.on_commit(partial(count_run, row), robust=True)
+        transaction.on_commit(row.count, robust=True)
 
-    def refuse(self, http_status: int, detail: str | Sequence[Mapping[str, Any]], fault_count: int = 1) -> bool:
-        """Saves that the request came to nothing, in a transaction of its own. `detail` says why: in words, or by the
-        first of the faults as records. False if the database is away or busy: the refusal stands all the same."""
-        faults = [{"loc": [], "msg": detail, "type": "refused"}] if isinstance(detail, str) else detail
-        refused = replace(self, http_status=http_status, faults=faults, fault_count=fault_count)
+    def save_apart(self) -> bool:
+        """Saves that the request was refused, in a transaction of its own. False if the database is away or busy: the
+        refusal stands all the same."""
         try:
-            in_transaction(refused.save)
+            in_transaction(self.save)
         except (ConflictRetry, DatabaseError) as error:
-            logger.error("No receipt for a request that was answered %s", http_status, exc_info=error)
+            logger.error("No receipt for a request that was answered %s", self.http_status, exc_info=error)
             return False
         return True
 

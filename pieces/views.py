@@ -63,11 +63,12 @@ class ReceiptView(TenantView):
     def handle_exception(self, exc: Exception) -> Response:
         response = super().handle_exception(exc)
         if self.receipt and response.status_code not in WITHOUT_RECEIPT:
-            receipt, detail, count = self.receipt, response.data["detail"], 1
+            fault = {"loc": [], "msg": response.data["detail"], "type": "refused"}
+            refused = self.known(http_status=response.status_code, faults=[fault], fault_count=1)
             if isinstance(exc, Unprocessable):
-                receipt, detail, count = replace(receipt, ignored=exc.ignored), exc.records(), exc.total
-            if receipt.refuse(response.status_code, detail, count):
-                response.headers["X-Sync-Run"] = str(receipt.origin.run)
+                refused = self.known(faults=exc.records(), fault_count=exc.total, ignored=exc.ignored)
+            if refused.save_apart():
+                response.headers["X-Sync-Run"] = str(refused.origin.run)
         return response
 
 

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what is counted of every request (and in pieces/metrics.py), and `GET /metrics`.
+"""Metrics for Prometheus: what is counted of every request (and in pieces/receipts.py), and `GET /metrics`.
 
 Labels come from a few fixed words (routes, methods, statuses): never from a path, a body or a tenant.
 """
