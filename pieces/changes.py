@@ -62,16 +62,9 @@ class Acts:
         if guid is None:
             Company.require_open(company)
             origin = self.origin
-            act = Act.objects.create(
-                company_guid=company,
-                operation=origin.operation,
-                actor=origin.actor,
-                request_id=origin.request_id,
-                run_guid=origin.run,
-                undoes=origin.undoes,
-                at=self.now,
-                position=CommitPosition(),
-            )
+            said = {name: getattr(origin, name) for name in ("operation", "actor", "request_id", "undoes")}
+            act = Act(company_guid=company, run_guid=origin.run, at=self.now, position=CommitPosition(), **said)
+            act.save(force_insert=True)
             guid = self.guids[company.bytes] = act.guid
         return guid
 

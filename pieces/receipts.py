@@ -178,25 +178,18 @@ class Receipt:
     idempotency_key: str | None = None
 
     def save(self) -> None:
-        origin = self.origin
+        origin, own = self.origin, ("received", "fault_count", "http_status", "dry_run", "idempotency_key")
         row = SyncRun(
             guid=origin.run,
             company_guid=self.company,
-            operation=origin.operation,
             entity=self.model.plural,
             status=RunStatus.SUCCEEDED if self.http_status < 300 else RunStatus.REJECTED,
-            http_status=self.http_status,
-            received=self.received,
-            **self.counts,
-            dry_run=self.dry_run,
-            fault_count=self.fault_count,
             errors_json=orjson.dumps(self.faults[:MAX_LISTED]).decode(),
             ignored_json=orjson.dumps(self.ignored).decode(),
-            actor=origin.actor,
-            request_id=origin.request_id,
-            idempotency_key=self.idempotency_key,
-            started_at=origin.started_at,
             duration_ms=max(0, round((timezone.now() - origin.started_at).total_seconds() * 1000)),
+            **self.counts,
+            **{name: getattr(self, name) for name in own},
+            **{name: getattr(origin, name) for name in ("operation", "actor", "request_id", "started_at")},
         )
         with within(Scope(self.company)):  # a refusal can come before there is a scope
             row.save(force_insert=True)
