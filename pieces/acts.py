@@ -51,7 +51,6 @@ class Act(models.Model):
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
-    company_guid: uuid.UUID
     operation = models.CharField(max_length=10, choices=Operation.choices)
     actor = models.CharField(max_length=300)
     request_id = models.CharField(max_length=128, blank=True)
@@ -83,7 +82,6 @@ class Deletion(models.Model):
     # The unique constraint has an index. With one of its own PostgreSQL looked at all of the company's deletions to
     # check the foreign key of each deleted row.
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
-    company_guid: uuid.UUID
     kind = models.CharField(max_length=10, choices=Kind.choices)
     root_guid = models.UUIDField(db_index=True)  # of several that went together, one
     roots = models.PositiveIntegerField(default=1, db_default=1)

@@ -68,13 +68,11 @@ class Entity(models.Model):
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
-    company_guid: uuid.UUID
     is_active = models.BooleanField(default=True)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     deletion = GuidForeignKey(
         Deletion, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
     )
-    deletion_guid: uuid.UUID | None
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     # The acts that made the row and that wrote it last. No foreign keys: they would cost a look per row and write.
@@ -176,7 +174,6 @@ class Component(Pictured):
     parents = (Kind.PROJECT,)
 
     project = parent("pieces.Project")
-    project_guid: uuid.UUID
     code = models.CharField(max_length=SHORT)
     designation = text()
     quantity = number(default=1)
@@ -194,9 +191,7 @@ class Assembly(Pictured):
     parents = (Kind.PROJECT, Kind.COMPONENT)
 
     project = parent("pieces.Project", "assemblies")
-    project_guid: uuid.UUID
     component = parent("pieces.Component", "assemblies")
-    component_guid: uuid.UUID
     trolley_cell = text()
     trolley = text()
     cell_number = number()
@@ -216,11 +211,8 @@ class Piece(Pictured):
 
     piece_id = models.CharField(max_length=SHORT)
     project = parent("pieces.Project")
-    project_guid: uuid.UUID
     component = parent("pieces.Component")
-    component_guid: uuid.UUID
     assembly = parent("pieces.Assembly", null=True, blank=True)
-    assembly_guid: uuid.UUID | None
 
     barcode = text()
     orientation = text()
@@ -307,7 +299,6 @@ class History(models.Model):
     id = models.BigAutoField(primary_key=True)  # grows with time
     # No foreign keys: they would cost a look per row, and what they name may be purged.
     company = GuidForeignKey(Company, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False)
-    company_guid: uuid.UUID
     replaced_in = models.UUIDField()  # the act; NO_ACT where nobody said
     replaced_at = models.DateTimeField()
 

@@ -71,7 +71,6 @@ class SyncRun(models.Model):
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # Of the caller; for a SystemAdmin the one that the batch is for, null if it mixes several.
     company = GuidForeignKey(Company, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
-    company_guid: uuid.UUID | None
     operation = models.CharField(max_length=10, choices=Operation.choices, default=Operation.SYNC)
     entity = models.CharField(max_length=20)  # as in the path: "pieces"
     status = models.CharField(max_length=10, choices=RunStatus.choices)
