@@ -4,14 +4,19 @@ PostgreSQL: binary `COPY` into a temporary table, then one `INSERT` or `UPDATE` 
 an `UPDATE` into a temporary table too.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sqlite3
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
+from operator import attrgetter
 from typing import Any, TypeAlias, cast
 
 from django.db import connection, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
+
+from ractory.api.query import in_utc
 
 Row = Sequence[Any]
 Field: TypeAlias = "models.Field[Any, Any]"
@@ -19,6 +24,9 @@ Field: TypeAlias = "models.Field[Any, Any]"
 VERSION_SQL = "xmin::text"
 
 _stages = count()
+# As Django's fields store them: SQLite's driver takes no UUIDs, and would write a moment with its offset.
+sqlite3.register_adapter(uuid.UUID, attrgetter("hex"))
+sqlite3.register_adapter(datetime, lambda moment: str(in_utc(moment).replace(tzinfo=None)))
 
 
 def database_clock() -> datetime:
@@ -65,7 +73,9 @@ class BulkQuerySet(models.QuerySet[Any]):
             with connection.cursor() as cursor:
                 cursor.execute(f"{into} SELECT * FROM {staged}{order}")  # noqa: S608  # names, quoted
         else:
-            self._executemany(into, columns, found)
+            marks = ", ".join(["%s"] * len(columns))
+            with connection.cursor() as cursor:
+                cursor.executemany(f"{into} VALUES ({marks})", found)
         return found
 
     def _create_objects(self, found: list[Any], *args: Any, **options: Any) -> list[Any]:
@@ -153,9 +163,10 @@ class BulkQuerySet(models.QuerySet[Any]):
         connection, table = self._table()
         name, names = f"staged_{next(_stages)}", ", ".join(map(connection.ops.quote_name, columns))
         if connection.vendor == "sqlite":
+            marks = ", ".join(["%s"] * len(columns))
             with connection.cursor() as cursor:
                 cursor.execute(f"CREATE TEMP TABLE {name} AS SELECT {names} FROM {table} WHERE 0")  # noqa: S608
-            self._executemany(f"INSERT INTO {name}", columns, rows)
+                cursor.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)  # noqa: S608
             return name
         names += ", '' AS version" if versioned else ""
         types = [(self._field(column).db_type(connection) or "").partition("(")[0] for column in columns]
@@ -168,32 +179,6 @@ class BulkQuerySet(models.QuerySet[Any]):
                     copy.write_row(row)
         return name
 
-    def _executemany(self, into: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        connection, _ = self._table()
-        adapters = [_adapter(connection, self._field(name)) for name in columns]
-        adapted = [(index, adapter) for index, adapter in enumerate(adapters) if adapter]
-
-        def values_of(row: Row) -> list[Any]:
-            values = list(row)
-            for index, adapter in adapted:
-                if values[index] is not None:
-                    values[index] = adapter(values[index])
-            return values
-
-        with connection.cursor() as cursor:
-            marks = ", ".join(["%s"] * len(columns))
-            cursor.executemany(f"{into} VALUES ({marks})", [values_of(row) for row in rows])
-
 
 def _has_expressions(rows: Iterable[Row]) -> bool:
     return any(hasattr(value, "resolve_expression") for row in rows for value in row)
-
-
-def _adapter(connection: BaseDatabaseWrapper, field: Field) -> Callable[[Any], Any] | None:
-    """How a value of this field is stored where the driver does not know its type; None if it does."""
-    stored = field.target_field if isinstance(field, models.ForeignKey) else field
-    if isinstance(stored, models.UUIDField):
-        return lambda value: value.hex
-    if isinstance(stored, models.DateTimeField):
-        return connection.ops.adapt_datetimefield_value
-    return None

@@ -114,11 +114,9 @@ class CommitPosition(PerDatabase):
 
 def committed_now() -> str:
     """Which acts are committed, for `CommittedIn`: PostgreSQL's snapshot, `xmin:xmax:…`, or SQLite's last position."""
-    question = "SELECT pg_current_snapshot()::text"
-    if connection.vendor == "sqlite":
-        question = "SELECT coalesce(max(position), 0) FROM pieces_act"
+    on_sqlite = "coalesce(max(position), 0) FROM pieces_act"
     with connection.cursor() as cursor:
-        cursor.execute(question)
+        cursor.execute(f"SELECT {on_sqlite if connection.vendor == 'sqlite' else 'pg_current_snapshot()::text'}")
         return str(cursor.fetchone()[0])
 
 
@@ -128,14 +126,11 @@ def first_after(moment: str) -> int:
 
 
 class CommittedIn(PerDatabase):
-    """Whether the act of a position had been committed when `committed_now` said so."""
+    """Whether the act of a position had been committed when `committed_now` said `moment`."""
 
     output_field = models.BooleanField()
     template = "pg_visible_in_snapshot(%(expressions)s::text::xid8, '%(moment)s'::pg_snapshot)"
     on_sqlite = "%(expressions)s <= %(moment)s"
-
-    def __init__(self, position: str, moment: str) -> None:
-        super().__init__(position, moment=moment)
 
 
 class Horizon(PerDatabase):

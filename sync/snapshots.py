@@ -187,8 +187,8 @@ def missing_rows(snapshot: Snapshot) -> tuple[EntityQuerySet, EntityQuerySet]:
     unnamed = model.objects.filter(unseen(model, snapshot.guid), **relations).order_by("guid")
     acts = Act.objects.filter(company=snapshot.company_guid)
     # What names no act was there before acts were kept.
-    old = Q(changed_in=None) | Exists(acts.filter(CommittedIn("position", moment), guid=OuterRef("changed_in")))
-    since = acts.filter(position__gte=first_after(moment)).exclude(CommittedIn("position", moment))
+    old = Q(changed_in=None) | Exists(acts.filter(CommittedIn("position", moment=moment), guid=OuterRef("changed_in")))
+    since = acts.filter(position__gte=first_after(moment)).exclude(CommittedIn("position", moment=moment))
     # Of what has been written since, the state counts that it had then.
     states = HISTORIES[model].objects.filter(old, is_active=True, replaced_in__in=since.values("guid"), **relations)
     return unnamed.filter(old), unnamed.exclude(old).filter(guid__in=states.values("guid"))
