@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
 from rest_framework.exceptions import NotFound
@@ -56,11 +55,10 @@ def states_before(model: type[Entity], state: State, *, most: int = NEWEST, afte
     """Up to `most` states that the row had before this one, the last of them first; with `after`, only those that were
     replaced after that moment. A queryset: of thousands of states hardly anyone wants more than a few."""
     history = HISTORIES[model]
-    guid, act = state["guid"].hex, (state["changed_in"] or NO_ACT).hex
-    until: str = "AND replaced_at > %s" if after else ""
-    moment: list[Any] = [connection.ops.adapt_datetimefield_value(after)] if after else []
+    guid, moment = state["guid"], [after] if after else []
+    until = "AND replaced_at > %s" if after else ""
     sql = CHAIN.format(table=history._meta.db_table, no_act=NO_ACT.hex, until=until)
-    params = [act, guid, state.get("id", NEWEST), *moment, guid, *moment, most]
+    params = [state["changed_in"] or NO_ACT, guid, state.get("id", NEWEST), *moment, guid, *moment, most]
     chain = RawSQL(sql, params)  # noqa: S611  # our own names; all that comes from outside is a parameter
     return history.objects.filter(id__in=chain).order_by("-id")
 

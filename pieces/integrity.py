@@ -2,7 +2,6 @@
 most of them; this proves all after a crash, a restore of a backup or a change by hand."""
 
 from datetime import timedelta
-from itertools import islice
 from typing import Any
 
 from django.db import connection
@@ -35,11 +34,14 @@ def broken_rows(limit: int) -> dict[str, tuple[int, list[str]]]:
         for name, rows in (_queries(model) | _broken_chains(model)).items():
             broken[name] = rows.count(), _first(rows, limit)
         # What was made otherwise than by sync has no digest until then.
-        names = ["guid", *content_of(model).names, "digest", *(["picture"] if issubclass(model, Pictured) else [])]
+        content, wrong = content_of(model), list[str]()
+        names = ["guid", *content.names, "digest", *(["picture"] if issubclass(model, Pictured) else [])]
         stored: Any = model.across_companies.filter(digest__isnull=False).order_by().values(*names)
-        wrong = (row["guid"] for row in stored.iterator(chunk_size=CHUNK) if not _digest_holds(model, row))
-        first = [str(guid) for guid in islice(wrong, limit)]
-        broken[f"{model.kind}_digest"] = len(first) + sum(1 for _ in wrong), first
+        for row in stored.iterator(chunk_size=CHUNK):
+            of_picture = None if row.get("picture") is None else hashed(row["picture"])
+            if row.get("picture_digest") != of_picture or digest_of(content, content.pick(row)) != row["digest"]:
+                wrong.append(str(row["guid"]))
+        broken[f"{model.kind}_digest"] = len(wrong), wrong[:limit]
     active = Piece.across_companies.filter(is_active=True)
     doubled = active.values("project", "piece_id").annotate(rows=Count("guid")).filter(rows__gt=1)
     places = doubled.values_list("project", "piece_id")[:limit]
@@ -93,10 +95,3 @@ def _differing(model: type[Entity], relation: str, shared: str) -> "QuerySet[Any
     """The rows whose `relation` has another `shared` than they have themselves."""
     related: QuerySet[Any] = model.across_companies.filter(**{f"{relation}__isnull": False})
     return related.exclude(**{f"{relation}__{shared}_guid": F(f"{shared}_guid")})
-
-
-def _digest_holds(model: type[Entity], row: dict[str, Any]) -> bool:
-    content = content_of(model)
-    picture = row.get("picture")
-    of_picture = None if picture is None else hashed(picture)
-    return row.get("picture_digest") == of_picture and digest_of(content, content.pick(row)) == row["digest"]

@@ -6,7 +6,7 @@ The shapes are derived from the models. The number of queries does not depend on
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache
-from typing import Any, cast
+from typing import Any
 
 from django.db import models, router
 from django.db.models import QuerySet, Value
@@ -81,10 +81,10 @@ def read_one(model: type[Entity], guid: uuid.UUID, fields: Sequence[str], *, inc
     columns = _columns(model, (*fields, *keys))
     company, source = current_scope().company, router.db_for_read(model)
     query, sql, selected = _compiled(model, tuple(columns), include_inactive, company is not None, source)
-    compiler, adapted = query.get_compiler(source), cast(Any, model._meta.pk).get_db_prep_value
+    compiler = query.get_compiler(source)
     with compiler.connection.cursor() as cursor:
         # In the order of the conditions: first the scope's, which each query of a tenant's model begins with.
-        cursor.execute(sql, [adapted(value, compiler.connection) for value in (company, guid) if value])
+        cursor.execute(sql, [value for value in (company, guid) if value])
         found = cursor.fetchall()
     if compiler.connection.vendor == "sqlite":  # whose driver knows neither UUIDs nor datetimes
         found = list(compiler.apply_converters(found, compiler.get_converters(selected)))

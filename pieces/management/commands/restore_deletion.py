@@ -29,21 +29,16 @@ class Command(PrintingCommand):
 def _restore(given: uuid.UUID) -> dict[str, Any]:
     """Restores it; what came back, counted by level."""
     row = _locked_root(given)
-    model, deletion = type(row), row.deletion
-    together = roots_of(deletion) if deletion and deletion.kind == model.kind else [row.guid]
-    counts = dict.fromkeys((level.plural for level in LEVELS), 0)
-    for level in (model, *model.below()):
-        taken = level.all_objects.in_any_of(model.kind, together).filter(deletion=deletion)
-        counts[level.plural] = taken.count()
     acts = Acts(Origin(Operation.RESTORE, "command:restore", run=uuid7()))
-    restore_root(model, row.guid, acts=acts)
-    acts.save_receipt(model)
-    about = {"guid": row.guid, "kind": model.kind.value, "company_guid": row.company_guid}
-    return about | {"deletion_guid": row.deletion_guid} | counts
+    restore_root(type(row), row.guid, acts=acts)
+    acts.save_receipt(type(row))
+    about = {"guid": row.guid, "kind": row.kind.value, "company_guid": row.company_guid}
+    back = {level.plural: level.objects.filter(changed_in=acts.of(row.company_guid)).count() for level in LEVELS}
+    return about | {"deletion_guid": row.deletion_guid} | back
 
 
 def _locked_root(given: uuid.UUID) -> Entity:
-    """The entity, or the root of the deletion, of this guid: locked, so that what is counted next is what returns."""
+    """The entity, or the root of the deletion, of this guid: locked, so that it is this deletion that is undone."""
     deletion = Deletion.objects.filter(guid=given).first()
     if deletion and deletion.restored_at:
         when = f"{deletion.restored_at:%Y-%m-%d %H:%M} UTC"
