@@ -135,20 +135,21 @@ def _forget_past(level: type[Entity], guids: Guids) -> None:
         )
 
 
-def purge_history(before: datetime, *, dry_run: bool = False) -> Iterator[tuple[str, int]]:
-    """Removes the states that were replaced before that moment, of all companies; after each transaction, the level and
-    the number of states that have gone. With `dry_run` counts them only."""
+def purge_history(before: datetime, removed: Counter[str], *, dry_run: bool = False) -> Iterator[int]:
+    """Removes the states that were replaced before that moment, of all companies; after each transaction, the number of
+    states that have gone, which `removed` counts by level. With `dry_run` counts them only."""
     for level, history in HISTORIES.items():
         states = history.across_companies
         if dry_run:
-            yield level.plural, states.filter(replaced_at__lt=before).count()
+            removed[level.plural] = states.filter(replaced_at__lt=before).count()
             continue
         old = [0] * SLICE
         while len(old) == SLICE:  # from the oldest on: as long as all of a slice are old enough
             oldest = states.order_by("id").values_list("id", "replaced_at")[:SLICE]
             old = [id for id, replaced_at in oldest if replaced_at < before]
             in_transaction(partial(remove, states.filter(id__in=old)))
-            yield level.plural, len(old)
+            removed[level.plural] += len(old)
+            yield len(old)
 
 
 def _forget(**conditions: Any) -> int:

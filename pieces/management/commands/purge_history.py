@@ -1,5 +1,4 @@
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,14 +18,8 @@ class Command(PrintingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         removed = Counter[str](dict.fromkeys((level.plural for level in LEVELS), 0))
-        before = timezone.now() - age_of(options)
-
-        def steps() -> Iterator[int]:
-            for plural, states in purge_history(before, dry_run=options["dry_run"]):
-                removed[plural] += states
-                yield states
-
-        trouble = taken(steps(), "states")
+        steps = purge_history(timezone.now() - age_of(options), removed, dry_run=options["dry_run"])
+        trouble = taken(steps, "states")
         self.answer(options, dict(removed), *([NOT_REMOVED] if options["dry_run"] else []))
         if trouble:
             raise trouble
