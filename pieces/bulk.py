@@ -33,9 +33,7 @@ def database_clock() -> datetime:
     """The time by the clock that all hosts share: on PostgreSQL the database's. SQLite knows one host only."""
     if connection.vendor != "postgresql":
         return timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        now: datetime = cursor.fetchone()[0]
+    now: datetime = connection.cursor().execute("SELECT clock_timestamp()").fetchone()[0]
     return now
 
 
@@ -70,12 +68,10 @@ class BulkQuerySet(models.QuerySet[Any]):
         if connection.vendor == "postgresql":
             staged, key = self._staged(columns, found), self._field("pk").attname
             order = f" ORDER BY {quote(key)}" if key in columns else ""  # or as they come
-            with connection.cursor() as cursor:
-                cursor.execute(f"{into} SELECT * FROM {staged}{order}")  # noqa: S608  # names, quoted
+            connection.cursor().execute(f"{into} SELECT * FROM {staged}{order}")  # noqa: S608  # names, quoted
         else:
             marks = ", ".join(["%s"] * len(columns))
-            with connection.cursor() as cursor:
-                cursor.executemany(f"{into} VALUES ({marks})", found)
+            connection.cursor().executemany(f"{into} VALUES ({marks})", found)
         return found
 
     def _create_objects(self, found: list[Any], *args: Any, **options: Any) -> list[Any]:
@@ -130,12 +126,10 @@ class BulkQuerySet(models.QuerySet[Any]):
         # In the order of the key, so that two writers of the same rows wait in one order.
         source = f"FROM (SELECT * FROM {staged} ORDER BY {key}) AS staged WHERE {table}.{key} = staged.{key}"  # noqa: S608  # names, quoted
         same_version = f" AND {table}.{VERSION_SQL} = staged.version" if versioned else ""
-        with connection.cursor() as cursor:
-            cursor.execute(f"UPDATE {table} SET {', '.join(sets)} {source}{same_version}")  # noqa: S608  # names, quoted
-            updated = int(cursor.rowcount)
-            if connection.vendor == "sqlite":
-                cursor.execute(f"DROP TABLE {staged}")
-        return updated
+        done = connection.cursor().execute(f"UPDATE {table} SET {', '.join(sets)} {source}{same_version}")  # noqa: S608  # names, quoted
+        if connection.vendor == "sqlite":
+            connection.cursor().execute(f"DROP TABLE {staged}")
+        return int(done.rowcount)
 
     def _update_objects(self, found: list[Any], names: list[str], batch_size: int | None) -> int:
         key = self.model._meta.pk
@@ -163,10 +157,9 @@ class BulkQuerySet(models.QuerySet[Any]):
         connection, table = self._table()
         name, names = f"staged_{next(_stages)}", ", ".join(map(connection.ops.quote_name, columns))
         if connection.vendor == "sqlite":
+            connection.cursor().execute(f"CREATE TEMP TABLE {name} AS SELECT {names} FROM {table} WHERE 0")  # noqa: S608
             marks = ", ".join(["%s"] * len(columns))
-            with connection.cursor() as cursor:
-                cursor.execute(f"CREATE TEMP TABLE {name} AS SELECT {names} FROM {table} WHERE 0")  # noqa: S608
-                cursor.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)  # noqa: S608
+            connection.cursor().executemany(f"INSERT INTO {name} VALUES ({marks})", rows)  # noqa: S608
             return name
         names += ", '' AS version" if versioned else ""
         types = [(self._field(column).db_type(connection) or "").partition("(")[0] for column in columns]

@@ -115,9 +115,8 @@ class CommitPosition(PerDatabase):
 def committed_now() -> str:
     """Which acts are committed, for `CommittedIn`: PostgreSQL's snapshot, `xmin:xmax:…`, or SQLite's last position."""
     on_sqlite = "coalesce(max(position), 0) FROM pieces_act"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {on_sqlite if connection.vendor == 'sqlite' else 'pg_current_snapshot()::text'}")
-        return str(cursor.fetchone()[0])
+    question = f"SELECT {on_sqlite if connection.vendor == 'sqlite' else 'pg_current_snapshot()::text'}"
+    return str(connection.cursor().execute(question).fetchone()[0])
 
 
 def first_after(moment: str) -> int:
@@ -145,9 +144,7 @@ class Horizon(PerDatabase):
     on_sqlite = str(2**63 - 1)
 
 
-class NextPosition(PerDatabase):
+class NextPosition(Horizon):
     """All acts are below this position, but those of another PostgreSQL, of which this one has restored a dump."""
 
-    output_field = models.BigIntegerField()
     template = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-    on_sqlite = str(2**63 - 1)

@@ -123,16 +123,15 @@ def _forget_past(level: type[Entity], guids: Guids) -> None:
     rows, params = level.all_objects.filter(guid__any_of=guids).values("guid", "changed_in").query.sql_with_params()
     history = HISTORIES[level]._meta.db_table
     act = f"coalesce({{}}.changed_in, '{NO_ACT.hex}')"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH RECURSIVE past(id, guid, act) AS (SELECT state.id, state.guid, {act.format('state')} "  # noqa: S608  # our own names
-            f"FROM ({rows}) AS present JOIN {history} AS state ON state.guid = present.guid "
-            f"AND state.replaced_in = {act.format('present')} "
-            f"UNION SELECT state.id, state.guid, {act.format('state')} FROM past JOIN {history} AS state "
-            f"ON state.guid = past.guid AND state.replaced_in = past.act AND state.id < past.id) "
-            f"DELETE FROM {history} WHERE id IN (SELECT id FROM past)",
-            params,
-        )
+    connection.cursor().execute(
+        f"WITH RECURSIVE past(id, guid, act) AS (SELECT state.id, state.guid, {act.format('state')} "  # noqa: S608  # our own names
+        f"FROM ({rows}) AS present JOIN {history} AS state ON state.guid = present.guid "
+        f"AND state.replaced_in = {act.format('present')} "
+        f"UNION SELECT state.id, state.guid, {act.format('state')} FROM past JOIN {history} AS state "
+        f"ON state.guid = past.guid AND state.replaced_in = past.act AND state.id < past.id) "
+        f"DELETE FROM {history} WHERE id IN (SELECT id FROM past)",
+        params,
+    )
 
 
 def purge_history(before: datetime, removed: Counter[str], *, dry_run: bool = False) -> Iterator[int]:

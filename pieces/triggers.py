@@ -34,42 +34,36 @@ END"""
 def install(using: str, **_: Any) -> None:
     """Makes the triggers that are missing, or are not as they should be: after `migrate`."""
     connection = connections[using]
-    missing = missing_triggers(connection)
+    execute, missing = connection.cursor().execute, missing_triggers(connection)
     for model in HISTORIES:
-        if (name := _name(model)) not in missing:
-            continue
-        table = model._meta.db_table
-        with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":
-                body = _body(connection, model)
-                cursor.execute(f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
-                cursor.execute(
-                    f"CREATE OR REPLACE TRIGGER {name} AFTER UPDATE ON {table} "
-                    f"REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows EXECUTE FUNCTION {name}()"
-                )
-            else:
-                cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
-                cursor.execute(_body(connection, model))
+        name, table, body = _name(model), model._meta.db_table, _body(connection, model)
+        if name in missing and connection.vendor == "sqlite":
+            execute(f"DROP TRIGGER IF EXISTS {name}")
+            execute(body)
+        elif name in missing:
+            execute(f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
+            execute(
+                f"CREATE OR REPLACE TRIGGER {name} AFTER UPDATE ON {table} "
+                f"REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows EXECUTE FUNCTION {name}()"
+            )
 
 
 def remove(using: str, plan: Any = (), **_: Any) -> None:
     """Before `migrate` changes something: SQLite can't make a table anew that a trigger of another one names."""
     connection = connections[using]
     if plan and connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            for model in HISTORIES:
-                cursor.execute(f"DROP TRIGGER IF EXISTS {_name(model)}")
+        for model in HISTORIES:
+            connection.cursor().execute(f"DROP TRIGGER IF EXISTS {_name(model)}")
 
 
 def missing_triggers(connection: BaseDatabaseWrapper) -> set[str]:
     """The names of those that are not there, are switched off, or do not do what they should."""
-    postgresql = (
-        "SELECT tgname, prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid WHERE tgenabled IN ('O', 'A')"
-    )
-    with connection.cursor() as cursor:
-        is_sqlite = connection.vendor == "sqlite"
-        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'" if is_sqlite else postgresql)
-        there = dict(cursor.fetchall())
+    question = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+    if connection.vendor == "postgresql":
+        question = (
+            "SELECT tgname, prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid WHERE tgenabled IN ('O', 'A')"
+        )
+    there = dict(connection.cursor().execute(question).fetchall())
     return {name for model in HISTORIES if there.get(name := _name(model)) != _body(connection, model)}
 
 
