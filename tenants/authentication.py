@@ -1,21 +1,31 @@
-"""Proving who calls: an API key in either of two headers, or a JWT (contract, "Conventions")."""
+"""Proving who calls: an API key in either of two headers, or a JWT (contract, "Conventions").
+
+A login by email and password is a row; its pairs of tokens name it. So it ends everywhere at once, whichever worker is
+asked. Sessions of the admin are Django's; both kinds are bound to the same hash (`User._get_session_auth_hash`).
+"""
 
 import logging
-from typing import Any
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+from uuid_utils.compat import uuid7
 
 from ractory.api.address import Address, client_address
 from ractory.api.middleware import current_caller
 from ractory.api.redaction import KEY_PREFIX
+from ractory.api.retry import in_transaction
 from tenants.caller import Caller
-from tenants.models import ApiKey
+from tenants.models import ApiKey, LoginSession, User
 from tenants.scope import every_company
-from tenants.sessions import user_of
 
 logger = logging.getLogger(__name__)
 
@@ -78,3 +88,77 @@ def key_of(text: str, address: Address | None) -> ApiKey:
         raise AuthenticationFailed(KEY_REFUSED)
     key.note_use(now)
     return key
+
+
+# A client that sends its refresh token twice, because two of its threads had the same idea or an answer was lost on
+# the way, is no thief yet.
+LENIENCE = timedelta(seconds=10)
+ENDED = "The session has ended; log in again."
+
+
+class Tokens(NamedTuple):
+    access: str
+    refresh: str
+
+
+def begin(user: User) -> Tokens:
+    """A login of this user, whose password has been checked. Raises 409 while a SQLite file stays locked."""
+    guid, bound_to = uuid7(), user.get_session_auth_hash()
+    tokens, latest = _new_pair(user, guid)
+    in_transaction(lambda: LoginSession.objects.create(guid=guid, user=user, bound_to=bound_to, **latest))
+    return tokens
+
+
+@every_company()  # nobody knows yet whose token it is
+def renew(text: str) -> tuple[User, Tokens]:
+    """The user whom this refresh token names, and a new pair for it; the token is used up.
+
+    Raises 401 as `user_of` does, and for a token that has been used: of several requests with one token, one gets
+    the new pair. If a used token comes again later on, two parties have it, and the login is ended for both (RFC 9700,
+    section 4.14.2).
+    """
+    session, jti = _session_of(RefreshToken, text)
+    user: User = session.user
+    tokens, latest = _new_pair(user, session.guid)
+    unused = LoginSession.objects.filter(guid=session.guid, refresh_jti=jti)
+    if not in_transaction(lambda: unused.update(**latest)):
+        if session.refresh_jti != jti and latest["renewed_at"] - session.renewed_at > LENIENCE:
+            session.delete()
+            logger.warning("A used refresh token of user %s came again: the login is ended", session.user_guid)
+        raise AuthenticationFailed("The refresh token has been used; log in again.")
+    return user, tokens
+
+
+@every_company()
+def user_of(text: str) -> User:
+    """The user whom this access token names. Raises 401 if it is not valid, if the user or the company is inactive, if
+    the login has ended, or if the password, the role or the company of the user has been changed since it began."""
+    user: User = _session_of(AccessToken, text)[0].user
+    return user
+
+
+def _session_of(kind: type[AccessToken] | type[RefreshToken], text: str) -> tuple[LoginSession, str]:
+    """The login that this token names, and the token's `jti`."""
+    try:
+        claims = kind(text).payload  # type: ignore[arg-type]  # the stubs know tokens only
+        guid = uuid.UUID(str(claims.get("sid")))
+    except TokenError as error:
+        raise AuthenticationFailed("The token is invalid or expired.") from error
+    except ValueError as error:  # a token of before there were sessions
+        raise AuthenticationFailed(ENDED) from error
+    session = LoginSession.objects.select_related("user__company").filter(guid=guid).first()
+    if session is None:
+        raise AuthenticationFailed(ENDED)
+    if not session.user.is_usable:
+        raise AuthenticationFailed("The user is inactive.")
+    if not constant_time_compare(session.bound_to, session.user.get_session_auth_hash()):
+        raise AuthenticationFailed(ENDED)
+    return session, str(claims["jti"])
+
+
+def _new_pair(user: User, login: uuid.UUID) -> tuple[Tokens, dict[str, Any]]:
+    """Tokens of this login, and the columns of its row that hold which refresh token is the latest."""
+    refresh: RefreshToken = RefreshToken.for_user(user)
+    refresh["sid"] = str(login)  # its access token takes it over
+    latest = {"refresh_jti": refresh["jti"], "expires_at": datetime.fromtimestamp(refresh["exp"], UTC)}
+    return Tokens(str(refresh.access_token), str(refresh)), {**latest, "renewed_at": timezone.now()}

@@ -248,7 +248,7 @@ class User(AbstractBaseUser):
 
 
 class LoginSession(models.Model):
-    """A login by email and password, from its first pair of tokens to its last refresh (tenants.sessions)."""
+    """A login by email and password, from its first pair of tokens to its last refresh (tenants.authentication)."""
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = GuidForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")

@@ -16,12 +16,11 @@ from rest_framework_simplejwt.settings import api_settings as jwt_settings
 from ractory.api.body import read_json_object
 from ractory.api.openapi import TEXT, an_object, answer, body, named
 from ractory.api.query import GUID, NO_NUL, Json, Query
-from tenants.authentication import CHALLENGE
+from tenants.authentication import CHALLENGE, Tokens, begin, renew
 from tenants.caller import Caller, KeyScope, Role
 from tenants.logins import Attempt
 from tenants.models import Company, User
 from tenants.scope import Scope, enter, every_company
-from tenants.sessions import Tokens, begin, renew
 
 
 def caller_of(request: Request) -> Caller:

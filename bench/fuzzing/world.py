@@ -19,10 +19,10 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from bench.fuzzing.wire import Application, Request
 from pieces.models import LEVELS, LEVELS_BY_PLURAL, Deletion
+from tenants.authentication import begin
 from tenants.caller import KeyScope, Role
 from tenants.models import ApiKey, Company, User
 from tenants.scope import every_company
-from tenants.sessions import begin
 
 NAMES = ("A", "B")
 MARKERS = {name: f"only-{name}-knows-{name * 4}" for name in NAMES}

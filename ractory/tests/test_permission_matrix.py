@@ -20,9 +20,9 @@ from ractory.api.rendering import to_json
 from ractory.api.tests.client import Api
 from sync.models import SyncRun
 from sync.snapshots import open_snapshot
+from tenants.authentication import begin
 from tenants.models import ApiKey, Company
 from tenants.scope import every_company
-from tenants.sessions import begin
 from tenants.tests.factories import PASSWORD, CompanyFactory, UserFactory, issue_key
 
 NOT_THE_API = ("admin/", "metrics", "api/<path:rest>")

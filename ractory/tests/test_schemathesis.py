@@ -15,8 +15,8 @@ from pytest_django.live_server_helper import LiveServer
 from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
 from ractory.api.meta import document
 from ractory.tests.schemathesis_hooks import COMPANY, DISPOSABLE, MANAGED, ROWS
+from tenants.authentication import begin
 from tenants.caller import Role
-from tenants.sessions import begin
 from tenants.tests.factories import CompanyFactory, UserFactory, issue_key
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")

@@ -18,8 +18,8 @@ from ractory.api.redaction import REDACTED, holds_secret, redacted
 from ractory.api.rendering import to_json
 from ractory.api.tests.client import Api
 from ractory.tests.test_permission_matrix import OPERATIONS
+from tenants.authentication import begin
 from tenants.models import ApiKey, Company, User
-from tenants.sessions import begin
 from tenants.tests.factories import UserFactory, issue_key
 from tenants.tests.staff import session_of
 

@@ -14,8 +14,8 @@ from pieces.models import Component, Piece
 from ractory.api.tests.client import Api
 from sync.models import IdempotentAnswer, SyncRun
 from sync.tests.batches import Sync, piece_item
+from tenants.authentication import begin
 from tenants.models import Counter, LoginSession
-from tenants.sessions import begin
 from tenants.tests.factories import UserFactory
 from tenants.tests.staff import session_of
 

@@ -11,8 +11,8 @@ from django.conf import settings
 from rest_framework_simplejwt.tokens import AccessToken
 
 from ractory.api.tests.client import Api
+from tenants.authentication import begin
 from tenants.models import Company, User
-from tenants.sessions import begin
 from tenants.tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db

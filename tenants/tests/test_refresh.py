@@ -10,8 +10,8 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from ractory.api.tests.client import Api
 from ractory.api.tests.threads import at_once
+from tenants.authentication import ENDED, LENIENCE, begin
 from tenants.models import Company, LoginSession, User
-from tenants.sessions import ENDED, LENIENCE, begin
 from tenants.tests.factories import PASSWORD, UserFactory
 
 PATH, ME = "/api/v1/auth/refresh", "/api/v1/auth/me"

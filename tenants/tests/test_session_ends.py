@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 
 from ractory.api.tests.client import Api
+from tenants.authentication import begin
 from tenants.caller import Role
 from tenants.models import Company, User
-from tenants.sessions import begin
 from tenants.tests.factories import UserFactory
 from tenants.tests.staff import session_of, system_admin
 

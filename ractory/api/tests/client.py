@@ -4,8 +4,8 @@ from typing import Any, Self
 
 from rest_framework.test import APIClient
 
+from tenants.authentication import begin
 from tenants.models import User
-from tenants.sessions import begin
 
 
 class Api(APIClient):
