@@ -69,8 +69,7 @@ class Company(models.Model):
         """Whether the name would be given to a second company. Of two transactions that ask at once the second waits
         for the end of the first. No constraint of the database: older companies may share a name."""
         if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(hashtext('names of companies'))")
+            connection.cursor().execute("SELECT pg_advisory_xact_lock(hashtext('names of companies'))")
         holders = list(Company.objects.filter(name=self.name).values_list("guid", flat=True))
         return bool(holders) and self.guid not in holders
 
@@ -83,10 +82,9 @@ class Company(models.Model):
         """Raises 503 if the company is being moved, or has been. Holds its row until the transaction ends: whoever
         closes it waits for that, or is seen here. Its foreign keys would not do: they are deferred to the commit."""
         lock = "FOR KEY SHARE" if connection.vendor == "postgresql" else ""
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT moved_to FROM tenants_company WHERE guid = %s {lock}", [guid.hex])  # noqa: S608  # our own words
-            if cursor.fetchone() != (None,):
-                raise BeingMoved
+        statement = f"SELECT moved_to FROM tenants_company WHERE guid = %s {lock}"  # noqa: S608  # our own words
+        if connection.cursor().execute(statement, [guid.hex]).fetchone() != (None,):
+            raise BeingMoved
 
     def check_place(self, request: HttpRequest) -> None:
         """Raises 308 if it has moved, 503 for what is no reading while it is being moved."""

@@ -57,15 +57,14 @@ def charge(charges: Iterable[Charge], *, now: datetime) -> None:
     milliseconds = int(now.timestamp() * 1000)
 
     def first_refusal() -> Throttled | None:  # returned, not raised: the charges before it are to stay
-        with connection.cursor() as cursor:
-            for one, (limit, seconds) in limited:
-                until = milliseconds + seconds * 1000
-                cursor.execute(UPSERT, {"name": one.counter, "amount": one.amount, "until": until, "now": milliseconds})
-                already, until = cursor.fetchone()
-                if already >= limit:
-                    wait = max(1, math.ceil((until - milliseconds) / 1000))
-                    detail = f"Too many {one.said}{one.whose}: {limit} in {seconds} seconds are allowed."
-                    return Throttled(wait, detail, one.said)
+        for one, (limit, seconds) in limited:
+            until = milliseconds + seconds * 1000
+            values: dict[str, Any] = {"name": one.counter, "amount": one.amount, "until": until, "now": milliseconds}
+            already, until = connection.cursor().execute(UPSERT, values).fetchone()
+            if already >= limit:
+                wait = max(1, math.ceil((until - milliseconds) / 1000))
+                detail = f"Too many {one.said}{one.whose}: {limit} in {seconds} seconds are allowed."
+                return Throttled(wait, detail, one.said)
         return None
 
     refusal = first_refusal() if connection.vendor == "postgresql" else in_transaction(first_refusal)

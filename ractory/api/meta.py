@@ -56,8 +56,7 @@ class HealthView(LivenessView):
     def get(self, request: Request) -> Response:
         fault = LEAVING if draining[0] else ""
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+            connection.cursor().execute("SELECT 1")
         except Error:
             fault = fault or UNREACHED
         if fault:

@@ -72,12 +72,10 @@ class StateCollector(Collector):
         for alias in connections:
             place = connections[alias].settings_dict
             host = place["HOST"] or place["OPTIONS"].get("host") or "localhost"
-            is_postgresql = connections[alias].vendor == "postgresql"
             named.add_metric([alias, str(place["NAME"]), str(host)], 1)
             try:
-                with connections[alias].cursor() as cursor:
-                    cursor.execute(CONNECTIONS if is_postgresql else "SELECT 1")
-                    rows = cursor.fetchall() if is_postgresql else []
+                question = CONNECTIONS if connections[alias].vendor == "postgresql" else "SELECT 1 WHERE false"
+                rows = connections[alias].cursor().execute(question).fetchall()
                 if alias == REPLICA:
                     lag.add_metric([], max(0, ask(PRIMARY, WRITTEN) - ask(REPLICA, REPLAYED)))
             except Error:

@@ -94,10 +94,8 @@ def _has_seen(request: Request) -> bool:
 
 
 def ask(alias: str, question: str) -> int:
-    with connections[alias].cursor() as cursor:
-        cursor.execute(question)
-        row = cursor.fetchone()
-    return int(row[0]) if row and row[0] is not None else -1
+    (answer,) = connections[alias].cursor().execute(question).fetchone()
+    return -1 if answer is None else int(answer)
 
 
 @dataclass

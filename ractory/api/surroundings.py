@@ -27,10 +27,8 @@ def check_surroundings(**kwargs: Any) -> list[CheckMessage]:
         if connection.vendor != "postgresql":
             continue
         try:
-            with connection.cursor() as cursor:
-                before = time.time()
-                cursor.execute(ASKED)
-                ((now, most),) = cursor.fetchall()
+            cursor, before = connection.cursor(), time.time()
+            now, most = cursor.execute(ASKED).fetchone()
         except Error:
             continue
         if not before - SKEW < now < time.time() + SKEW:

@@ -19,23 +19,21 @@ def limit_statements(connection: BaseDatabaseWrapper, **_: Any) -> None:
     parameter of the start, which PgBouncer refuses; behind it, its own `connect_query` does it."""
     behind_a_pool = connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]
     if connection.vendor == "postgresql" and settings.STATEMENT_TIMEOUT and not behind_a_pool:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('statement_timeout', %s, false), "
-                "set_config('idle_in_transaction_session_timeout', %s, false)",
-                [f"{settings.STATEMENT_TIMEOUT}s", f"{3 * settings.STATEMENT_TIMEOUT}s"],
-            )
+        connection.cursor().execute(
+            "SELECT set_config('statement_timeout', %s, false), "
+            "set_config('idle_in_transaction_session_timeout', %s, false)",
+            [f"{settings.STATEMENT_TIMEOUT}s", f"{3 * settings.STATEMENT_TIMEOUT}s"],
+        )
 
 
 def allow_cascade() -> None:
     """Until the transaction ends each statement may take CASCADE_TIMEOUT, if it has a limit at all: to delete a project
     of a million pieces, one statement per level, takes minutes."""
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('statement_timeout', %s, true) WHERE current_setting('statement_timeout') <> '0'",
-                [f"{settings.CASCADE_TIMEOUT}s"],
-            )
+        connection.cursor().execute(
+            "SELECT set_config('statement_timeout', %s, true) WHERE current_setting('statement_timeout') <> '0'",
+            [f"{settings.CASCADE_TIMEOUT}s"],
+        )
 
 
 @contextmanager
@@ -55,14 +53,12 @@ def costly_read(alias: str, caller: uuid.UUID, parameter: str) -> Iterator[None]
     free = f"CASE {tried} ELSE false END" if slots else "true"  # CASE stops at the first one
     try:
         with transaction.atomic(using=alias):
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT set_config('statement_timeout', %s, true), "
-                    f"set_config('max_parallel_workers_per_gather', '0', true), {free}",
-                    [f"{settings.SEARCH_TIMEOUT}s", *slots],
-                )
-                *_, is_free = cursor.fetchone() or (False,)
-            if not is_free:
+            answer = connection.cursor().execute(
+                "SELECT set_config('statement_timeout', %s, true), "
+                f"set_config('max_parallel_workers_per_gather', '0', true), {free}",
+                [f"{settings.SEARCH_TIMEOUT}s", *slots],
+            )
+            if not answer.fetchone()[-1]:
                 many = f"{len(slots)} lists with search, a deep offset, count or an ordering without an index"
                 raise Throttled(1, f"This API key or user has {many} running, and may have no more at once.")
             yield

@@ -43,13 +43,11 @@ def check_second_wall(databases: Any = None, **kwargs: Any) -> list[Error]:
 
 
 def _faults_of(connection: BaseDatabaseWrapper, *, with_tables: bool) -> list[Error]:
-    faults = []
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)")
-        for (role,) in cursor.fetchall():
-            said = f"Row-level security does not hold for the database role {role!r}"
-            hint = "Let the application's role own its database and be neither (docs/operations.md)."
-            faults.append(Error(f"{said}: it is a superuser, or has BYPASSRLS.", hint=hint, id="ractory.E001"))
+    faults, above = [], "SELECT rolname FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)"
+    for (role,) in connection.cursor().execute(above):
+        said = f"Row-level security does not hold for the database role {role!r}"
+        hint = "Let the application's role own its database and be neither (docs/operations.md)."
+        faults.append(Error(f"{said}: it is a superuser, or has BYPASSRLS.", hint=hint, id="ractory.E001"))
     if with_tables and (tables := unprotected(connection)):
         said = f"Row-level security is not forced on {', '.join(tables)}, as the migrations leave it."
         faults.append(Error(said, hint="Migrate; if that changes nothing, see docs/operations.md.", id="ractory.E002"))

@@ -61,6 +61,4 @@ UNPROTECTED = """
 
 def unprotected(connection: BaseDatabaseWrapper) -> list[str]:
     """Those tenant tables, of the ones that are there, that have not just our policy, or are not forced to heed it."""
-    with connection.cursor() as cursor:
-        cursor.execute(UNPROTECTED, [tenant_tables(), SETTING])
-        return [name for (name,) in cursor.fetchall()]
+    return [name for (name,) in connection.cursor().execute(UNPROTECTED, [tenant_tables(), SETTING])]

@@ -21,11 +21,7 @@ class Command(migrate.Command):
             super().handle(*args, **options)
             return
         is_locked = connection.vendor == "postgresql"
-        while is_locked:
-            with connection.cursor() as cursor:
-                cursor.execute(LOCK.format("try_advisory_lock"))
-                if cursor.fetchone() == (True,):
-                    break
+        while is_locked and not connection.cursor().execute(LOCK.format("try_advisory_lock")).fetchone()[0]:
             time.sleep(0.5)
         try:
             super().handle(*args, **options)
@@ -34,5 +30,4 @@ class Command(migrate.Command):
                 recorder.record_applied(OLDEST_APP, OLDEST)
         finally:
             if is_locked and connection.connection and not connection.connection.closed:  # else it is free already
-                with connection.cursor() as cursor:
-                    cursor.execute(LOCK.format("advisory_unlock"))
+                connection.cursor().execute(LOCK.format("advisory_unlock"))
