@@ -59,8 +59,6 @@ class CallerAuthentication(BaseAuthentication):
 
 
 class CallerExtension(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its __init_subclass__
-    """What the OpenAPI document says of it."""
-
     target_class = "tenants.authentication.CallerAuthentication"
     name = ["ApiKeyHeader", "ApiKeyAuthorization", "Bearer"]  # noqa: RUF012  # as the base class has it
 

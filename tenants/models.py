@@ -354,7 +354,6 @@ class ApiKey(models.Model):
         self.save(update_fields=["revoked_at", "is_active"])
 
     def switch_off(self) -> None:
-        """Until it is switched on again."""
         self.is_active = False
         self.save(update_fields=["is_active"])
 

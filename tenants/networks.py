@@ -8,9 +8,7 @@ MAX_LENGTH = MAX_NETWORKS * (len("ffff:" * 8) + len("/128"))  # of the longest o
 
 def networks_in(text: str) -> list[IPv4Network | IPv6Network]:
     """The networks of a list that is separated by commas or white space, each once; a bare address is one of its own.
-
-    Raises ValueError, in words for a person, at the first that is none, and for more than 50.
-    """
+    Raises ValueError, in words for a person, at the first that is none, and for more than 50."""
     networks = list(dict.fromkeys(_network(word) for word in text.replace(",", " ").split()))
     if len(networks) > MAX_NETWORKS:
         raise ValueError(f"{len(networks)} networks; a key has at most {MAX_NETWORKS}")

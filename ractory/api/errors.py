@@ -38,10 +38,8 @@ class Fault:
 
 
 class Unprocessable(APIException):
-    """422 with every fault of the request; the first 100 are listed, then one entry says how many more.
-
-    `faults` are as they go over the wire; `found` all that were given, of `total`; `ignored` the unknown fields.
-    """
+    """422 with every fault of the request. `faults` are as they go over the wire, the first 100, then one entry that
+    says how many more; `found` all that were given, of `total`; `ignored` the unknown fields."""
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
 

@@ -1,7 +1,5 @@
-"""How a line of the log is written: as one JSON object for machines (`json`), or for a person (`line`).
-
-Only what is named here gets in: no header, no query string, no body; cut to a bound, and without secrets.
-"""
+"""How a line of the log is written: as one JSON object for machines (`json`), or for a person (`line`). Only what is
+named here gets in: no header, no query string, no body; cut to a bound, and without secrets."""
 
 import json
 import logging
@@ -51,10 +49,8 @@ class JsonFormatter(logging.Formatter):
 
 
 class LineFormatter(logging.Formatter):
-    """Time (UTC), level, logger, the request's id in brackets, message; below it a traceback, indented.
-
-    A message is one line, whatever a client put into it: no one can forge another.
-    """
+    """Time (UTC), level, logger, the request's id in brackets, message; below it a traceback, indented. A message is
+    one line, whatever a client put into it: no one can forge another."""
 
     converter = staticmethod(time.gmtime)
 

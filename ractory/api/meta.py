@@ -26,8 +26,6 @@ UNAVAILABLE = named("Unavailable", an_object({**STATE, "detail": {"type": "strin
 
 
 class LivenessView(APIView):
-    """`GET /health`: the process answers. The database is not touched."""
-
     authentication_classes = permission_classes = ()
 
     @extend_schema(

@@ -66,8 +66,6 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a list is asked for."""
-
     keys: tuple[Key, ...]  # the last one is unique and never null
     limit: int
     offset: int
@@ -177,7 +175,6 @@ class Fields(Parameter):
 
 
 def names_schema(names: Iterable[str]) -> dict[str, Any]:
-    """The JSON Schema of a list of some of these names."""
     return {"type": "array", "items": {"type": "string", "enum": list(names)}, "minItems": 1, "uniqueItems": True}
 
 

@@ -1,7 +1,5 @@
-"""Reading the query string: a form per endpoint, whose fields take values as they were sent, each once at most.
-
-A field's `schema`, the JSON Schema of its values, and its `help_text` describe it in the OpenAPI document.
-"""
+"""Reading the query string: a form per endpoint, whose fields take values as they were sent, each once at most. A
+field's `schema`, the JSON Schema of its values, and its `help_text` describe it in the OpenAPI document."""
 
 import re
 import uuid
@@ -79,8 +77,6 @@ class Text(Parameter, forms.CharField):
 
 
 class Choice(Parameter):
-    """One of a few words."""
-
     def __init__(self, words: Collection[str], **options: Any) -> None:
         super().__init__(**options)
         self.words = words
@@ -93,8 +89,6 @@ class Choice(Parameter):
 
 
 class Whole(Parameter):
-    """A whole number within bounds."""
-
     def __init__(self, least: int, most: int, absent: int = 0, **options: Any) -> None:
         super().__init__(**options)
         self.least, self.most, self.absent = least, most, absent
@@ -110,8 +104,6 @@ class Whole(Parameter):
 
 
 class Guid(Parameter):
-    """A UUID."""
-
     schema = GUID
 
     def to_python(self, value: Any) -> uuid.UUID:

@@ -1,7 +1,5 @@
-"""Reads on a streaming replica (REPLICA_URL): which views may use it, for which callers, and while it is fit.
-
-A view marked `may_lag` reads there; everything else keeps to the primary (docs/decisions/0013-reads-on-a-replica.md).
-"""
+"""Reads on a streaming replica (REPLICA_URL), while it is fit: by views that are marked `may_lag`; everything else
+keeps to the primary (docs/decisions/0013-reads-on-a-replica.md)."""
 
 import logging
 import threading

@@ -23,20 +23,16 @@ class _OnPostgreSQL(Operation):
 
 
 class ForceRowSecurity(_OnPostgreSQL, RunSQL):
-    """Puts a table behind the second wall (tenants.postgresql.policies).
-
-    `column` names the row's company; None for rows of users that name none: they are seen with every company only.
-    """
+    """Puts a table behind the second wall (tenants.postgresql.policies). `column` names the row's company; None for
+    rows of users that name none: they are seen with every company only."""
 
     def __init__(self, table: str, column: str | None = "company_guid") -> None:
         super().__init__(tuple(protect(table, column)), tuple(expose(table)))
 
 
 class NoteCompany(_OnPostgreSQL, RunSQL):
-    """Gives a table of another package a company_guid, which that package knows nothing of: by default the scope's.
-
-    `sources` are sub-selects that say it for the rows that are there; the first one that does counts.
-    """
+    """Gives a table of another package a company_guid, which that package knows nothing of: by default the scope's. For
+    the rows that are there the first of `sources`, which are sub-selects, that says it counts."""
 
     def __init__(self, table: str, *sources: str) -> None:
         known = ", ".join(f"({source})" for source in sources)
@@ -48,10 +44,8 @@ class NoteCompany(_OnPostgreSQL, RunSQL):
 
 
 class AddCompanyKey(_OnPostgreSQL, RunSQL):
-    """`(company_guid, project_guid)` must be those of one row: a parent of another company can't be.
-
-    NOT VALID: ValidateCompanyKey looks at the rows that are there, in its own transaction, while others go on writing.
-    """
+    """`(company_guid, project_guid)` must be those of one row: a parent of another company can't be. ValidateCompanyKey
+    looks at the rows that are there, in its own transaction, while others go on writing."""
 
     def __init__(self, app_label: str, kind: str, parent: str) -> None:
         table, name = f"{app_label}_{kind}", f"{kind}_{parent}_of_company"

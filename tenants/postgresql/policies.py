@@ -37,7 +37,6 @@ def protect(table: str, column: str | None) -> list[str]:
 
 
 def expose(table: str) -> list[str]:
-    """The statements that undo it."""
     return [
         f'ALTER TABLE "{table}" NO FORCE ROW LEVEL SECURITY',
         f'ALTER TABLE "{table}" DISABLE ROW LEVEL SECURITY',

@@ -10,7 +10,6 @@ from tenants.networks import networks_in
 
 
 def words(parse: Callable[[str], Iterable[object]]) -> Callable[[str], str]:
-    """An argument that is what `parse` makes of it, separated by spaces."""
     return argument(lambda text: " ".join(map(str, parse(text))))
 
 
