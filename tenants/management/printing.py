@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Model, QuerySet
 from django.utils import timezone
+from rest_framework.exceptions import APIException
 from tqdm import tqdm
 
 from ractory.api.errors import ConflictRetry
@@ -123,11 +124,14 @@ def scope_of(company_guid: uuid.UUID | None) -> AbstractContextManager[None]:
 
 
 class OperatorCommand(BaseCommand):
-    """A command for rows of any company: an operator is of none."""
+    """A command for rows of any company: an operator is of none. What the API would refuse is an error of it."""
 
     @every_company()
     def execute(self, *args: Any, **options: Any) -> Any:
-        return super().execute(*args, **options)
+        try:
+            return super().execute(*args, **options)
+        except APIException as refusal:
+            raise CommandError(str(refusal.detail)) from refusal
 
 
 class PrintingCommand(OperatorCommand):

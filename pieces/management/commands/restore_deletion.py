@@ -2,7 +2,6 @@ import uuid
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from rest_framework.exceptions import APIException
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
@@ -19,11 +18,7 @@ class Command(PrintingCommand):
         parser.add_argument("guid", type=guid, metavar="GUID", help="of the entity, or of the deletion")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            result = in_transaction(lambda: _restore(options["guid"]))
-        except APIException as refusal:
-            raise CommandError(str(refusal.detail)) from refusal
-        self.answer(options, result)
+        self.answer(options, in_transaction(lambda: _restore(options["guid"])))
 
 
 def _restore(given: uuid.UUID) -> dict[str, Any]:

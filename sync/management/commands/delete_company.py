@@ -3,7 +3,6 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
-from ractory.api.errors import Conflict
 from sync.archives import BadArchive, counts_of, erase, opened
 from tenants.management.printing import PrintingCommand, company_of, guid, taken, text
 
@@ -32,11 +31,8 @@ class Command(PrintingCommand):
             raise CommandError(f"{path} does not hold all that there is of {company.guid}; nothing was removed")
         result = {"company_guid": company.guid, "rows": here.total(), "removed": options["yes"]}
         if options["yes"]:
-            try:
-                with transaction.atomic():
-                    company.switch_off()
-            except Conflict as refusal:
-                raise CommandError(str(refusal.detail)) from refusal
+            with transaction.atomic():
+                company.switch_off()
             if stopped := taken(erase(company.guid), "rows"):
                 raise stopped
         self.answer(options, result, *["Nothing was removed: it needs --yes."] * (not options["yes"]))

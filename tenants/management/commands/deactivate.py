@@ -4,7 +4,6 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
-from ractory.api.errors import Conflict
 from tenants.management.printing import PrintingCommand
 from tenants.models import Company, User
 
@@ -24,12 +23,9 @@ class Command(PrintingCommand):
             found = User.objects.filter(email=given).first()
         if not found:
             raise CommandError(f"there is neither a company nor a user {given}")
-        try:
-            with transaction.atomic():
-                if isinstance(found, User) and found.is_superuser:
-                    User.objects.require_system_admin(guid=found.guid)
-                found.switch_off()
-        except Conflict as refusal:
-            raise CommandError(str(refusal.detail)) from refusal
+        with transaction.atomic():
+            if isinstance(found, User) and found.is_superuser:
+                User.objects.require_system_admin(guid=found.guid)
+            found.switch_off()
         kind = "user" if isinstance(found, User) else "company"
         self.answer(options, {"guid": found.guid, "kind": kind, "name": str(found), "is_active": False})
