@@ -1,8 +1,6 @@
-"""Logging in: how often it may be tried, and how often with a wrong password, for an account and from an address.
-
-Counted as requests are, on SQLite too, and before it is known whether an attempt succeeds: so a hundred at once are a
-hundred, and none beyond the limit costs the hash of a password.
-"""
+"""Logging in: how often it may be tried, and how often with a wrong password, for an account and from an address. It is
+counted before it is known whether an attempt succeeds: so a hundred at once are a hundred, and none beyond the limit
+costs the hash of a password."""
 
 import logging
 import unicodedata
@@ -29,10 +27,7 @@ logger = logging.getLogger(__name__)
 
 class Attempt:
     """One try at a password or a token. Raises Throttled; counts as failed until it is said to have `succeeded`.
-
-    With `may_fail` False it is a password that the user of this account sets for somebody: it costs a hash, as a login
-    does, and is no guess.
-    """
+    Without `may_fail` it is a password that the user of this account sets: it costs a hash, and is no guess."""
 
     def __init__(self, request: HttpRequest | None, account: str | None = None, *, may_fail: bool = True) -> None:
         self.address, self.account = _address_counter(request), _account_counter(account)

@@ -1,8 +1,5 @@
-"""Managing companies, users and keys: `/api/v1/{companies,users,api-keys}` (contract, "Managing").
-
-The pattern for whatever is managed row by row: a model that knows its rules, a serializer, and a viewset that names
-both. A request is one transaction, with the record of what it did, which staff see as *History*.
-"""
+"""Managing companies, users and keys: `/api/v1/{companies,users,api-keys}` (contract, "Managing"). A request is one
+transaction, with the record of what it did, which staff see as *History*."""
 
 from datetime import timedelta
 from functools import partial

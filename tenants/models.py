@@ -1,8 +1,5 @@
-"""Companies (the tenants), their users with their logins, and their API keys.
-
-Their managers are not scoped: credentials are looked up before anyone knows whose they are, by whoever says
-`every_company()` for that. Row-level security holds for them as for all others.
-"""
+"""Companies (the tenants), their users with their logins, and their API keys. Their managers are not scoped:
+credentials are looked up before anyone knows whose they are. Row-level security holds for them as for all others."""
 
 import hashlib
 import logging
@@ -187,11 +184,8 @@ class User(AbstractBaseUser):
         return Q() if caller.role == Role.SYSTEM_ADMIN else ~Q(role=Role.SYSTEM_ADMIN)
 
     def check_change(self, by: Caller, *, role: str, is_active: bool) -> None:
-        """Whether the caller may give this user, as stored and locked, this role, and switch them on or off.
-
-        Raises 409 if no SystemAdmin would be left, 403 for a role above the caller's, and for their own (contract,
-        "Managing").
-        """
+        """Whether the caller may give this user, as stored and locked, this role, and switch them on or off. Raises 409
+        if no SystemAdmin would be left, 403 for a role above the caller's, and for their own (contract, "Managing")."""
         if self.is_superuser and not (role == Role.SYSTEM_ADMIN and is_active):
             User.objects.require_system_admin(guid=self.guid)
         if self.guid == by.guid and (role, is_active) != (self.role, self.is_active):

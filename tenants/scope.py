@@ -1,8 +1,6 @@
-"""The first wall between tenants: a query on a tenant's model outside a scope raises.
-
-The scope, one company or every one, comes from the caller's credentials, never from the body. It drives the second
-wall too: on PostgreSQL, row-level security (tenants.postgresql). The idea is that of pretix's django-scopes.
-"""
+"""The first wall between tenants: a query on a tenant's model outside a scope raises (the idea of django-scopes). The
+scope, one company or every one, comes from the caller's credentials, never from the body. It drives the second wall
+too: on PostgreSQL, row-level security (tenants.postgresql)."""
 
 import uuid
 from collections.abc import Iterator

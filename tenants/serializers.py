@@ -1,8 +1,5 @@
-"""Companies, users and keys as the API takes and shows them (contract, "Managing").
-
-A serializer is asked within the transaction of its request, its row locked. What is wrong with a value is a 422, what
-the caller may not do a 403, what clashes with other rows a 409.
-"""
+"""Companies, users and keys as the API takes and shows them (contract, "Managing"), asked within the transaction of the
+request, the row locked. A wrong value is a 422, what the caller may not do a 403, a clash with other rows a 409."""
 
 import uuid
 from collections.abc import Callable, Iterable

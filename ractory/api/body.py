@@ -32,12 +32,11 @@ _STRING = re.compile(rb'"[^"]*"')
 
 
 def read_json_body(request: HttpRequest, *, limit: int, alone: ExitStack | None = None) -> bytes:
-    """The body's bytes, unpacked, at most `limit` of them. It is not parsed here.
+    """The body's bytes, unpacked, not parsed. Raises 415 for another content type or coding, 413 above `limit` (before
+    or after unpacking), 400 for a broken gzip stream, 413 for more than MAX_VALUES values, in this order.
 
-    Raises 415 for another content type or coding, 413 above `limit` (before or after unpacking), 400 for a
-    broken gzip stream, 413 for more than MAX_VALUES values, in this order. With `alone`: 429 if the body is large while
-    another thread of this process has a large one; else it is the only one until `alone` is closed. To wait would hold
-    a thread that others need.
+    With `alone`: 429 if the body is large while another thread of this process has a large one; else it is the only one
+    until `alone` is closed. To wait would hold a thread that others need.
     """
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if request.content_type != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):

@@ -1,7 +1,5 @@
-"""What every request passes through: an id, metrics, the log; and what its answer tells browsers and caches.
-
-Django's SecurityMiddleware does the rest: HSTS, nosniff, Referrer-Policy, Cross-Origin-Opener-Policy.
-"""
+"""What every request passes through: an id, metrics, the log; and what its answer tells browsers and caches, beside
+what Django's SecurityMiddleware says."""
 
 import logging
 import re
@@ -40,11 +38,9 @@ NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class RequestMiddleware:
-    """Gives each request an id; counts, times and logs it. Meanwhile the log's lines know theirs (ractory.api.logs).
-
-    Every answer carries `X-Request-ID`, the client's own if it sent a sane one, else a new UUIDv7; and its length, as
-    by Django's CommonMiddleware, which would refuse probes that name the host by its address.
-    """
+    """Gives each request an id, the client's own if it sent a sane one, which its answer and its lines of the log
+    carry; counts, times and logs it. Says how long the answer is, too: Django's CommonMiddleware, which does that,
+    would refuse probes that name the host by its address."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -76,11 +72,8 @@ class RequestMiddleware:
 
 
 class HeadersMiddleware(MiddlewareMixin):
-    """`Content-Security-Policy`, `Permissions-Policy`, and for answers of the API `Cache-Control: no-store`.
-
-    Without the last one a shared cache might keep what was asked for by `X-API-Key`: only `Authorization` forbids it
-    to (RFC 9111, section 3.5).
-    """
+    """`Content-Security-Policy`, `Permissions-Policy`, and for answers of the API `Cache-Control: no-store`: without it
+    a shared cache might keep what was asked for by `X-API-Key`; only `Authorization` forbids that (RFC 9111, 3.5)."""
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         path = request.path_info

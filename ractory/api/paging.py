@@ -1,8 +1,5 @@
-"""Lists in pages: an order that is total, where to begin, and the link to the next page.
-
-The link carries a cursor, the last row's values in the order of the list: whatever others write meanwhile, no row comes
-twice and none that was there all along is missed.
-"""
+"""Lists in pages: an order that is total, where to begin, and the link to the next page. It carries a cursor, the last
+row's values in that order: whatever others write meanwhile, no row comes twice and none that stays is missed."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -47,11 +47,9 @@ class ReplicaRouter:
 
 
 def may_lag(view: Callable[..., Response]) -> Callable[..., Response]:
-    """A view's method that only reads, and may show what was true a moment ago: from the replica, if there is one.
-
-    From the primary while the replica is away or too far behind, for `Cache-Control: no-cache`, and as long as the
-    replica lacks a sync that the caller names in `X-Sync-Run`. What fails on the replica runs again on the primary.
-    """
+    """A view's method that only reads, and may show what was true a moment ago: from the replica, if there is one that
+    is fit and has the syncs that the caller names in `X-Sync-Run`, unless `Cache-Control: no-cache` is asked for. What
+    fails there runs again on the primary."""
 
     @wraps(view)
     def wrapper(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -98,11 +96,9 @@ def ask(alias: str, question: str) -> int:
 
 @dataclass
 class Replica:
-    """What this process knows of the replica; it looks at most twice a second, by one query there and one here.
-
-    `max_lag` is in seconds: the replica must have replayed all that the primary had written that long ago. Positions
-    are compared, not clocks, so an idle primary and a replica that is cut off are told apart.
-    """
+    """What this process knows of the replica, which must have replayed all that the primary had written `max_lag`
+    seconds ago. It looks at most twice a second. Positions are compared, not clocks, so an idle primary and a replica
+    that is cut off are told apart."""
 
     max_lag: float
     clock: Callable[[], float] = time.monotonic

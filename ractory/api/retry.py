@@ -38,13 +38,10 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
-    """Runs `work` in a transaction of its own and returns its result.
-
-    A deadlock, a serialization failure, or a unique value that someone else has just taken is met by running
-    `work` again, after a short random wait: what it finds then, it can name. After six attempts the answer is 409,
-    as it is for a SQLite file that stays locked: there the driver has done the waiting. RuntimeError within another
-    transaction, whose locks would be held meanwhile.
-    """
+    """Runs `work` in a transaction of its own and returns its result; RuntimeError within another one, whose locks
+    would be held meanwhile. A deadlock, a serialization failure, or a unique value that someone else has just taken is
+    met by running `work` again, after a short random wait: what it finds then, it can name. After six attempts the
+    answer is 409, as it is for a SQLite file that stays locked: there the driver has done the waiting."""
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic(durable=not _rehearsing.get()):

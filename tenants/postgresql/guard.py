@@ -1,8 +1,5 @@
-"""Refuses a database whose role or tables make policies mere decoration, or whose schema is not this version's.
-
-With DEBUG off: `manage.py check --database default` and `migrate` report it, and a server's process looks before it
-uses its first connection.
-"""
+"""Refuses a database whose role or tables make policies mere decoration, or whose schema is not this version's: by a
+system check of databases, and before a server's process uses its first connection. Not with DEBUG."""
 
 import logging
 from typing import Any

@@ -28,12 +28,10 @@ class Silent(OperationalError):
 @dataclass
 class Server:
     """What the threads of this process know of one database server: when it was heard, and whether it is silent now.
+    Then one thread at a time tries it again, and all others are told so at once: each would be held for as long as the
+    patience lasts, and the queue would grow."""
 
-    `patience` is in seconds. While it is silent one thread at a time tries it again, and all others are told so at
-    once: otherwise each request would hold its thread for as long as the patience lasts, and the queue would grow.
-    """
-
-    patience: float
+    patience: float  # seconds
     clock: Callable[[], float] = time.monotonic
     heard: float = 0.0
     _silent: bool = False
