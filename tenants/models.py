@@ -137,7 +137,6 @@ class User(AbstractBaseUser):
     email = models.EmailField(unique=True)
     role = models.CharField(max_length=20, choices=Role.choices)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, null=True, blank=True, related_name="users")
-    company_guid: uuid.UUID | None
     name = models.CharField(max_length=255, null=True, blank=True)
     surname = models.CharField(max_length=255, null=True, blank=True)
     is_active = models.BooleanField(default=True)
@@ -145,7 +144,6 @@ class User(AbstractBaseUser):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     USERNAME_FIELD = "email"
-    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -244,7 +242,6 @@ class LoginSession(models.Model):
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = GuidForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
-    user_guid: uuid.UUID
     bound_to = models.CharField(max_length=64)  # the user's session hash when it began
     refresh_jti = models.CharField(max_length=32)  # of its one refresh token that is good; no token is stored
     renewed_at = models.DateTimeField()
@@ -279,7 +276,6 @@ class ApiKey(models.Model):
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="api_keys")
-    company_guid: uuid.UUID
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scopes = models.CharField(max_length=100)  # sorted, separated by a space
     networks = models.CharField(max_length=MAX_LENGTH, blank=True)  # CIDR, separated by a space

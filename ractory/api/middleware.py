@@ -4,7 +4,6 @@ what Django's SecurityMiddleware says."""
 import logging
 import re
 import time
-from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from typing import Any
 
@@ -37,26 +36,23 @@ ADMIN = f"{DOCS} 'unsafe-eval'"  # unfold's menus and dialogs are Alpine, which 
 NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
-class RequestMiddleware:
+class RequestMiddleware(MiddlewareMixin):
     """Gives each request an id, the client's own if it sent a sane one, which its answer and its lines of the log
     carry; counts, times and logs it. Says how long the answer is, too: Django's CommonMiddleware, which does that,
     would refuse probes that name the host by its address."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> Any:
         # In a copy of the context: what the request sets in it is forgotten with the request.
         return copy_context().run(self.serve, request)
 
-    def serve(self, request: HttpRequest) -> HttpResponse:
+    def serve(self, request: HttpRequest) -> Any:
         started = time.perf_counter()
         sent = request.headers.get("X-Request-ID", "")
         request_id = sent if SANE_ID.fullmatch(sent) and not holds_secret(sent) else str(uuid7())
         current_request.set(request)
         current_request_id.set(request_id)
         with metrics.IN_PROGRESS.track_inprogress():
-            response = self.get_response(request)
+            response: Any = self.get_response(request)
         seconds = time.perf_counter() - started
         metrics.count_request(request, response, seconds)
         quiet = metrics.route_of(request) in QUIET and response.status_code == 200
