@@ -71,8 +71,7 @@ def export(company: uuid.UUID, write: Callable[[bytes], object]) -> Iterator[int
     write(to_json({"ractory": 1, "company": company, "columns": _columns()}) + b"\n")
     with transaction.atomic():
         if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         for table, model in BY_NAME.items():
             rows = _rows(model, company).order_by("pk")
             for row in streamed(rows.values_list(*[field.attname for field in _fields(model)])):

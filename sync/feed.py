@@ -194,9 +194,8 @@ class ChangesView(TenantView):
 def _asked(alias: str, question: str) -> Any:
     """The one row that this database answers; the question may name the scope's company, three times."""
     company = current_scope().company
-    with connections[alias].cursor() as cursor:  # not by Django's expressions: they take longer than the answer
-        cursor.execute(question, [company.hex if company else None] * 3)
-        return cursor.fetchone()
+    # Not by Django's expressions: they take longer than the answer.
+    return connections[alias].cursor().execute(question, [company.hex if company else None] * 3).fetchone()
 
 
 def _source() -> tuple[str, int]:
@@ -247,9 +246,7 @@ def _acts(cursor: Cursor, most: int) -> Runs:
     """  # noqa: S608  # our own words
     company = [cursor.company.hex] if cursor.company else []
     named: list[Any] = [cursor.since.position, cursor.since.guid.hex, until.position, until.guid.hex]
-    with connection.cursor() as asked:  # as in `_asked`
-        asked.execute(question, [*company, *named, most + 1])
-        found = asked.fetchall()
+    found = connection.cursor().execute(question, [*company, *named, most + 1]).fetchall()  # as in `_asked`
     acts: Runs = {Place(position, _guid(guid)): run and _guid(run) for position, guid, run in found}
     if cursor.since not in (BEGINNING, *acts) or cursor.until not in (None, *acts):
         raise Behind if Act.objects.db == REPLICA else Gone(GONE)

@@ -56,10 +56,9 @@ def _by_code(model: type[Entity], items: Sequence[Item]) -> tuple[dict[PieceKey,
     Waits for others who match by codes in these companies: no constraint would keep two from inserting the same.
     """
     if connection.vendor == "postgresql":  # on SQLite a writing transaction is alone
-        with connection.cursor() as cursor:
-            names = {b"match" + item["company_guid"].bytes for item in items}
-            for digest in sorted(hashlib.blake2b(name, digest_size=8).digest() for name in names):
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest, signed=True)])
+        names = {b"match" + item["company_guid"].bytes for item in items}
+        for digest in sorted(hashlib.blake2b(name, digest_size=8).digest() for name in names):
+            connection.cursor().execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest, signed=True)])
     name, within = MATCHED_BY[model]
     wanted: dict[str, Any] = {f"{column}__any_of": list({item[column] for item in items}) for column in (name, within)}
     rows = model.objects.filter(**wanted).order_by().values_list(within, name)
