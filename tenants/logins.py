@@ -18,9 +18,8 @@ from django.utils import timezone
 from ractory.api.address import client_address
 from ractory.api.errors import ConflictRetry
 from ractory.api.retry import in_transaction
-from tenants.hashing import one_at_a_time
 from tenants.models import Counter, User
-from tenants.throttling import Charge, charge
+from tenants.throttling import Charge, charge, one_at_a_time
 
 logger = logging.getLogger(__name__)
 

@@ -25,9 +25,9 @@ from ractory.api.address import Address
 from ractory.api.errors import BeingMoved, Conflict, Moved
 from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import CAPABILITIES, CAPABILITIES_AT_DESK, Caller, Capability, KeyScope, Role, needed_at_desk
-from tenants.hashing import one_at_a_time
 from tenants.networks import MAX_LENGTH, networks_in
 from tenants.scope import every_company
+from tenants.throttling import one_at_a_time
 
 logger = logging.getLogger(__name__)
 

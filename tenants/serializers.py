@@ -18,8 +18,6 @@ from tenants.models import ApiKey, Company, User
 from tenants.networks import MAX_LENGTH, networks_in
 from tenants.scope import current_scope, every_company
 
-MAX_OVERLAP = 366 * 24  # hours
-
 
 class CompanySerializer(serializers.ModelSerializer[Any]):
     class Meta:
@@ -149,4 +147,4 @@ class IssuedKeySerializer(ApiKeySerializer):
 
 
 class RotateSerializer(serializers.Serializer[Any]):
-    overlap_hours = serializers.IntegerField(min_value=0, max_value=MAX_OVERLAP, default=24)
+    overlap_hours = serializers.IntegerField(min_value=0, max_value=366 * 24, default=24)
