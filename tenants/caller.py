@@ -1,5 +1,4 @@
-"""Who is calling, and what they may do: the contract's table "Who may do what", as data, and the permission classes
-that ask for its columns."""
+"""Who is calling, and what they may do: the contract's table "Who may do what", and permission classes that ask it."""
 
 import uuid
 from dataclasses import dataclass

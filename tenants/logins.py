@@ -1,6 +1,5 @@
-"""Logging in: how often it may be tried, and how often with a wrong password, for an account and from an address. It is
-counted before it is known whether an attempt succeeds: so a hundred at once are a hundred, and none beyond the limit
-costs the hash of a password."""
+"""Logging in: how often it may be tried, and how often with a wrong password, for an account and from an address.
+Counted before it is known whether an attempt succeeds: none beyond the limit costs the hash of a password."""
 
 import logging
 import unicodedata

@@ -294,8 +294,7 @@ class ApiKey(models.Model):
 
     @classmethod
     def issue(cls, *, scopes: Iterable[str], networks: str = "", **fields: Any) -> tuple["ApiKey", str]:
-        """A new key of the given `company`, and its text, which can't be had again. ValueError for an unknown scope, or
-        a network that is none."""
+        """A new key of the given `company`, and its text, which is not kept. ValueError for a bad scope or network."""
         secret = get_random_string(_SECRET_LENGTH)
         text = KEY_PREFIX + secret + _checksum(secret)
         fields["scopes"] = " ".join(sorted(KeyScope(scope) for scope in set(scopes)))

@@ -1,6 +1,5 @@
 """How much a caller, and a company, may ask for in a window of time: 429 above it (contract, "Conventions"). The
-counters are rows: all workers of all hosts count together (docs/decisions/0012-throttling.md). And how many passwords a
-process hashes at a time: one."""
+counters are rows: all workers of all hosts count together (docs/decisions/0012-throttling.md). And turns at hashing."""
 
 import logging
 import math

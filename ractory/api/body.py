@@ -23,8 +23,7 @@ MAX_GZIP_MEMBERS = 16  # concatenated streams; each costs a copy of what follows
 LARGE = 8 * 1024 * 1024
 _large_body = Lock()
 
-# Objects, arrays and commas: what parsers make of them takes up to a hundred times their bytes. The largest batches
-# that are of any use, 1000 full pieces, have 62 000.
+# Objects, arrays and commas: parsers make up to a hundred times their bytes of them. 1000 full pieces have 62 000.
 MAX_VALUES = 250_000
 _ALL_BUT_SEPARATORS = bytes(set(range(256)) - set(b",[{"))
 _ALL_BUT_QUOTES_TOO = bytes(set(range(256)) - set(b'",[{'))

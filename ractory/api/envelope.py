@@ -1,5 +1,4 @@
-"""The one place where an error gets its shape on the wire (contract, "Conventions"): `{"detail": "…"}`, a text for
-everything but 422, whose detail is a list of faults."""
+"""The one place where an error gets its shape on the wire (contract, "Conventions"): a `detail`, a text or faults."""
 
 import logging
 import sys

@@ -1,5 +1,4 @@
-"""What is for everyone, without credentials: is the server alive, does it reach its database; the OpenAPI document, and
-a page to browse it (contract, "Meta")."""
+"""What is for everyone: the health of the server, the OpenAPI document and a page to browse it (contract, "Meta")."""
 
 from functools import cache
 

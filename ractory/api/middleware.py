@@ -1,5 +1,4 @@
-"""What every request passes through: an id, metrics, the log; and what its answer tells browsers and caches, beside
-what Django's SecurityMiddleware says."""
+"""What every request passes through: an id, metrics, the log; and what its answer tells browsers and caches."""
 
 import logging
 import re

@@ -47,9 +47,8 @@ class ReplicaRouter:
 
 
 def may_lag(view: Callable[..., Response]) -> Callable[..., Response]:
-    """A view's method that only reads, and may show what was true a moment ago: from the replica, if there is one that
-    is fit and has the syncs that the caller names in `X-Sync-Run`, unless `Cache-Control: no-cache` is asked for. What
-    fails there runs again on the primary."""
+    """A view's method that only reads, and may show what was true a moment ago: from the replica, if it is fit and has
+    the syncs of `X-Sync-Run`, unless `Cache-Control` is `no-cache`. What fails there runs again on the primary."""
 
     @wraps(view)
     def wrapper(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -93,8 +93,7 @@ def exit_code(stop: KeyboardInterrupt) -> int:
 
 
 def taken(steps: Iterable[int], unit: str) -> CommandError | None:
-    """Takes all steps of a purge, each of so many rows, with a bar on a terminal; what to end with if they were not
-    all taken."""
+    """Takes all steps of a purge, each of so many rows, with a bar on a terminal; the error to end with, if any."""
     try:
         with tqdm(unit=f" {unit}", leave=False, disable=None) as bar:
             for rows in steps:

@@ -69,8 +69,7 @@ def schema_faults(connection: BaseDatabaseWrapper) -> list[Error]:
 
 
 def guard_server() -> None:
-    """From now on this process uses no database before it has looked at it; it looks at those that it can reach now.
-    Raises ImproperlyConfigured for one that may not be used."""
+    """From now on this process looks at a database before it uses it. ImproperlyConfigured for one that is unfit."""
     if settings.DEBUG:
         return
     connection_created.connect(_look_at)

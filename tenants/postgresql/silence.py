@@ -28,8 +28,7 @@ class Silent(OperationalError):
 @dataclass
 class Server:
     """What the threads of this process know of one database server: when it was heard, and whether it is silent now.
-    Then one thread at a time tries it again, and all others are told so at once: each would be held for as long as the
-    patience lasts, and the queue would grow."""
+    Then one thread at a time tries it again, and all others are told so at once, or they would be held and queue up."""
 
     patience: float  # seconds
     clock: Callable[[], float] = time.monotonic
@@ -64,8 +63,7 @@ class Server:
         self.note_heard()
 
     def ask(self, parameters: dict[str, Any]) -> None:
-        """Returns if the server answers anything, a refusal too. Raises Silent. One thread asks, and others wait for
-        what it hears."""
+        """Returns if the server answers anything, a refusal too. Raises Silent. One thread asks for all."""
         with self._asking:
             if self._silent:
                 raise Silent("the server does not answer")
