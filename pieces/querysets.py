@@ -1,7 +1,7 @@
 """The querysets and managers of the four entities: soft deletion, and which rows a scope may see."""
 
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import nullcontext
 from typing import Any, Self
 
@@ -37,7 +37,7 @@ def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]", lock: str = "") -> li
     return found
 
 
-def streamed(rows: "models.QuerySet[Any]") -> Iterator[Any]:
+def streamed(rows: "models.QuerySet[Any]") -> Generator[Any]:
     """The rows, as one moment has them: one statement, fetched bit by bit. Close it if you stop early.
 
     Where Django may not use server-side cursors, because of a pooler, its `iterator()` would fetch all; within a

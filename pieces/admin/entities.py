@@ -16,6 +16,7 @@ from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
+from pieces.admin.exporting import Exported
 from pieces.admin.filters import ProjectFilter, asked, beginning, by_choice, by_parent, by_value, in_projects
 from pieces.admin.finding import MAX_HITS, find
 from pieces.admin.history import PER_PAGE, history_of
@@ -24,7 +25,6 @@ from pieces.admin.trash import confirm, delete_many, guids_of, note_names, previ
 from pieces.filters import HistoryQuery
 from pieces.models import Entity, Kind, Pictured
 from pieces.templatetags.entities import act_on, link_to, page_of
-from tenants.admin.staff import StaffAdmin
 from tenants.caller import Capability
 from tenants.templatetags.staff import badge, moment
 
@@ -36,7 +36,7 @@ RASTER_IMAGE = re.compile(
 )
 
 
-class EntityAdmin(StaffAdmin):
+class EntityAdmin(Exported):
     """Rows come in by sync and go by soft deletion; the list shows the last changed ones first."""
 
     list_before_template = "pieces/list_of.html"

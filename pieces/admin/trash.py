@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
+from pieces.admin.exporting import Exported
 from pieces.admin.filters import by_choice
 from pieces.admin.history import runs_in_words
 from pieces.changes import Acts, restore_root, roots_of, soft_delete
@@ -70,7 +71,7 @@ def confirm(
 
 
 @admin.register(Deletion)
-class DeletionAdmin(StaffAdmin):
+class DeletionAdmin(Exported):
     """Newest first by guid (UUIDv7)."""
 
     list_display = ("deleted", "with_it_went", "when", "by", "state")
@@ -106,18 +107,15 @@ class DeletionAdmin(StaffAdmin):
         # What is marked, never "all pages".
         return redirect(act_on("pieces_deletion_restore", request.POST.getlist("_selected_action")))
 
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Gives the rows of the page the names that they show; one query per level, for keys, acts and runs."""
-        listed = super().get_changelist_instance(request)
-        deletions = listed.result_list
-        note_names(deletions)
+    def note_rows(self, rows: Sequence[Any]) -> None:
+        """One query per level, for keys, acts and runs."""
+        note_names(rows)
         # A deletion's own run would say nothing more.
-        acts = Act.objects.exclude(operation=Operation.DELETE).filter(guid__in=[each.act_guid for each in deletions])
+        acts = Act.objects.exclude(operation=Operation.DELETE).filter(guid__in=[each.act_guid for each in rows])
         of_act = dict(acts.values_list("guid", "run_guid"))
         runs = runs_in_words(of_act.values())
-        for deletion in deletions:
+        for deletion in rows:
             deletion.run = runs.get(of_act.get(deletion.act_guid), "")
-        return listed
 
     def get_urls(self) -> list[URLPattern]:
         return [self.route("restore/", self.restore, "restore", Capability.DELETE), *super().get_urls()]

@@ -70,6 +70,11 @@ WORST: dict[str, tuple[str, list[Worst]]] = {
     ),
     "ractory.api.redaction.ReportFilter.hidden_settings": ("search", of("A", "API", "TOKE", "DATABASE_")),
     "pieces.admin.entities.RASTER_IMAGE": ("match", raw(b"\x89PNG", b"RIFF")),
+    "pieces.admin.exporting.MARKUP": (
+        "sub",
+        of("<", '<time datetime="', '<time datetime="">', '<a class="button', '<a class="button">', "<b>", "<a "),
+    ),
+    "pieces.admin.exporting.NO_XML": ("sub", of("\0", "_", "_x", "_x0", "_x0000_", "a")),
     "ractory.variables.ORIGIN": ("fullmatch", of("http://a", "a.", "https://[", "1", ":")),
     "sync.legacy.BCRYPT": ("fullmatch", of("$2b$12$", "a", "$2b$12$" + "a" * 53)),
     "sync.snapshots.PERCENT": ("fullmatch", of("1", "100", "1.", "%")),

@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
+from pieces.admin.exporting import Exported
 from pieces.admin.filters import by_choice
 from pieces.admin.history import PER_PAGE, link_by_name, runs_in_words, told
 from pieces.admin.page import label_of
@@ -35,7 +36,7 @@ from ractory.api.paging import encode_cursor
 from sync.admin.charts import charts_of
 from sync.runs import RunChangesQuery
 from sync.undo import undo
-from tenants.admin.staff import StaffAdmin, caller_of, may, names_of
+from tenants.admin.staff import caller_of, may, names_of
 from tenants.caller import Capability
 from tenants.templatetags.staff import badge, moment
 
@@ -94,7 +95,7 @@ def by(run: Any) -> str:
 
 
 @admin.register(SyncRun)
-class SyncRunAdmin(StaffAdmin):
+class SyncRunAdmin(Exported):
     list_display = (when, what, result, did, duration, by)
     list_display_links = (when,)
     list_filter = (
@@ -110,10 +111,12 @@ class SyncRunAdmin(StaffAdmin):
         """Without what may be long."""
         return SyncRun.objects.defer("errors_json", "ignored_json")
 
+    def note_rows(self, rows: Sequence[Any]) -> None:
+        note_callers(rows)
+
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """With what the page shows beside the rows: who sent them, and the charts."""
+        """With the charts, which the page shows beside the rows."""
         listed = super().get_changelist_instance(request)
-        note_callers(listed.result_list)
         listed.charts = charts_of(timezone.now())
         return listed
 
