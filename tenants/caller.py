@@ -60,18 +60,18 @@ CAPABILITIES: dict[str, frozenset[Capability]] = {
 # On staff's pages an integration only looks: what it does to data, it does by the API.
 CAPABILITIES_AT_DESK = CAPABILITIES | {Role.INTEGRATION: frozenset({Capability.READ})}
 
-# What staff's pages of these models take, by Django's name of the model; those of the others take READ.
-_PAGES = {"deletion": Capability.DELETE} | dict.fromkeys(("user", "apikey", "company"), Capability.MANAGE)
+# What Django's pages take, by its names for permissions. Other rows may be looked at by all. The rest nobody may do:
+# nothing is deleted for good, and what changes data has pages of its own (`StaffAdmin.route`).
+_MANAGED = [f"{action}_{model}" for action in ("view", "add", "change") for model in ("user", "apikey", "company")]
+_AT_DESK = dict.fromkeys(_MANAGED, Capability.MANAGE) | {
+    "add_company": Capability.MANAGE_COMPANIES,
+    "view_deletion": Capability.DELETE,
+}
 
 
-def needed_at_desk(action: str, model: str) -> Capability | None:
-    """What a page of Django's takes, by its names: "view" and "piece", say. None is what nobody may do: nothing is
-    deleted for good, and what changes data has pages of its own (`StaffAdmin.route`)."""
-    if action == "view":
-        return _PAGES.get(model, Capability.READ)
-    if action == "delete" or _PAGES.get(model) != Capability.MANAGE:
-        return None
-    return Capability.MANAGE_COMPANIES if (action, model) == ("add", "company") else Capability.MANAGE
+def needed_at_desk(name: str) -> Capability | None:
+    """For "view_piece", say; None for what nobody may do."""
+    return _AT_DESK.get(name, Capability.READ if name.startswith("view_") else None)
 
 
 @dataclass(frozen=True, slots=True)

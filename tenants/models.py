@@ -219,9 +219,9 @@ class User(AbstractBaseUser):
 
     def has_perm(self, perm: str, obj: models.Model | None = None) -> bool:
         """The same by Django's names for it. What is being moved, or has been, can only be looked at."""
-        action, _, model = perm.rpartition(".")[2].partition("_")
-        may_change = self.tenant is None or self.tenant.moved_to is None
-        return needed_at_desk(action, model) in self.capabilities and (may_change or action == "view")
+        name = perm.rpartition(".")[2]
+        is_here = self.tenant is None or self.tenant.moved_to is None
+        return needed_at_desk(name) in self.capabilities and (is_here or name.startswith("view_"))
 
     def has_module_perms(self, app_label: str) -> bool:
         return self.is_staff
@@ -320,10 +320,10 @@ class ApiKey(models.Model):
                 return key
         return None
 
-    def rotate(self, *, overlap: timedelta, expires_at: datetime | None, now: datetime) -> tuple["ApiKey", str]:
-        """A new key like this one, and its text. This one is revoked, or expires after the overlap if not before."""
+    def rotate(self, *, overlap: timedelta, now: datetime, **new: Any) -> tuple["ApiKey", str]:
+        """A `new` key like this one, and its text. This one is revoked, or expires after the overlap if not before."""
         same = {"company": self.company, "networks": self.networks, "description": self.description}
-        issued = ApiKey.issue(scopes=self.scopes.split(), expires_at=expires_at, **same)
+        issued = ApiKey.issue(scopes=self.scopes.split(), **same, **new)
         self.replaced_by = issued[0].guid
         if overlap:
             self.expires_at = min(self.expires_at or now + overlap, now + overlap)

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -174,9 +175,10 @@ def test_the_admin_s_history_and_pages_hold_no_secret(secrets: Secrets, log: io.
     staff = session_of(secrets.user)
     one, new = ApiKey.objects.get(), {"email": "new@example.com", "role": "Operator"}
     passwords = {"password1": PASSWORD, "password2": PASSWORD}
-    made = staff.post("/admin/tenants/apikey/add/", {"description": "Saw", "scopes": ["sync:read"]})
+    key = {"guid": str(uuid.uuid4()), "description": "Saw", "scopes": ["sync:read"]}
+    made = staff.post("/admin/tenants/apikey/add/", key)
     text = str(made.context["text"])
-    shown_once = staff.post(f"/admin/tenants/apikey/{one.guid}/rotate/", {"overlap": "24"})
+    shown_once = staff.post(f"/admin/tenants/apikey/{one.guid}/rotate/", {"guid": str(uuid.uuid4()), "overlap": "24"})
     assert staff.post("/admin/tenants/user/add/", new | passwords).status_code == 302
     assert staff.post("/admin/tenants/user/add/", new | passwords).status_code == 200
     assert staff.post("/admin/tenants/user/add/", new | passwords | {"password2": "x"}).status_code == 200

@@ -1,20 +1,24 @@
 """API keys: made and shown once, rotated, revoked. sync.admin registers the list, with each key's last sync."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import wraps
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.validators import MinValueValidator
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold import widgets
 from unfold.decorators import action
+from uuid_utils.compat import uuid7
 
+from ractory.api.errors import Conflict
 from tenants.admin.staff import StaffAdmin, require
 from tenants.caller import Capability, KeyScope
 from tenants.models import ApiKey, Company
@@ -27,8 +31,9 @@ OVERLAPS = (("0", "at once"), ("1", "in an hour"), ("24", "in a day"), ("168", "
 
 
 class ExpiryForm(forms.Form):
-    """When a key ends."""
+    """When a new key ends; and which one it is, so that the form makes one only, however often it is sent."""
 
+    guid = forms.UUIDField(initial=uuid7, widget=forms.HiddenInput)
     last_day = forms.DateField(
         label="Last day (UTC)",
         required=False,
@@ -95,9 +100,24 @@ class NewKeyForm(NetworksForm, ExpiryForm):
 
 class RotateForm(ExpiryForm):
     overlap = forms.ChoiceField(
-        label="The old key ends", choices=OVERLAPS, initial="0", widget=widgets.UnfoldAdminRadioSelectWidget
+        label="The old key ends", choices=OVERLAPS, initial="24", widget=widgets.UnfoldAdminRadioSelectWidget
     )
     field_order = ("overlap", "last_day")
+
+
+def once(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A view whose form makes a key, in a transaction. Sent again, the form gets a page that says so."""
+
+    @wraps(view)
+    def wrapper(self: "ApiKeyAdmin", request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            with transaction.atomic():
+                return view(self, request, *args, **kwargs)
+        except IntegrityError:
+            key = get_object_or_404(self.get_queryset(request), guid=request.POST["guid"])
+            return self.page(request, "tenants/key_made.html", title="This key has been made already", key=key)
+
+    return wrapper
 
 
 @admin.register(ApiKey)
@@ -141,31 +161,31 @@ class ApiKeyAdmin(StaffAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.revoked_at is None)
 
+    @once
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         require(request, Capability.MANAGE)
         form = NewKeyForm(request.POST or None)
         if not form.is_valid():
             return self.page(request, "tenants/key_form.html", title="New API key", form=form, button="Create key")
-        fields = {name: form.cleaned_data[name] for name in ("scopes", "networks", "description")}
+        fields = {name: form.cleaned_data[name] for name in ("guid", "scopes", "networks", "description")}
         company = current_scope().company or form.cleaned_data["company"].guid
-        with transaction.atomic():
-            key, text = ApiKey.issue(company_guid=company, expires_at=form.expires_at, **fields)
-            self.log_addition(request, key, "Created.")
+        key, text = ApiKey.issue(company_guid=company, expires_at=form.expires_at, **fields)
+        self.log_addition(request, key, "Created.")
         return self.issued(request, key, text)
 
     @action(description="Rotate", url_path="rotate", icon="autorenew")  # type: ignore[untyped-decorator]  # unfold carries no types
+    @once
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        with transaction.atomic():
-            key = self.usable_key(request, object_id)
-            last_day = key.lifetime and (key.lifetime - timedelta(microseconds=1)).date()
-            form = RotateForm(request.POST or None, initial={"last_day": last_day})
-            if not form.is_valid():
-                title = f"Rotate {key}"
-                return self.page(request, "tenants/key_form.html", title=title, form=form, key=key, button="Rotate key")
-            overlap = timedelta(hours=int(form.cleaned_data["overlap"]))
-            new, text = key.rotate(overlap=overlap, expires_at=form.expires_at, now=timezone.now())
-            self.log_change(request, key, f"Rotated: {new.guid} takes its place.")
-            self.log_addition(request, new, f"Created in place of {key.guid}.")
+        key = self.usable_key(request, object_id)
+        last_day = key.lifetime and (key.lifetime - timedelta(microseconds=1)).date()
+        form = RotateForm(request.POST or None, initial={"last_day": last_day})
+        if not form.is_valid():
+            title = f"Rotate {key}"
+            return self.page(request, "tenants/key_form.html", title=title, form=form, key=key, button="Rotate key")
+        overlap, guid = timedelta(hours=int(form.cleaned_data["overlap"])), form.cleaned_data["guid"]
+        new, text = key.rotate(overlap=overlap, expires_at=form.expires_at, now=timezone.now(), guid=guid)
+        self.log_change(request, key, f"Rotated: {new.guid} takes its place.")
+        self.log_addition(request, new, f"Created in place of {key.guid}.")
         return self.issued(request, new, text, old=key)
 
     @action(description="Revoke", url_path="revoke", icon="block")  # type: ignore[untyped-decorator]  # unfold carries no types
@@ -180,12 +200,12 @@ class ApiKeyAdmin(StaffAdmin):
         return redirect("admin:tenants_apikey_changelist")
 
     def usable_key(self, request: HttpRequest, object_id: str) -> ApiKey:
-        """The key, locked; 403 for who does not manage keys, 404 if it is not this company's, or revoked."""
-        require(request, Capability.MANAGE)
+        """The key, locked; 403 and 404 as of `get_object`, 409 if it is revoked."""
         key = self.get_object(request, object_id)
         locked = ApiKey.objects.select_for_update(of=("self",)).select_related("company").get(guid=key.guid)
         if locked.revoked_at:
-            raise Http404
+            followed = " Another one has taken its place." if locked.replaced_by else ""
+            raise Conflict(f"The key {locked} has been revoked: nothing more can be done with it.{followed}")
         return locked
 
     def issued(self, request: HttpRequest, key: ApiKey, text: str, old: ApiKey | None = None) -> HttpResponse:

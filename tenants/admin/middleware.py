@@ -8,7 +8,7 @@ from typing import cast
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from rest_framework.exceptions import APIException, Throttled
 
@@ -21,10 +21,8 @@ STAFF_COMPANY = "staff_company"  # in the session: the guid of the company that 
 # Pages about companies, and about the own account, which for a SystemAdmin is in none: the pick is not for them.
 UNPICKED = ("admin:tenants_company_changelist", "admin:password_change")
 
-NOT_FOUND = (
-    "There is nothing at this address, or it is not your company's. It may be mistyped, or its thing may be gone. "
-    "The search box finds pieces, components and projects."
-)
+SWITCHED_AT = "switched_at"  # in the session: the address of the page on which that was
+TITLES = {403: "Not for you", 404: "Not found", 405: "Nothing to see", 409: "Not done"}
 
 
 class StaffMiddleware:
@@ -36,21 +34,23 @@ class StaffMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with within(_staff_scope(request) if _is_staff_page(request) else None):
-            return self.get_response(request)
+        is_staff_page = _is_staff_page(request)
+        with within(_staff_scope(request) if is_staff_page else None):
+            response = self.get_response(request)
+            if is_staff_page and response.status_code == 405:
+                response.content = refusal_page(request, 405).content
+            return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not _is_staff_page(request):
             return None
-        if isinstance(exception, Http404):
-            return refusal_page(request, 404, "Not found", NOT_FOUND)
-        if isinstance(exception, PermissionDenied):
-            return refusal_page(request, 403, "Not for you", who_may(request, exception))
         if isinstance(exception, APIException):
-            page = refusal_page(request, exception.status_code, "Not now", in_words(exception))
+            page = refusal_page(request, exception.status_code, in_words(exception))
             add_status(exception, page)
             return page
-        return None
+        if isinstance(exception, PermissionDenied):
+            return refusal_page(request, 403, who_may(request, exception))
+        return refusal_page(request, 404) if isinstance(exception, Http404) else None
 
 
 def _is_staff_page(request: HttpRequest) -> bool:
@@ -75,24 +75,31 @@ def _staff_scope(request: HttpRequest) -> Scope | None:
     return Scope(uuid.UUID(picked) if picked else None)
 
 
-def refusal_page(request: HttpRequest, status: int, title: str, said: str) -> HttpResponse:
-    """Instead of a page: the words, in the frame of all pages, with a way back."""
+def refusal_page(request: HttpRequest, status: int, said: str = "") -> HttpResponse:
+    """Instead of a page: these words, or those of the status, in the frame of all pages, with a way back."""
     frame = admin.site.each_context(request)
-    context = {**frame, "title": title, "said": said, "is_nav_sidebar_enabled": frame["has_permission"]}
-    return render(request, "tenants/refusal.html", context, status=status)
+    lists = [model for app in frame["available_apps"] for model in app["models"]]
+    back = next((model for model in lists if request.path.startswith(model["admin_url"])), None)
+    if status == 404 and request.session.pop(SWITCHED_AT, None) == request.path:
+        return redirect(back["admin_url"] if back else "admin:index")
+    context = {"title": TITLES.get(status, "Not now"), "said": said, "status": status, "back": back}
+    context |= {"is_nav_sidebar_enabled": frame["has_permission"]}
+    return render(request, "tenants/refusal.html", frame | context, status=status)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """For CSRF_FAILURE_VIEW: a form that is older than the login, mostly."""
+    return refusal_page(request, 403)
 
 
 def who_may(request: HttpRequest, refusal: PermissionDenied) -> str:
-    """The refusal as a text. Without a capability (`StaffAdmin.route`) it is Django's, whose routes are named
-    `<app>_<model>_<page>`."""
-    _, model, page = request.resolver_match.url_name.split("_", 2)  # type: ignore[union-attr]  # a view has refused
+    """The refusal as a text. Django's own has no capability, but a route that is named `<app>_<model>_<page>`."""
+    _, model, page = str(request.resolver_match and request.resolver_match.url_name).split("_", 2)
     action = page if page in ("add", "delete") else "view"
-    needed = refusal.args[0] if refusal.args else needed_at_desk(action, model)
+    needed = refusal.args[0] if refusal.args else needed_at_desk(f"{action}_{model}")
     user = cast(User, request.user)
-    if needed is None:
-        return "Nobody may do this here."
-    if needed in user.capabilities:
-        return "This can only be looked at: it is over, or its company is being moved to another server."
+    if needed is None or needed in user.capabilities:
+        return "Nobody may do this here, or not any more."
     roles = [role.label for role in Role if needed in CAPABILITIES_AT_DESK[role]]
     return f"Your role is {Role(user.role).label}. This takes another one: {' or '.join(roles)}."
 

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -26,7 +27,11 @@ def staff(company: Company) -> Client:
 
 
 def form(**fields: Any) -> dict[str, Any]:
-    return {"description": "Saw 2", "scopes": ["sync:read"]} | fields
+    return {"guid": str(uuid4()), "description": "Saw 2", "scopes": ["sync:read"]} | fields
+
+
+def rotation(hours: str) -> dict[str, str]:
+    return {"guid": str(uuid4()), "overlap": hours}
 
 
 def text_in(response: Any) -> str:
@@ -98,7 +103,7 @@ def test_a_system_admin_says_for_whom(company: Company) -> None:
 def test_a_rotated_key_ends_at_once(staff: Client, company: Company) -> None:
     old_text = issue_key(company, "sync:read", description="Saw 1")
     old = ApiKey.objects.get()
-    answer = staff.post(f"{LIST}{old.guid}/rotate/", {"overlap": "0"})
+    answer = staff.post(f"{LIST}{old.guid}/rotate/", rotation("0"))
     assert (status_of(old_text), status_of(text_in(answer))) == (401, 200)
     new = ApiKey.objects.exclude(guid=old.guid).get()
     assert (new.scopes, new.description, new.company) == ("sync:read", "Saw 1", company)
@@ -107,7 +112,9 @@ def test_a_rotated_key_ends_at_once(staff: Client, company: Company) -> None:
 def test_a_rotated_key_ends_after_the_overlap(staff: Client, company: Company) -> None:
     old_text = issue_key(company)
     old = ApiKey.objects.get()
-    answer = staff.post(f"{LIST}{old.guid}/rotate/", {"overlap": "24"})
+    shown = staff.get(f"{LIST}{old.guid}/rotate/").content.decode()
+    assert re.search(r'value="24"[^>]* checked', shown)
+    answer = staff.post(f"{LIST}{old.guid}/rotate/", rotation("24"))
     assert (status_of(old_text), status_of(text_in(answer))) == (200, 200)
     old.refresh_from_db()
     assert old.expires_at is not None
@@ -118,7 +125,7 @@ def test_an_overlap_does_not_prolong_a_key(staff: Client, company: Company) -> N
     soon = timezone.now() + timedelta(hours=2)
     issue_key(company, expires_at=soon)
     old = ApiKey.objects.get()
-    staff.post(f"{LIST}{old.guid}/rotate/", {"overlap": "168"})
+    staff.post(f"{LIST}{old.guid}/rotate/", rotation("168"))
     old.refresh_from_db()
     assert old.expires_at == soon
 
@@ -132,7 +139,41 @@ def test_a_revoked_key_gets_401_and_stays_listed(staff: Client, company: Company
     assert status_of(text) == 401
     assert "Saw 1 sync:read sync:write revoked" in text_of(staff.get(LIST))
     for page in ("rotate/", "revoke/"):
-        assert staff.post(f"{LIST}{key.guid}/{page}", {"overlap": "0"}).status_code == 404
+        for refused in (staff.get(f"{LIST}{key.guid}/{page}"), staff.post(f"{LIST}{key.guid}/{page}", rotation("0"))):
+            assert refused.status_code == 409
+            assert "The key Saw 1 has been revoked" in refused.content.decode()
+            assert f'href="{LIST}"' in refused.content.decode()
+
+
+def test_a_form_that_is_sent_twice_makes_one_key(staff: Client, company: Company) -> None:
+    shown = re.search(r'name="guid" value="([^"]+)"', staff.get(ADD).content.decode())
+    assert shown
+    made = form(guid=shown[1])
+    assert status_of(text_in(staff.post(ADD, made))) == 200
+    key = ApiKey.objects.get()
+    rotate, twice = f"{LIST}{key.guid}/rotate/", rotation("24")
+    assert status_of(text_in(staff.post(rotate, twice))) == 200
+    for path, fields in ((ADD, made), (rotate, twice)):
+        again = text_of(staff.post(path, fields))
+        assert "No second key was made, and the key can't be shown again." in again
+        assert not SECRET.search(again)
+    assert ApiKey.objects.count() == 2
+
+
+def test_the_guid_of_another_s_key_makes_none(staff: Client, other_company: Company) -> None:
+    issue_key(other_company, description="Theirs")
+    answer = staff.post(ADD, form(guid=str(ApiKey.objects.get().guid)))
+    assert answer.status_code == 404
+    assert (ApiKey.objects.get().company, ApiKey.objects.get().description) == (other_company, "Theirs")
+
+
+def test_a_key_s_history_has_as_many_pages_as_it_has(staff: Client) -> None:
+    staff.post(ADD, form())
+    history = f"{LIST}{ApiKey.objects.get().guid}/history/"
+    assert "Created." in text_of(staff.get(history))
+    assert "10000" not in text_of(staff.get(history))
+    assert 'rel="next"' not in staff.get(history).content.decode()
+    assert "That is all." in text_of(staff.get(history, {"p": "2"}))
 
 
 @pytest.mark.parametrize("page", ["change/", "rotate/", "revoke/", "history/", "delete/"])
@@ -166,7 +207,7 @@ def test_networks_are_given_changed_and_kept_by_a_rotation(staff: Client) -> Non
     key.refresh_from_db()
     assert (key.networks, key.scopes, status_of(text)) == ("192.0.2.0/24", "sync:read", 401)
     assert "the network is" in text_of(staff.post(f"{LIST}{key.guid}/change/", change | {"networks": "192.0.2.1/24"}))
-    staff.post(f"{LIST}{key.guid}/rotate/", {"overlap": "24"})
+    staff.post(f"{LIST}{key.guid}/rotate/", rotation("24"))
     assert set(ApiKey.objects.values_list("networks", flat=True)) == {"192.0.2.0/24"}
     ApiKey.objects.update(revoked_at=timezone.now())
     assert "192.0.2.0/24" in text_of(staff.get(f"{LIST}{key.guid}/change/"))
