@@ -98,6 +98,7 @@ if CORS_ALLOWED_ORIGINS:  # behind what every answer passes, before anything tha
 ROOT_URLCONF = "ractory.urls"
 WSGI_APPLICATION = "ractory.wsgi.application"
 APPEND_SLASH = False
+CSRF_FAILURE_VIEW = "tenants.admin.middleware.csrf_failure"
 
 TEMPLATES = [
     {
@@ -300,12 +301,10 @@ TRUSTED_PROXIES = read("TRUSTED_PROXIES", number(0, 100), "0")
 # --- The staff's admin ------------------------------------------------------------------------
 
 
-def page(title: str, icon: str, model: str, action: str = "view") -> dict[str, object]:
-    """The entry of a model's list, for those who may do this with its rows."""
-    app, _, name = model.partition("_")
-    link = reverse_lazy(f"admin:{model}_changelist")
-    allowed = f"{app}.{action}_{name}"
-    return {"title": title, "icon": icon, "link": link, "permission": lambda request: request.user.has_perm(allowed)}
+def page(title: str, icon: str, model: str) -> dict[str, object]:
+    """The entry of a model's list, for those who may see it."""
+    link, needed = reverse_lazy(f"admin:{model}_changelist"), model.replace("_", ".view_")
+    return {"title": title, "icon": icon, "link": link, "permission": lambda request: request.user.has_perm(needed)}
 
 
 PAGES = {

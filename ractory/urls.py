@@ -1,7 +1,7 @@
 """Every route of the site. API paths are written without a trailing slash (ractory.api.middleware)."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from pieces.views import AssemblyViewSet, ComponentViewSet, PieceViewSet, ProjectViewSet
@@ -32,9 +32,7 @@ router.register("api-keys", ApiKeyViewSet, "api-key")
 urlpatterns = [
     path("admin/login/", login),
     path("admin/password_change/", admin.site.admin_view(password_change, cacheable=True)),
-    path("admin/r/<path:rest>", no_page, name=UNKNOWN),
-    path("admin/search/", no_page),
-    path("admin/autocomplete/", no_page),
+    re_path("^admin/(?:search/|autocomplete/|r/.*|pieces/|sync/|tenants/)$", no_page, name=UNKNOWN),
     path("admin/", admin.site.urls),
     path("health", LivenessView.as_view(), name="liveness"),
     path("metrics", metrics, name="metrics"),

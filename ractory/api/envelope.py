@@ -75,9 +75,9 @@ def unknown(request: HttpRequest, rest: str = "") -> HttpResponse:
     return JsonResponse({"detail": detail}, status=404)
 
 
-def no_page(request: HttpRequest, rest: str = "") -> HttpResponse:
-    """In place of views that no page of ours links to, and that break on parameters which are not as they expect:
-    Django's "view on site" and its look-up for autocompletion, and unfold's search of the menu."""
+def no_page(request: HttpRequest) -> HttpResponse:
+    """In place of views that no page of ours links to, and of which some break on parameters that they do not expect:
+    Django's "view on site", look-up for autocompletion and lists of an app's lists, and unfold's search of the menu."""
     raise Http404
 
 

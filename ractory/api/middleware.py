@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.deprecation import MiddlewareMixin
 from uuid_utils.compat import uuid7
 
@@ -82,11 +83,15 @@ class HeadersMiddleware(MiddlewareMixin):
 
 
 class TrailingSlashMiddleware(MiddlewareMixin):
-    """Lets API paths, whose routes have no trailing slash, work with one; and the admin's first one without."""
+    """Lets API paths, whose routes have no trailing slash, work with one; and the admin's first one without. What a
+    browser looks for at the root is the admin."""
 
-    def process_request(self, request: HttpRequest) -> None:
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
         path = request.path_info
         if path.endswith("/") and path.startswith(("/api/", "/health/")):
             request.path_info = path.rstrip("/")
         elif path == "/admin":
             request.path_info = "/admin/"
+        elif path == "/" and "text/html" in request.headers.get("Accept", ""):
+            return redirect("admin:index")
+        return None

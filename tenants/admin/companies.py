@@ -2,17 +2,16 @@
 has the page of the own one, to say when to warn."""
 
 from typing import Any
-from uuid import UUID
+from urllib.parse import parse_qsl, urlencode
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern
-from django.views.decorators.http import require_POST
+from django.shortcuts import redirect
+from django.urls import URLPattern, reverse
 
-from tenants.admin.middleware import STAFF_COMPANY
-from tenants.admin.staff import StaffAdmin, caller_of, may
+from tenants.admin.middleware import STAFF_COMPANY, SWITCHED_AT
+from tenants.admin.staff import StaffAdmin, may
 from tenants.caller import Capability
 from tenants.models import Company
 from tenants.scope import of_company
@@ -30,31 +29,23 @@ class CompanyAdmin(StaffAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if may(request, Capability.MANAGE_COMPANIES) else ("name", "short_name", "is_active")
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """A list of one would be a detour."""
-        company = caller_of(request).company
-        if company is not None and self.has_view_permission(request):
-            return redirect("admin:tenants_company_change", company)
-        return super().changelist_view(request, extra_context)
-
     def save_model(self, request: HttpRequest, obj: Company, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if "is_active" in form.changed_data and not obj.is_active:
             obj.switch_off()
 
     def get_urls(self) -> list[URLPattern]:
-        pick = self.route("pick/", require_POST(self.pick), "pick", Capability.MANAGE_COMPANIES)
-        return [pick, *super().get_urls()]
+        return [self.route("pick/", self.pick, "pick", Capability.MANAGE_COMPANIES), *super().get_urls()]
 
     def pick(self, request: HttpRequest) -> HttpResponse:
-        """From now on this SystemAdmin's pages show one company, or every one."""
+        """From now on this SystemAdmin's pages show one company, or every one. The page that this was done on comes
+        again, without what is about the other company; if there is none any more, its list does (refusal_page)."""
+        home = reverse("admin:index")
+        if request.method != "POST":  # after a login that has come in between
+            return redirect(home)
+        here, _, query = request.POST.get("next", home).partition("?")
         guid = request.POST.get("company", "")
-        if guid:
-            try:
-                company = get_object_or_404(Company, guid=UUID(guid))
-            except ValueError:
-                return HttpResponse(status=400)
-            request.session[STAFF_COMPANY] = str(company.guid)
-        else:
-            request.session.pop(STAFF_COMPANY, None)
-        return redirect("admin:index")
+        request.session[STAFF_COMPANY] = guid and str(self.get_object(request, guid).guid)
+        request.session[SWITCHED_AT] = here
+        kept = [(name, value) for name, value in parse_qsl(query) if name != "p" and not name.endswith("_guid")]
+        return redirect(f"{here}?{urlencode(kept)}".rstrip("?") if here.startswith(home) else home)

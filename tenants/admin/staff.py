@@ -16,10 +16,11 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator as UnfoldPaginator
 from unfold.views import ChangeList
 
+from tenants.admin.middleware import STAFF_COMPANY
 from tenants.caller import Caller, Capability
 from tenants.models import ApiKey, Company, User
 from tenants.records import record
-from tenants.scope import current_scope, every_company
+from tenants.scope import every_company
 
 MAX_SEARCH = 255  # characters of a search
 MAX_PAGES = 100  # further on, an offset would cost what a count does; a filter gets there sooner
@@ -53,7 +54,7 @@ def caller_of(request: HttpRequest) -> Caller:
 
 
 def may(request: HttpRequest, capability: Capability) -> bool:
-    """Whether the staff member has this; in a template, `{% if "sync" in may %}`."""
+    """Whether the staff member has this; in a template, `{% if "sync" in may %}`, with the values of Capability."""
     return capability in cast(User, request.user).capabilities
 
 
@@ -131,19 +132,11 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
         """For actions of a list that delete or restore: `@admin.action(permissions=["trash"])`."""
         return may(request, Capability.DELETE)
 
-    def has_sync_permission(self, request: HttpRequest) -> bool:
-        """For those that change data otherwise."""
-        return may(request, Capability.SYNC)
-
     def route(
         self, route: str, view: Callable[..., HttpResponse], name: str, requires: Capability = Capability.READ
     ) -> URLPattern:
-        """The address of a view for staff only, `admin:<app>_<model>_<name>`.
-
-        Who lacks what it `requires` gets a 403, in words. A link or a button that leads there asks for the same: in a
-        template `{% if "sync" in may %}`, with the values of Capability; elsewhere `may(request, Capability.SYNC)`; for
-        an entry of the sidebar (UNFOLD settings) `permission=lambda request: "sync" in request.user.capabilities`.
-        """
+        """The address of a view for staff only, `admin:<app>_<model>_<name>`. Who lacks what it `requires` gets a 403,
+        in words; a link to it asks for the same, in a template by `{% if "sync" in may %}`, elsewhere by `may`."""
 
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -180,4 +173,4 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         return {"may": user.capabilities, "staff_company": user.company}
     with every_company():  # to choose from
         companies = list(Company.objects.order_by("name")[:500])
-    return {"may": user.capabilities, "staff_companies": companies, "picked_guid": current_scope().company}
+    return {"may": user.capabilities, "staff_companies": companies, "picked": request.session.get(STAFF_COMPANY)}

@@ -47,6 +47,7 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
     search_fields = ("email",)
     search_help_text = "Part of an email address"
     ordering = ("email",)
+    change_form_after_template = "tenants/set_password.html"
     readonly_fields = ("company", "email", "last_seen", "created_at")
 
     def state(self, user: User) -> SafeString:

@@ -34,8 +34,32 @@ def test_a_system_admin_sees_every_company_or_picks_one(company: Company, other_
 def test_only_what_exists_can_be_picked() -> None:
     root = system_admin()
     assert root.post(PICK, {"company": str(uuid.uuid4())}).status_code == 404
-    assert root.post(PICK, {"company": "x"}).status_code == 400
-    assert root.get(PICK).status_code == 405
+    assert root.post(PICK, {"company": "x"}).status_code == 404
+    assert root.get(PICK)["Location"] == "/admin/"
+
+
+def test_switching_the_company_stays_on_the_page_or_leads_to_its_list(company: Company, other_company: Company) -> None:
+    root = system_admin()
+    piece = PieceFactory.create(company=company, piece_id="own-piece")
+    other = str(other_company.guid)
+
+    def switched(company_guid: str, here: str) -> str:
+        """Where the browser ends."""
+        answer = root.post(PICK, {"company": company_guid, "next": here}, follow=True)
+        assert answer.status_code == 200
+        assert f'value="{company_guid}" selected' in answer.content.decode()
+        return str(answer.request["PATH_INFO"] + ("?" + answer.request["QUERY_STRING"]).rstrip("?"))
+
+    page = f"{PIECES}{piece.guid}/change/"
+    assert switched(str(company.guid), page) == page
+    assert switched(other, page) == PIECES
+    assert switched(other, f"{PIECES}find/?q=own-piece") == f"{PIECES}find/?q=own-piece"
+    assert switched(other, f"{PIECES}?p=3&trolley=T1&component_guid={piece.component_guid}") == f"{PIECES}?trolley=T1"
+    assert switched(other, f"/admin/pieces/piece/remove/?guid={piece.guid}") == PIECES
+    assert switched(other, LIST) == LIST
+    for elsewhere in ("//evil.example/", "https://evil.example/admin/", "/api/docs", ""):
+        assert switched(other, elsewhere) == "/admin/"
+    assert root.get(page).status_code == 404  # not a switch
 
 
 def test_companies_are_no_business_of_a_company_admin(company: Company, other_company: Company) -> None:
@@ -52,7 +76,7 @@ def test_companies_are_no_business_of_a_company_admin(company: Company, other_co
 def test_a_company_admin_says_when_to_warn_and_nothing_else(company: Company) -> None:
     staff, name = admin_of(company), company.name
     own = f"{LIST}{company.guid}/change/"
-    assert staff.get(LIST)["Location"] == own
+    assert name in text_of(staff.get(LIST))
     page = staff.get(own).content
     assert b'name="sync_alert_hours"' in page
     assert b'name="name"' not in page
