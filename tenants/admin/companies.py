@@ -1,5 +1,4 @@
-"""Companies, for SystemAdmins: making them, switching them off, and picking the one to look at. A CompanyAdmin
-has the page of the own one, to say when to warn."""
+"""Companies: SystemAdmins make them, switch them off, and pick the one to look at; a CompanyAdmin has the own one."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -19,7 +18,7 @@ from tenants.scope import of_company
 
 @admin.register(Company)
 class CompanyAdmin(StaffAdmin):
-    list_display = ("name", "is_active", "created_at", "guid")
+    list_display = ("name", "is_active", "created", "guid")
     fields = ("name", "short_name", "is_active", "sync_alert_hours")
     ordering = ("name",)
 
@@ -28,11 +27,6 @@ class CompanyAdmin(StaffAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if may(request, Capability.MANAGE_COMPANIES) else ("name", "short_name", "is_active")
-
-    def save_model(self, request: HttpRequest, obj: Company, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if "is_active" in form.changed_data and not obj.is_active:
-            obj.switch_off()
 
     def get_urls(self) -> list[URLPattern]:
         return [self.route("pick/", self.pick, "pick", Capability.MANAGE_COMPANIES), *super().get_urls()]

@@ -147,9 +147,6 @@ class ApiKeyAdmin(StaffAdmin):
     def expires(self, key: ApiKey) -> str:
         return "never" if key.expires_at is None and not key.revoked_at else moment(key.revoked_at or key.expires_at)
 
-    def created(self, key: ApiKey) -> str:
-        return moment(key.created_at)
-
     def last_use(self, key: ApiKey) -> str:
         return moment(key.last_used_at) if key.last_used_at else "never"
 

@@ -20,15 +20,12 @@ from tenants.scope import Scope, every_company, within
 STAFF_COMPANY = "staff_company"  # in the session: the guid of the company that a SystemAdmin has picked
 # Pages about companies, and about the own account, which for a SystemAdmin is in none: the pick is not for them.
 UNPICKED = ("admin:tenants_company_changelist", "admin:password_change")
-
 SWITCHED_AT = "switched_at"  # in the session: the address of the page on which that was
-TITLES = {403: "Not for you", 404: "Not found", 405: "Nothing to see", 409: "Not done"}
 
 
 class StaffMiddleware:
     """Starts every request in the scope of its staff member, or without one (the API enters its own: tenants.views),
-    and leaves none behind. A refusal that no staff page has dealt with gets a page of its own: its status, words, and a
-    way back."""
+    and leaves none behind. A refusal that no staff page has dealt with gets a page of its own (refusal_page)."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -38,19 +35,19 @@ class StaffMiddleware:
         with within(_staff_scope(request) if is_staff_page else None):
             response = self.get_response(request)
             if is_staff_page and response.status_code == 405:
-                response.content = refusal_page(request, 405).content
+                response.content = refusal_page(request, 405, "Nothing to see").content
             return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not _is_staff_page(request):
             return None
         if isinstance(exception, APIException):
-            page = refusal_page(request, exception.status_code, in_words(exception))
+            page = refusal_page(request, exception.status_code, "Not done", in_words(exception))
             add_status(exception, page)
             return page
         if isinstance(exception, PermissionDenied):
-            return refusal_page(request, 403, who_may(request, exception))
-        return refusal_page(request, 404) if isinstance(exception, Http404) else None
+            return refusal_page(request, 403, "Not for your role", who_may(request, exception))
+        return refusal_page(request, 404, "Not found") if isinstance(exception, Http404) else None
 
 
 def _is_staff_page(request: HttpRequest) -> bool:
@@ -75,21 +72,20 @@ def _staff_scope(request: HttpRequest) -> Scope | None:
     return Scope(uuid.UUID(picked) if picked else None)
 
 
-def refusal_page(request: HttpRequest, status: int, said: str = "") -> HttpResponse:
+def refusal_page(request: HttpRequest, status: int, title: str, said: str = "") -> HttpResponse:
     """Instead of a page: these words, or those of the status, in the frame of all pages, with a way back."""
     frame = admin.site.each_context(request)
     lists = [model for app in frame["available_apps"] for model in app["models"]]
     back = next((model for model in lists if request.path.startswith(model["admin_url"])), None)
     if status == 404 and request.session.pop(SWITCHED_AT, None) == request.path:
         return redirect(back["admin_url"] if back else "admin:index")
-    context = {"title": TITLES.get(status, "Not now"), "said": said, "status": status, "back": back}
-    context |= {"is_nav_sidebar_enabled": frame["has_permission"]}
+    context = {"title": title, "said": said, "status": status, "back": back}
     return render(request, "tenants/refusal.html", frame | context, status=status)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """For CSRF_FAILURE_VIEW: a form that is older than the login, mostly."""
-    return refusal_page(request, 403)
+    return refusal_page(request, 403, "Nothing was saved")
 
 
 def who_may(request: HttpRequest, refusal: PermissionDenied) -> str:

@@ -20,7 +20,8 @@ from tenants.admin.middleware import STAFF_COMPANY
 from tenants.caller import Caller, Capability
 from tenants.models import ApiKey, Company, User
 from tenants.records import record
-from tenants.scope import every_company
+from tenants.scope import current_scope, every_company
+from tenants.templatetags.staff import moment
 
 MAX_SEARCH = 255  # characters of a search
 MAX_PAGES = 100  # further on, an offset would cost what a count does; a filter gets there sooner
@@ -104,8 +105,7 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
         return bool(to_field == self.opts.pk.name)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """403 for who sees no such rows, 404 for one that is not there, where Django would lead home without a page. An
-        empty name of a field is none, which Django would look for."""
+        """403 for who sees no such rows, 404 for one that is not there. An empty name of a field is none."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = super().get_object(request, object_id, from_field or None)
@@ -116,6 +116,14 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
         """Each word becomes a condition, and a database takes so many of them."""
         return super().get_search_results(request, queryset, search_term[:MAX_SEARCH])
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "is_active" in form.changed_data and not obj.is_active:
+            obj.switch_off()
+
+    def created(self, row: Any) -> str:
+        return moment(row.created_at)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         record(caller_of(request).guid, obj, ADDITION, message)
@@ -144,8 +152,7 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
             return view(request, *args, **kwargs)
 
         name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
-        made: URLPattern = path(route, self.admin_site.admin_view(guarded), name=name)
-        return made
+        return cast(URLPattern, path(route, self.admin_site.admin_view(guarded), name=name))
 
 
 def names_of(actors: Iterable[str | None]) -> dict[str, str]:
@@ -164,8 +171,7 @@ def names_of(actors: Iterable[str | None]) -> dict[str, str]:
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """For every page (UNFOLD settings): what its reader may do; for its header, whose data these are and, for a
-    SystemAdmin, whose they could be."""
+    """For every page (UNFOLD settings): what its reader may do, whose data these are, or for a SystemAdmin could be."""
     user = request.user
     if not isinstance(user, User) or not user.is_staff:
         return {}

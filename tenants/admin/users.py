@@ -48,7 +48,7 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
     search_help_text = "Part of an email address"
     ordering = ("email",)
     change_form_after_template = "tenants/set_password.html"
-    readonly_fields = ("company", "email", "last_seen", "created_at")
+    readonly_fields = ("company", "email", "last_seen", "created")
 
     def state(self, user: User) -> SafeString:
         return badge("active", "good") if user.is_usable else badge("switched off", "off")
@@ -72,8 +72,6 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
             stored = User.objects.select_for_update().get(guid=obj.guid)
             stored.check_change(caller_of(request), role=obj.role, is_active=obj.is_active)
         super().save_model(request, obj, form, change)
-        if "is_active" in form.changed_data and not obj.is_active:
-            obj.switch_off()
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
         return of_company(super().get_queryset(request)).filter(User.visible_to(caller_of(request)))
@@ -81,7 +79,7 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         company = () if current_scope().company else ("company",)
         new = ("email", "role", *company, "password1", "password2")
-        stored = ("email", "company", "name", "surname", "role", "is_active", "last_seen", "created_at")
+        stored = ("email", "company", "name", "surname", "role", "is_active", "last_seen", "created")
         return ((None, {"fields": stored if obj else new}),)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -60,7 +60,7 @@ def test_a_form_that_is_older_than_the_login_can_be_opened_again(company: Compan
     edit = f"{PIECES}{piece.guid}/edit/"
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(user)
-    assert "this form was opened before you last logged in" in is_framed(browser.post(edit), 403, edit)
+    assert "This form was opened before you last logged in" in is_framed(browser.post(edit), 403, edit)
     login = browser.post("/admin/login/", {"username": user.email, "password": PASSWORD})  # in another tab
     assert 'href="/admin/login/"' not in is_framed(login, 403)
 
