@@ -315,6 +315,16 @@ def carry_below(model: type[Entity], moved: Collection[Guid], *, acts: Acts) -> 
     return []
 
 
+def picture_again(model: type[Entity], guids: Sequence[Guid], replaced_in: Sequence[Guid], *, acts: Acts) -> int:
+    """Gives rows, which have the digests already, the pictures that these acts replaced; the number of those kept."""
+    kept = HISTORIES[model].objects.filter(replaced_in__any_of=replaced_in, picture__isnull=False)
+    of_row = kept.filter(guid=OuterRef("guid"), picture_digest=OuterRef("picture_digest"))
+    rows = model.all_objects.filter(Exists(of_row), guid__any_of=guids)
+    found = rows.update(picture=Subquery(of_row.values("picture")[:1]))
+    acts.forget_between(model)
+    return found
+
+
 def delete_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetime | None = None) -> None:
     """Soft-deletes one active entity with everything below it, in a transaction of its own; 404 if there is none."""
 

@@ -342,7 +342,7 @@ class _Planner:
 
     def _content(self, item: Item, stored: Stored | None) -> tuple[Any, ...]:
         """The content after the batch: what the item says, else what is stored, else the defaults."""
-        if self.pictured:
+        if self.pictured and not (self.undoing and "picture_digest" in item):  # an undo knows no more of a picture
             picture = item.get("picture")
             kept = stored.picture_digest if stored and "picture" not in item else None
             item["picture_digest"] = kept if picture is None else hashed(picture)

@@ -7,7 +7,7 @@ follows by the same rules by which it went, and is not read.
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
@@ -16,16 +16,14 @@ from uuid import UUID as Guid
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Length
 from rest_framework.exceptions import NotFound
 
 from pieces.acts import Origin
-from pieces.changes import Acts
+from pieces.changes import Acts, picture_again
 from pieces.history import dicts
 from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, LEVELS_BY_PLURAL, Act, Deletion, Entity, Pictured
 from pieces.receipts import Receipt, SyncRun, counts_of
 from ractory.api.errors import MAX_LISTED, Conflict, Fault, Gone, Unprocessable
-from ractory.api.paging import fitting
 from ractory.api.retry import in_transaction
 from ractory.api.timeouts import allow_cascade
 from sync.planning import Action
@@ -36,7 +34,6 @@ from tenants.scope import current_scope
 State = dict[str, Any]  # a row's columns by name
 Rows = dict[type[Entity], Any]  # of each level a queryset
 GONE = {"is_active": False}  # what a row becomes that there was not before
-MAX_PICTURES = 16 * 1024 * 1024  # bytes: of more, only so many are in memory at a time
 
 # Rows with an act that left them as the acts of a run did: these themselves, and the undo of what came after them (of
 # which a company has one). So whoever has taken back what was done last can take back what was done before. The undo is
@@ -272,46 +269,19 @@ class _Attempt:
     def _put_back(self, level: type[Entity], rows: Sequence[State], acts: Acts) -> Iterable[Action]:
         """Makes of these rows what they were before; what became of each."""
         self.places = [row["guid"].bytes for row in rows]
-        items: list[Item] = []
+        items: dict[int, Item] = {}
         pictured: list[Guid] = []
-        for row in rows:
+        for place, row in enumerate(rows):
             item, digest = self.before[level].get(row["guid"].bytes), row.get("picture_digest")
             if item is None:
                 raise Gone(f"What the {level.kind} {row['guid']} was before the run {self.run} is not kept any more.")
-            wanted = item.pop("picture_digest", digest)
-            if wanted is None and digest is not None:
-                item["picture"] = None
-            elif wanted != digest:
+            if item.get("picture_digest") not in (None, digest):
                 pictured.append(row["guid"])
-            items.append(item)
-        done: dict[int, Action] = {}
-        for number, pictures in enumerate(self._pictures(level, pictured) if items else ()):
-            some: dict[int, Item] = {}
-            for place, key in enumerate(self.places):
-                if number == 0 or key in pictures:
-                    some[place] = items[place] | ({"picture": pictures[key]} if key in pictures else {})
-            for place, _, action in write_items(level, some, acts, Options(undoing=True)):
-                if done.get(place, Action.UNCHANGED) is Action.UNCHANGED:
-                    done[place] = action
-            if number:
-                acts.forget_between(level)
-        return done.values()
-
-    def _pictures(self, level: type[Entity], guids: Sequence[Guid]) -> Iterator[dict[bytes, bytes]]:
-        """The pictures that the acts replaced in these rows, by guid, so many at a time; at least once, be it none."""
-        if not guids:
-            yield {}
-            return
-        past = HISTORIES[level].objects.filter(replaced_in__any_of=self.acts, guid__any_of=guids)
-        kept = past.filter(picture__isnull=False)
-        sizes = list(kept.values_list("guid", Length("picture")))
-        if len(sizes) < len(guids):
+            items[place] = item
+        done = write_items(level, items, acts, Options(undoing=True))
+        if pictured and picture_again(level, pictured, self.acts, acts=acts) < len(pictured):
             raise Gone(f"Not all the pictures that the run {self.run} replaced are kept.")
-        while sizes:
-            fits = fitting((size for _, size in sizes), most=MAX_PICTURES)
-            some = kept.filter(guid__any_of=[guid for guid, _ in sizes[:fits]])
-            yield {guid.bytes: bytes(picture) for guid, picture in some.values_list("guid", "picture")}
-            sizes = sizes[fits:]
+        return [outcome.action for outcome in done]
 
     def _save_receipt(self, found: Mapping[str, int]) -> None:
         levels = [level for level, rows in self.roots.items() if rows]

@@ -9,7 +9,6 @@ from django.db import connection
 from pieces.models import LEVELS_BY_KIND, Act, Component, Operation, Piece
 from pieces.tests.factories import ComponentFactory, PieceFactory, ProjectFactory
 from pieces.tests.families import Family, is_active, path_of
-from sync import undo as undoing
 from sync.models import SyncRun
 from sync.tests.batches import Item, Sync, all_rows, component_item, full_piece, piece_item, row_of
 from sync.tests.files import pieces_file
@@ -118,10 +117,7 @@ def test_pictures_come_back(sync: Sync, component: Component) -> None:
     assert content() == before
 
 
-def test_large_pictures_come_back_a_few_at_a_time(
-    sync: Sync, component: Component, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(undoing, "MAX_PICTURES", 250)
+def test_pictures_that_were_taken_away_come_back_in_one_entry(sync: Sync, component: Component) -> None:
     items = [full_piece(component, number, picture=PICTURES[number % 3]) for number in range(7)]
     sync("pieces", *items)
     before = content()
