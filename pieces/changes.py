@@ -320,7 +320,7 @@ def picture_again(model: type[Entity], guids: Sequence[Guid], replaced_in: Seque
     kept = HISTORIES[model].objects.filter(replaced_in__any_of=replaced_in, picture__isnull=False)
     of_row = kept.filter(guid=OuterRef("guid"), picture_digest=OuterRef("picture_digest"))
     rows = model.all_objects.filter(Exists(of_row), guid__any_of=guids)
-    found = rows.update(picture=Subquery(of_row.values("picture")[:1]))
+    found: int = rows.update(picture=Subquery(of_row.values("picture")[:1]))
     acts.forget_between(model)
     return found
 

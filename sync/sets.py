@@ -18,20 +18,10 @@ from ractory.api.body import read_json_object
 from ractory.api.errors import Fault, Unprocessable
 from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, body, named, path_guid, query_parameters
 from ractory.api.query import GUID, Flag, Query, guid_in_path
+from sync import snapshots
 from sync.models import Snapshot
 from sync.openapi import ENTITY, GUID_OR_NULL, PROJECT
-from sync.snapshots import (
-    AT_LEAST,
-    DEFAULT_MAX,
-    LIFE,
-    PERCENT,
-    SCOPE,
-    complete,
-    count_seen,
-    give_up,
-    open_one,
-    open_snapshot,
-)
+from sync.snapshots import AT_LEAST, DEFAULT_MAX, LIFE, PERCENT, SCOPE
 from tenants.caller import MaySync
 from tenants.scope import current_scope
 from tenants.views import caller_of
@@ -85,22 +75,20 @@ def as_wire(snapshot: Snapshot) -> dict[str, Any]:
         "expires_at": snapshot.opened_at + LIFE,
         "status": "completed" if snapshot.run_guid else "open",
         "max_deleted": int(most) if (most := snapshot.max_deleted).isdecimal() else most or DEFAULT_MAX,
-        "seen": snapshot.seen if snapshot.run_guid else count_seen(snapshot.guid),
+        "seen": snapshot.seen if snapshot.run_guid else snapshots.count_seen(snapshot.guid),
         "deleted": snapshot.deleted,
     }
 
 
 CEILING = {"anyOf": [COUNT, {"type": "string", "pattern": f"^{PERCENT.pattern}$"}]}
-ABOUT_CEILING = (
-    f"How many rows may go at most: a number, or a share. By default {DEFAULT_MAX}, but at least {AT_LEAST} rows."
-)
+BY_DEFAULT = f"By default {DEFAULT_MAX}, but at least {AT_LEAST} rows."
 MOMENT = {"type": "string", "format": "date-time"}
 SHOWN = (
     {"guid": GUID, "entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, GUID_OR_NULL), "opened_at": MOMENT}
     | {"expires_at": MOMENT, "status": {"type": "string", "enum": ["open", "completed"]}, "max_deleted": CEILING}
     | {"seen": COUNT, "deleted": {**COUNT, "type": ["integer", "null"]}, "run_guid": GUID_OR_NULL}
 )
-ASKED = {"max_deleted": {**CEILING, "description": ABOUT_CEILING}}
+ASKED = {"max_deleted": {**CEILING, "description": f"How many rows may go at most: a number, or a share. {BY_DEFAULT}"}}
 OPENED = {"entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, GUID), **ASKED}
 DONE = {"seen": COUNT, "deleted": COUNT, "run_guid": GUID, "dry_run": {"type": "boolean", "const": True}}
 REFUSED = {"detail": TEXT, "would_delete": COUNT, "max_deleted": COUNT}
@@ -143,7 +131,7 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
             raise PermissionDenied(f"Company {named_company} is not yours.")
         within = {column: asked[column] for column in SCOPE if column in asked}
         company, most = named_company or scope.company, asked.get("max_deleted", "")
-        snapshot = open_snapshot(model, within, company=company, max_deleted=most, actor=caller.actor)
+        snapshot = snapshots.open_snapshot(model, within, company=company, max_deleted=most, actor=caller.actor)
         return Response(as_wire(snapshot), status=status.HTTP_201_CREATED)
 
     @extend_schema(
@@ -153,7 +141,7 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
         responses={200: answer("Where it stands.", SNAPSHOT), 410: answer(GONE, ERROR)},
     )
     def retrieve(self, request: Request, guid: str) -> Response:
-        return Response(as_wire(open_one(guid_in_path(guid, "snapshot"))))
+        return Response(as_wire(snapshots.open_one(guid_in_path(guid, "snapshot"))))
 
     @extend_schema(
         operation_id="give_up_snapshot",
@@ -163,7 +151,7 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
         responses={204: answer("It is gone."), 410: answer(GONE, ERROR)},
     )
     def destroy(self, request: Request, guid: str) -> Response:
-        give_up(guid_in_path(guid, "snapshot"))
+        snapshots.give_up(guid_in_path(guid, "snapshot"))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(
@@ -183,11 +171,11 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
     )
     @action(detail=True, methods=["post"], query_class=CompleteQuery, operation=Operation.COMPLETE)
     def complete(self, request: Request, guid: str) -> Response:
-        asked, dry_run = given(request, CompleteSerializer), self.query.checked()["dry_run"]
-        snapshot = open_one(guid_in_path(guid, "snapshot"))
+        most, dry_run = given(request, CompleteSerializer).get("max_deleted", ""), self.query.checked()["dry_run"]
+        snapshot = snapshots.open_one(guid_in_path(guid, "snapshot"))
         about = {"model": LEVELS_BY_PLURAL[snapshot.entity], "company": snapshot.company_guid, "dry_run": dry_run}
         origin = self.known(received=0, **about).origin
-        done = complete(snapshot.guid, origin=origin, max_deleted=asked.get("max_deleted", ""), dry_run=dry_run)
+        done = snapshots.complete(snapshot.guid, origin=origin, max_deleted=most, dry_run=dry_run)
         said = {name: getattr(done, name) for name in ("seen", "deleted", "run_guid")}
         headers = {"X-Sync-Run": str(done.run_guid)}
         return Response(said | ({"dry_run": True} if dry_run else {}), headers=headers)

@@ -19,7 +19,6 @@ from ractory.wsgi import application as product  # isort: split
 from django.db import connection
 
 import sync.runs  # what needs Django set up comes after the application
-import sync.sets
 import sync.snapshots
 import sync.submission
 import sync.views
@@ -39,7 +38,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "locked": (sync.snapshots, "open_one"),
     "deleted": (sync.snapshots, "delete_together"),
     "receipt": (Receipt, "save"),
-    "completed": (sync.sets, "complete"),  # and committed
+    "completed": (sync.snapshots, "complete"),  # and committed
     "undone": (sync.runs, "undo"),  # and committed
 }
 PREFER = {"return": "representation"}  # as bench.faults.writers asks
