@@ -30,7 +30,7 @@ from pieces.models import HISTORIES, LEVELS_BY_KIND, Act, Deletion, Entity, Pict
 from pieces.querysets import EntityQuerySet
 from pieces.receipts import Receipt, counts_of
 from ractory.api.errors import Conflict
-from ractory.api.retry import in_transaction
+from ractory.api.retry import transactional
 from ractory.api.timeouts import allow_cascade
 from tenants.models import Company
 
@@ -315,40 +315,33 @@ def carry_below(model: type[Entity], moved: Collection[Guid], *, acts: Acts) -> 
     return []
 
 
-def picture_again(model: type[Entity], guids: Sequence[Guid], replaced_in: Sequence[Guid], *, acts: Acts) -> int:
-    """Gives rows, which have the digests already, the pictures that these acts replaced; the number of those kept."""
+def picture_again(model: type[Entity], guids: Sequence[Guid], replaced_in: Sequence[Guid]) -> int:
+    """Gives rows, which have the digests already, the pictures that these acts replaced; the number of those kept. The
+    caller calls `forget_between` then."""
     kept = HISTORIES[model].objects.filter(replaced_in__any_of=replaced_in, picture__isnull=False)
     of_row = kept.filter(guid=OuterRef("guid"), picture_digest=OuterRef("picture_digest"))
     rows = model.all_objects.filter(Exists(of_row), guid__any_of=guids)
-    found: int = rows.update(picture=Subquery(of_row.values("picture")[:1]))
-    acts.forget_between(model)
-    return found
+    return int(rows.update(picture=Subquery(of_row.values("picture")[:1])))
 
 
+@transactional
 def delete_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetime | None = None) -> None:
     """Soft-deletes one active entity with everything below it, in a transaction of its own; 404 if there is none."""
-
-    def work() -> None:
-        root = model.objects.select_for_update(no_key=True).filter(guid=guid).values("company_guid").first()
-        if root is None:
-            raise NotFound(f"There is no active {model.kind} {guid}.")
-        deletion = Deletion(company_guid=root["company_guid"], kind=model.kind.value, root_guid=guid)
-        acts = Acts(origin, now=now)
-        soft_delete([deletion], acts=acts)
-        acts.save_receipt(model)
-
-    in_transaction(work)
+    root = model.objects.select_for_update(no_key=True).filter(guid=guid).values("company_guid").first()
+    if root is None:
+        raise NotFound(f"There is no active {model.kind} {guid}.")
+    deletion = Deletion(company_guid=root["company_guid"], kind=model.kind.value, root_guid=guid)
+    acts = Acts(origin, now=now)
+    soft_delete([deletion], acts=acts)
+    acts.save_receipt(model)
 
 
+@transactional
 def restore_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetime | None = None) -> None:
     """`restore_root` in a transaction of its own."""
-
-    def work() -> None:
-        acts = Acts(origin, now=now)
-        restore_root(model, guid, acts=acts)
-        acts.save_receipt(model)
-
-    in_transaction(work)
+    acts = Acts(origin, now=now)
+    restore_root(model, guid, acts=acts)
+    acts.save_receipt(model)
 
 
 def restore_root(model: type[Entity], guid: Guid, *, acts: Acts) -> None:

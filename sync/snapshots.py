@@ -28,7 +28,7 @@ from pieces.models import HISTORIES, LEVELS_BY_KIND, LEVELS_BY_PLURAL, Act, Dele
 from pieces.querysets import EntityQuerySet, fetched
 from pieces.receipts import Receipt, counts_of
 from ractory.api.errors import Conflict, Fault, Gone, Unprocessable
-from ractory.api.retry import in_transaction
+from ractory.api.retry import transactional
 from ractory.api.timeouts import allow_cascade
 from sync.models import SeenBatch, Snapshot
 from sync.submission import Claim, Run
@@ -54,6 +54,7 @@ def relations_of(snapshot: Snapshot) -> dict[str, Guid]:
     return {"company_guid": snapshot.company_guid, **narrower}
 
 
+@transactional
 def open_snapshot(
     model: type[Entity], within: Mapping[str, Guid], *, company: Guid | None, max_deleted: str, actor: str
 ) -> Snapshot:
@@ -78,14 +79,10 @@ def open_snapshot(
     if faults:
         raise Unprocessable(faults)
     about = {"company_guid": company, "entity": model.plural, "max_deleted": max_deleted, "actor": actor, **within}
-
-    def work() -> Snapshot:
-        # What has been committed is asked first: what is committed then is no part of the set.
-        made = Snapshot(**about, seen_by_database=committed_now(), opened_at=database_clock())
-        made.save(force_insert=True)
-        return made
-
-    return in_transaction(work)
+    # What has been committed is asked first: what is committed then is no part of the set.
+    made = Snapshot(**about, seen_by_database=committed_now(), opened_at=database_clock())
+    made.save(force_insert=True)
+    return made
 
 
 def open_one(guid: Guid, *, lock: bool = False) -> Snapshot:
@@ -99,15 +96,12 @@ def open_one(guid: Guid, *, lock: bool = False) -> Snapshot:
     return snapshot
 
 
+@transactional
 def give_up(guid: Guid) -> None:
     """Forgets it; raises as `open_one`, and 409 if it is complete."""
-
-    def work() -> None:
-        if open_one(guid, lock=True).run_guid:
-            raise Conflict(f"The snapshot {guid} is complete already.")
-        Snapshot.objects.filter(guid=guid).delete()
-
-    in_transaction(work)
+    if open_one(guid, lock=True).run_guid:
+        raise Conflict(f"The snapshot {guid} is complete already.")
+    Snapshot.objects.filter(guid=guid).delete()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,48 +130,45 @@ class SeenClaim(Claim):
         self.beside.keep(run)
 
 
+@transactional
 def complete(guid: Guid, *, origin: Origin, max_deleted: str = "", dry_run: bool = False) -> Snapshot:
     """Deletes what the set has not, within the scope and in a transaction of its own, with a receipt.
 
     The snapshot says what was done; the second time, what the first one did. Raises 404, 410; Conflict, with what would
     go, if that is more than `max_deleted` (or than the snapshot itself says).
     """
-
-    def work() -> Snapshot:
-        allow_cascade()
-        snapshot = open_one(guid, lock=True)
-        if snapshot.run_guid:
-            return snapshot
-        model, seen, acts = LEVELS_BY_PLURAL[snapshot.entity], count_seen(guid), Acts(origin)
-        missing, allowed = missing_rows(snapshot), _allowed(snapshot, max_deleted)
-        going: list[Guid] = []
-        for rows in () if dry_run else missing:
-            # In this order: what somebody writes while the first statement waits for it is among the second's.
-            going += [row for (row,) in fetched(rows.values_list("guid")[: allowed + 1], lock="FOR NO KEY UPDATE")]
-        number = len(going)
-        if dry_run or number > allowed:
-            number = sum(rows.count() for rows in missing)
-        if number > allowed:
-            detail = f"{number} {model.plural} would be deleted, more than {allowed}. Nothing was done."
-            raise Conflict(detail, would_delete=number, max_deleted=allowed)
-        if going:
-            deletion = Deletion(company_guid=snapshot.company_guid, kind=model.kind.value)
-            delete_together(deletion, going, acts=acts)
-        Receipt(
-            model=model,
-            origin=origin,
-            company=snapshot.company_guid,
-            received=seen,
-            counts=counts_of(acts.below or {"deleted": number}),
-            dry_run=dry_run,
-        ).save()
-        snapshot.run_guid, snapshot.seen, snapshot.deleted = origin.run, seen, number
-        if not dry_run:
-            snapshot.save(update_fields=["run_guid", "seen", "deleted"])
-            snapshot.batches.all().delete()
+    allow_cascade()
+    snapshot = open_one(guid, lock=True)
+    if snapshot.run_guid:
         return snapshot
-
-    return in_transaction(work)
+    model, seen, acts = LEVELS_BY_PLURAL[snapshot.entity], count_seen(guid), Acts(origin)
+    missing, allowed = missing_rows(snapshot), _allowed(snapshot, max_deleted)
+    going: list[Guid] = []
+    for rows in () if dry_run else missing:
+        # In this order: what somebody writes while the first statement waits for it is among the second's.
+        going += [row for (row,) in fetched(rows.values_list("guid")[: allowed + 1], lock="FOR NO KEY UPDATE")]
+    number = len(going)
+    if dry_run or number > allowed:
+        number = sum(rows.count() for rows in missing)
+    if number > allowed:
+        detail = f"{number} {model.plural} would be deleted, more than {allowed}. Nothing was done."
+        raise Conflict(detail, would_delete=number, max_deleted=allowed)
+    if going:
+        deletion = Deletion(company_guid=snapshot.company_guid, kind=model.kind.value)
+        delete_together(deletion, going, acts=acts)
+    Receipt(
+        model=model,
+        origin=origin,
+        company=snapshot.company_guid,
+        received=seen,
+        counts=counts_of(acts.below or {"deleted": number}),
+        dry_run=dry_run,
+    ).save()
+    snapshot.run_guid, snapshot.seen, snapshot.deleted = origin.run, seen, number
+    if not dry_run:
+        snapshot.save(update_fields=["run_guid", "seen", "deleted"])
+        snapshot.batches.all().delete()
+    return snapshot
 
 
 def missing_rows(snapshot: Snapshot) -> tuple[EntityQuerySet, EntityQuerySet]:

@@ -279,8 +279,10 @@ class _Attempt:
                 pictured.append(row["guid"])
             items[place] = item
         done = write_items(level, items, acts, Options(undoing=True))
-        if pictured and picture_again(level, pictured, self.acts, acts=acts) < len(pictured):
-            raise Gone(f"Not all the pictures that the run {self.run} replaced are kept.")
+        if pictured:
+            if picture_again(level, pictured, self.acts) < len(pictured):
+                raise Gone(f"Not all the pictures that the run {self.run} replaced are kept.")
+            acts.forget_between(level)
         return [outcome.action for outcome in done]
 
     def _save_receipt(self, found: Mapping[str, int]) -> None:

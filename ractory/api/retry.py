@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from functools import partial, wraps
+from typing import ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, transaction
 
@@ -15,6 +16,7 @@ ATTEMPTS = 6
 # PostgreSQL, appendix A
 DEADLOCK, SERIALIZATION, UNIQUE, CANCELLED, LOCK_NOT_AVAILABLE = "40P01", "40001", "23505", "57014", "55P03"
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _rehearsing: ContextVar[bool] = ContextVar("rehearsing", default=False)
@@ -53,3 +55,13 @@ def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = ti
                 raise
             sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  # jitter, not a secret
     raise ConflictRetry
+
+
+def transactional(function: Callable[P, T]) -> Callable[P, T]:
+    """The function as `in_transaction` runs it."""
+
+    @wraps(function)
+    def wrapper(*args: P.args, **options: P.kwargs) -> T:
+        return in_transaction(partial(function, *args, **options))
+
+    return wrapper
