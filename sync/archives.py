@@ -127,15 +127,12 @@ def take_in(archive: Archive) -> Iterator[int]:
         columns = [*(field.attname for field in fields), *own]
         while batch := list(islice(rows, BATCH)):
             if model is User:
-                _refuse_taken([row[1 + columns.index("email")] for row in batch])
+                emails = [row[1 + columns.index("email")] for row in batch]
+                if taken := User.objects.filter(email__in=emails).values_list("email", flat=True):
+                    raise BadArchive(f"there are users of other companies with the email {', '.join(taken)}")
             said = [[field.to_python(value) for field, value in zip(fields, row[1:], strict=True)] for row in batch]
             copy_in(model, columns, [[*row, *own.values()] for row in said])
             yield archive.counts.total()
-
-
-def _refuse_taken(emails: list[str]) -> None:
-    if taken := User.objects.filter(email__in=emails).values_list("email", flat=True):
-        raise BadArchive(f"there are users of other companies with the email {', '.join(taken)}")
 
 
 def counts_of(company: uuid.UUID) -> Counter[str]:

@@ -57,7 +57,6 @@ class FileImport(models.Model):
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
-    company_guid: uuid.UUID
     entity = models.CharField(max_length=20)  # as in the path: "pieces"
     source = models.CharField(max_length=MAX_SOURCE)  # the file's path, or "-"
     rows = models.PositiveBigIntegerField(default=0)  # that are done, faulty ones too
@@ -94,7 +93,6 @@ class Snapshot(models.Model):
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+")
-    company_guid: uuid.UUID
     entity = models.CharField(max_length=20)  # as in the path: "pieces"
     # What it is the complete set of: one of these, or else the whole company.
     project_guid = models.UUIDField(null=True)
@@ -121,7 +119,6 @@ class SeenBatch(models.Model):
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="batches")
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
-    company_guid: uuid.UUID
     guids = models.BinaryField()
 
     objects: ClassVar[Any] = TenantManager()

@@ -112,19 +112,17 @@ def described(view: Any) -> Any:
     )(view)
 
 
-def receipt_schema() -> Json:
-    """The receipt, derived from its model and its wire shape."""
-    columns = {column.attname: column for column in SyncRun._meta.concrete_fields}
-    written: Json = {
-        "errors": array_of(FAULT, maxItems=MAX_LISTED),
-        "ignored_fields": array_of({"type": "string", "maxLength": MAX_ECHO}, maxItems=MAX_NAMES),
-        "entity": {"type": "string", "enum": sorted(EXAMPLES)},
-        "status": {"type": "string", "enum": RunStatus.values},
-        "operation": {"type": "string", "enum": Operation.values},
-    }
-    wire = {name: written.get(name) or as_read(columns[name]) for name in SyncRun().as_wire()}
-    return named("SyncRun", an_object(wire))
-
+# The receipt, derived from its model and its wire shape.
+WRITTEN: Json = {
+    "errors": array_of(FAULT, maxItems=MAX_LISTED),
+    "ignored_fields": array_of({"type": "string", "maxLength": MAX_ECHO}, maxItems=MAX_NAMES),
+    "entity": {"type": "string", "enum": sorted(LEVELS_BY_PLURAL)},
+    "status": {"type": "string", "enum": RunStatus.values},
+    "operation": {"type": "string", "enum": Operation.values},
+}
+COLUMNS = {column.attname: column for column in SyncRun._meta.concrete_fields}
+SHOWN = {name: WRITTEN.get(name) or as_read(COLUMNS[name]) for name in SyncRun().as_wire()}
+RECEIPT = named("SyncRun", an_object(SHOWN))
 
 PROJECT, COMPONENT = "123e4567-e89b-12d3-a456-426614174000", "223e4567-e89b-12d3-a456-426614174002"
 ASSEMBLY, PIECE = "323e4567-e89b-12d3-a456-426614174003", "423e4567-e89b-12d3-a456-426614174004"

@@ -18,12 +18,11 @@ from pieces.views import ReceiptView
 from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, array_of, named, path_guid, query_parameters
 from ractory.api.paging import LINK, MAX_PAGE_BYTES, TOTAL, CursorQuery, Key, PageQuery, fitting
 from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_in_path
-from sync.openapi import ENTITY, GUID_OR_NULL, receipt_schema
+from sync.openapi import ENTITY, GUID_OR_NULL, RECEIPT
 from sync.undo import acts_of_run, entity_of, undo
 from tenants.caller import MayRead, MaySync
 from tenants.scope import current_scope
 
-RECEIPT = receipt_schema()
 RUN = "From the header `X-Sync-Run`, or from a history."
 CHANGE = named("RunChange", an_object({"entity": ENTITY, "guid": GUID, **HISTORY_ENTRY}))
 COUNTS = {"changed": COUNT, "deleted": COUNT, "restored": COUNT, "skipped": COUNT}

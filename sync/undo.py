@@ -147,7 +147,6 @@ class _Attempt:
     left_out: set[bytes] = field(default_factory=set)
     places: list[bytes] = field(default_factory=list)  # the guids of the rows that are being put back
     roots: dict[type[Entity], list[State]] = field(default_factory=dict)  # of the rows only what is needed
-    before: dict[type[Entity], dict[bytes, State]] = field(default_factory=dict)  # what they were, by guid
 
     def carry_out(self) -> Undone:
         with transaction.atomic() if self.dry_run else nullcontext():
@@ -195,19 +194,18 @@ class _Attempt:
             raise Conflict(f"The run {self.run} has been undone already, by the run {other.run_guid}.")
 
     def _read_before(self) -> None:
-        """Fills `before` with the states that the acts replaced; of a row that they made, that it is gone."""
+        """Adds to each root the state `before` that the acts replaced; None if it is not kept. A row that they made was
+        not there."""
         for level, rows in self.roots.items():
             names = [field.attname for field in level.settable_fields()]
             if issubclass(level, Pictured):
                 names[names.index("picture")] = "picture_digest"
             guids = [row["guid"] for row in rows]
             past = HISTORIES[level].objects.filter(replaced_in__any_of=self.acts, guid__any_of=guids)
-            states = dicts(past.order_by("-id"), names) if rows else ()
-            self.before[level] = {state["guid"].bytes: state for state in states}
+            states = {state["guid"].bytes: state for state in dicts(past.order_by("-id"), names)} if rows else {}
             for row in rows:
-                if row["created_in"] in self.acts:
-                    gone = {name: row[name] for name in names if name in row} | GONE
-                    self.before[level].setdefault(row["guid"].bytes, gone)
+                gone = {name: row[name] for name in names if name in row} | GONE
+                row["before"] = states.get(row["guid"].bytes, gone if row["created_in"] in self.acts else None)
 
     def _past(self, level: type[Entity]) -> Any:
         """The states that the acts replaced, and those that they made and somebody replaced since."""
@@ -239,8 +237,8 @@ class _Attempt:
             guids = by_others.filter(guid__in=replaced.values("guid")).values("guid")
             guids = guids.union(rows.filter(guid__in=self._as_left(level, by_hand=True)).values("guid"))
             for kind in level.parents:
-                roots, before = self.roots[LEVELS_BY_KIND[kind]], self.before[LEVELS_BY_KIND[kind]]
-                going = [root["guid"] for root in roots if not before.get(root["guid"].bytes, GONE)["is_active"]]
+                roots = self.roots[LEVELS_BY_KIND[kind]]
+                going = [root["guid"] for root in roots if not (root["before"] or GONE)["is_active"]]
                 if going:
                     guids = guids.union(by_others.filter(is_active=True).in_any_of(kind, going).values("guid"))
             others[level] = rows.filter(guid__in=guids)
@@ -272,12 +270,11 @@ class _Attempt:
         items: dict[int, Item] = {}
         pictured: list[Guid] = []
         for place, row in enumerate(rows):
-            item, digest = self.before[level].get(row["guid"].bytes), row.get("picture_digest")
+            item = items[place] = row["before"]
             if item is None:
                 raise Gone(f"What the {level.kind} {row['guid']} was before the run {self.run} is not kept any more.")
-            if item.get("picture_digest") not in (None, digest):
+            if item.get("picture_digest") not in (None, row.get("picture_digest")):
                 pictured.append(row["guid"])
-            items[place] = item
         done = write_items(level, items, acts, Options(undoing=True))
         if pictured:
             if picture_again(level, pictured, self.acts) < len(pictured):
