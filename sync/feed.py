@@ -192,10 +192,9 @@ class ChangesView(TenantView):
 
 
 def _asked(alias: str, question: str) -> Any:
-    """The one row that this database answers; the question may name the scope's company, three times."""
-    company = current_scope().company
-    # Not by Django's expressions: they take longer than the answer.
-    return connections[alias].cursor().execute(question, [company.hex if company else None] * 3).fetchone()
+    """The one row that this database answers; the question may name the scope's company, three times. Not by Django's
+    expressions, here and in `_acts`: they take longer than the answer."""
+    return connections[alias].cursor().execute(question, [current_scope().company] * 3).fetchone()
 
 
 def _source() -> tuple[str, int]:
@@ -244,9 +243,8 @@ def _acts(cursor: Cursor, most: int) -> Runs:
         SELECT position, guid, run_guid FROM pieces_act WHERE {of_company} (position, guid) >= (%s, %s)
         AND (position, guid) <= (%s, %s) AND position < {horizon} ORDER BY position, guid LIMIT %s
     """  # noqa: S608  # our own words
-    company = [cursor.company.hex] if cursor.company else []
-    named: list[Any] = [cursor.since.position, cursor.since.guid.hex, until.position, until.guid.hex]
-    found = connection.cursor().execute(question, [*company, *named, most + 1]).fetchall()  # as in `_asked`
+    company = [cursor.company] if cursor.company else []
+    found = connection.cursor().execute(question, [*company, *cursor.since, *until, most + 1]).fetchall()
     acts: Runs = {Place(position, _guid(guid)): run and _guid(run) for position, guid, run in found}
     if cursor.since not in (BEGINNING, *acts) or cursor.until not in (None, *acts):
         raise Behind if Act.objects.db == REPLICA else Gone(GONE)

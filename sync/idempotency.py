@@ -65,10 +65,8 @@ class IdempotencyClaim(Claim):
         if connection.vendor == "postgresql":  # on SQLite a writing transaction is alone, and others wait for it
             name = self.caller.bytes + self.key.encode()
             number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
-                if cursor.fetchone() != (True,):
-                    raise StillRunning
+            if connection.cursor().execute("SELECT pg_try_advisory_xact_lock(%s)", [number]).fetchone() != (True,):
+                raise StillRunning
         with within(Scope(self.company)):
             rows = IdempotentAnswer.objects.filter(caller_guid=self.caller, key=self.key)
             kept = rows.filter(created_at__gt=timezone.now() - KEPT).first()

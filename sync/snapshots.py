@@ -208,12 +208,11 @@ def unseen(model: type[Entity], snapshot: Guid) -> RawSQL:
     sql = f"NOT EXISTS (SELECT FROM ({SEEN_POSTGRESQL}) AS seen WHERE seen.guid = {table}.guid)"
     if connection.vendor == "sqlite":
         sql = f"{table}.guid NOT IN ({SEEN_SQLITE})"
-    return RawSQL(sql, [snapshot.hex], output_field=BooleanField())  # noqa: S611  # the guid is a parameter
+    return RawSQL(sql, [snapshot], output_field=BooleanField())  # noqa: S611  # the guid is a parameter
 
 
 def count_seen(snapshot: Guid) -> int:
     """How many rows its batches have named, each once."""
     seen = SEEN_SQLITE if connection.vendor == "sqlite" else SEEN_POSTGRESQL
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM (SELECT DISTINCT guid FROM ({seen}) AS seen) AS named", [snapshot.hex])  # noqa: S608  # no input in it
-        return int(cursor.fetchone()[0])
+    sql = f"SELECT count(*) FROM (SELECT DISTINCT guid FROM ({seen}) AS seen) AS named"  # noqa: S608  # no input in it
+    return int(connection.cursor().execute(sql, [snapshot]).fetchone()[0])
