@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from pieces.bulk import BulkQuerySet
 from ractory.api.middleware import current_request_id
 from tenants.models import Company, GuidForeignKey
-from tenants.scope import TenantManager
+from tenants.scope import TenantManager, TenantRow
 
 
 class Kind(models.TextChoices):
@@ -42,7 +42,7 @@ class Operation(models.TextChoices):
     COMPLETE = "complete"
 
 
-class Act(models.Model):
+class Act(TenantRow):
     """One committed change of a company's rows: who, when, in which request. Each row names the act that wrote it last.
 
     A transaction that writes rows of several companies is an act for each of them. Newer acts have greater guids
@@ -58,9 +58,6 @@ class Act(models.Model):
     undoes = models.UUIDField(null=True, editable=False)  # the run that it took back
     at = models.DateTimeField()
     position = models.BigIntegerField()  # 0: before positions were kept
-
-    objects: ClassVar[Any] = TenantManager()
-    across_companies: ClassVar[Any] = models.Manager()
 
     class Meta:
         indexes = (

@@ -19,7 +19,7 @@ from pieces.acts import Kind as Kind
 from pieces.acts import Operation as Operation
 from pieces.querysets import ActiveManager, AllManager
 from tenants.models import Company, GuidForeignKey
-from tenants.scope import TenantManager
+from tenants.scope import TenantRow
 
 SHORT, LONG = 255, 4000  # characters
 MAX_PICTURE = 256 * 1024  # bytes, decoded
@@ -289,7 +289,7 @@ LEVELS_BY_KIND: dict[str, type[Entity]] = {model.kind.value: model for model in 
 LEVELS_BY_PLURAL: dict[str, type[Entity]] = {model.plural: model for model in LEVELS}
 
 
-class History(models.Model):
+class History(TenantRow):
     """A state that a row had until another one replaced it: the entity's columns once more, filled by the database
     itself at each UPDATE (pieces.triggers). Of a picture there is only the digest, unless the update changed it.
 
@@ -301,9 +301,6 @@ class History(models.Model):
     company = GuidForeignKey(Company, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False)
     replaced_in = models.UUIDField()  # the act; NO_ACT where nobody said
     replaced_at = models.DateTimeField()
-
-    objects: ClassVar[Any] = TenantManager()
-    across_companies: ClassVar[Any] = models.Manager()
 
     class Meta:
         abstract = True

@@ -26,7 +26,7 @@ from pieces.models import Entity
 from ractory.api.errors import MAX_LISTED, ConflictRetry
 from ractory.api.retry import in_transaction
 from tenants.models import Company, GuidForeignKey
-from tenants.scope import Scope, TenantManager, within
+from tenants.scope import Scope, TenantRow, within
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ BROUGHT_DATA = models.Q(
 )
 
 
-class SyncRun(models.Model):
+class SyncRun(TenantRow):
     """The receipt of one sync, or of another act; of a refused request too. Newer ones have greater guids (UUIDv7).
 
     Of a sync `inserted` and `updated` are as in the answer, and count its items; of all others they count rows.
@@ -95,9 +95,6 @@ class SyncRun(models.Model):
     duration_ms = models.PositiveIntegerField(default=0)
 
     BYTES: ClassVar[Any] = Bytes("errors_json") + Bytes("ignored_json")  # of what may be long
-
-    objects: ClassVar[Any] = TenantManager()
-    across_companies: ClassVar[Any] = models.Manager()
 
     class Meta:
         app_label = "sync"  # where its table and its pages are

@@ -1,7 +1,7 @@
 """What else is kept of what comes in: the answer under an Idempotency-Key; how far the import of a file has got."""
 
 import uuid
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 from pieces.receipts import MAX_KEY
 from pieces.receipts import SyncRun as SyncRun
 from tenants.models import Company, GuidForeignKey
-from tenants.scope import TenantManager
+from tenants.scope import TenantRow
 
 MAX_SOURCE = 500  # characters of a file's path
 MAX_ACTOR = 300  # characters
@@ -48,7 +48,7 @@ class Feed(models.Model):
         return str(self.identity)
 
 
-class FileImport(models.Model):
+class FileImport(TenantRow):
     """How far the import of a file has got; written with each batch, in its transaction, so that it can go on.
 
     The latest import of each file. `digest` stands for the rows that are done: a file that begins with other ones is
@@ -73,9 +73,6 @@ class FileImport(models.Model):
     started_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 
-    objects: ClassVar[Any] = TenantManager()
-    across_companies: ClassVar[Any] = models.Manager()
-
     class Meta:
         constraints = (models.UniqueConstraint(fields=["company", "entity", "source"], name="import_of_file"),)
 
@@ -88,7 +85,7 @@ class FileImport(models.Model):
         return f"import:{self.source}"[:MAX_ACTOR]
 
 
-class Snapshot(models.Model):
+class Snapshot(TenantRow):
     """A complete set that its source sends in batches; what was there when it was opened and is not in it, goes."""
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -107,22 +104,16 @@ class Snapshot(models.Model):
     seen = models.PositiveIntegerField(null=True)
     deleted = models.PositiveIntegerField(null=True)
 
-    objects: ClassVar[Any] = TenantManager()
-    across_companies: ClassVar[Any] = models.Manager()
-
     def __str__(self) -> str:
         return f"{self.entity} {self.opened_at:%Y-%m-%d %H:%M:%S}"
 
 
-class SeenBatch(models.Model):
+class SeenBatch(TenantRow):
     """The rows that one batch of a snapshot named (sync.snapshots)."""
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="batches")
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
     guids = models.BinaryField()
-
-    objects: ClassVar[Any] = TenantManager()
-    across_companies: ClassVar[Any] = models.Manager()
 
     def __str__(self) -> str:
         return f"{len(self.guids)} bytes of {self.snapshot_id}"
