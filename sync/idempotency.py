@@ -16,20 +16,13 @@ from django.utils import timezone
 from rest_framework.exceptions import ParseError
 
 from pieces.receipts import MAX_KEY
-from ractory.api.errors import Conflict, Fault, Unprocessable, shown
+from ractory.api.errors import ConflictRetry, Fault, Unprocessable, shown
 from ractory.api.redaction import holds_secret
 from sync.models import IdempotentAnswer
 from sync.submission import Claim, Run
 from tenants.scope import Scope, within
 
 KEPT = timedelta(hours=24)
-
-
-class StillRunning(Conflict):
-    """409 while the first request under a key is at work."""
-
-    default_detail = "The first request under this Idempotency-Key is still running."
-    wait = 1  # seconds; becomes Retry-After
 
 
 class Replayed(Exception):
@@ -66,7 +59,7 @@ class IdempotencyClaim(Claim):
             name = self.caller.bytes + self.key.encode()
             number = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
             if connection.cursor().execute("SELECT pg_try_advisory_xact_lock(%s)", [number]).fetchone() != (True,):
-                raise StillRunning
+                raise ConflictRetry("The first request under this Idempotency-Key is still running.")
         with within(Scope(self.company)):
             rows = IdempotentAnswer.objects.filter(caller_guid=self.caller, key=self.key)
             kept = rows.filter(created_at__gt=timezone.now() - KEPT).first()

@@ -8,6 +8,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from barcode.ean import EAN13
+
 from sync.schemas import Item
 
 NAMESPACE = uuid.UUID("5e1f0f5e-3d0a-4a53-9d43-7f1f6c0d2a10")
@@ -109,10 +111,11 @@ class Order:
         angle = 90 if profile is MULLION else 45
         piece = {**self.above, "component_guid": unit["guid"], "assembly_guid": part["guid"]}
         piece |= {"guid": guid(*self.path, "piece", number), "piece_id": f"{unit['code']}-{number:04}"}
-        piece |= {"barcode": ean13(f"40{self.serial:05}{number % 100_000:05}"), "orientation": orientation}
-        piece |= {"segment_order": str(number % 4 + 1), "info2": f"{orientation} of {part['trolley_cell']}"}
+        piece |= {"barcode": EAN13(f"40{self.serial:05}{number % 100_000:05}").get_fullcode()}
+        piece |= {"orientation": orientation, "segment_order": str(number % 4 + 1)}
         # What it is for.
-        piece |= {"client": self.client, "dealer": self.dealer, "info3": self.phase, "project_phase": self.phase}
+        piece |= {"client": self.client, "dealer": self.dealer, "project_phase": self.phase}
+        piece |= {"info2": f"{orientation} of {part['trolley_cell']}", "info3": self.phase}
         piece |= {"project_description": f"{self.client}, building {self.number % 9 + 1}", "project_number": self.code}
         piece |= {"project_code_parent": self.code.rpartition("-")[0] or self.code, "component_code": unit["code"]}
         piece |= {"component_number": unit["code"][1:], "component_description": unit["designation"]}
@@ -138,9 +141,3 @@ class Order:
         piece |= {"welding_tolerance": WELDING if welded else 0}
         piece |= {"water_handle": "drain" if orientation == "bottom" else "none"}
         self.items["pieces"].append(piece)
-
-
-def ean13(digits: str) -> str:
-    """Twelve digits and the check digit (GS1 General Specifications, 7.9)."""
-    weighted = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits))
-    return f"{digits}{-weighted % 10}"

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from pieces.models import Component, Piece
 from pieces.tests.factories import ComponentFactory
+from ractory.api.errors import ConflictRetry
 from ractory.api.tests.client import Api
 from ractory.api.tests.threads import at_once
-from sync.idempotency import KEPT, IdempotencyClaim, StillRunning
+from sync.idempotency import KEPT, IdempotencyClaim
 from sync.models import IdempotentAnswer, SyncRun
 from sync.tests.batches import Sync, all_rows, faults, full_piece, piece_item, row_of
 from tenants.caller import Role
@@ -169,7 +170,7 @@ def test_while_the_first_is_at_work_the_second_gets_409() -> None:
     claim = IdempotencyClaim(uuid.uuid4(), None, "key", b"", shown=lambda run: pytest.fail("it is not answered"))
 
     def second() -> Any:
-        with transaction.atomic(), pytest.raises(StillRunning) as raised:
+        with transaction.atomic(), pytest.raises(ConflictRetry) as raised:
             claim.take()
         return raised.value
 
