@@ -30,10 +30,8 @@ def scope(text: str) -> dict[str, str]:
 
 
 def open_snapshot(client: "Client", journal: "Journal", entity: str, within: Mapping[str, str]) -> str:
-    """The guid of the snapshot that the journal's delivery belongs to; a new one for a delivery that begins.
-
-    ValueError for a journal that has sent something outside of a snapshot, or in one of something else: it would go.
-    """
+    """The guid of the snapshot that the journal's delivery belongs to; a new one for a delivery that begins. Raises
+    ValueError for a journal that has sent something outside of a snapshot, or in one of something else: it would go."""
     journal.database.execute(TABLE)
     about = json.dumps({"entity": entity, **within})
     known = journal.database.execute("SELECT guid, about FROM snapshot").fetchone()

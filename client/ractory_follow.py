@@ -32,10 +32,8 @@ PUT = {entity: f"REPLACE INTO {entity} VALUES (?, ?, ?, ?, ?, ?)" for entity in 
 
 
 def follow(client: Client, file: sqlite3.Connection, query: Mapping[str, str], every: float | None) -> Iterator[Any]:
-    """Yields page after page; keeps what is left of its `changes` and the cursor when asked for the next one.
-
-    When there is nothing more it ends, or looks again `every` so many seconds.
-    """
+    """Yields page after page; keeps what is left of its `changes` and the cursor when asked for the next one. When
+    there is nothing more it ends, or looks again `every` so many seconds."""
     file.executescript(";".join(("PRAGMA journal_mode = WAL", STATE, *TABLES)))
     cursor, copy, complete = file.execute("SELECT cursor, copy, complete FROM state").fetchone() or (None, 0, 0)
     while True:

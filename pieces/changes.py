@@ -184,12 +184,10 @@ def _rows(model: type[Entity], changes: Sequence[Change], acts: Acts) -> list[tu
 
 
 def _set(rows: EntityQuerySet, acts: Acts, **values: Any) -> int:
-    """One UPDATE, which stamps the rows; no item's bytes stand for them any more. Returns their number.
-
-    PostgreSQL computes new values before it waits for a row's lock: so the same statement locks first, in guid order.
-    """
+    """One UPDATE, which stamps the rows; no item's bytes stand for them any more. Returns their number."""
     connection = connections[rows.db]
     if connection.features.has_select_for_update:
+        # PostgreSQL computes new values before it waits for a row's lock: so the statement locks first, in guid order.
         locked = rows.order_by("guid").select_for_update(no_key=True).values("guid")
         rows = rows.model.all_objects.filter(guid__in=locked)
     stamp = RawSQL(stamp_sql(connection, "updated_at"), ())  # noqa: S611  # no input in it
@@ -213,10 +211,8 @@ def out_of_the_way(pieces: Sequence[Guid], *, acts: Acts) -> Iterator[None]:
 
 
 def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
-    """Carries out `deletions`, unsaved and of one level: their roots and everything active below them go.
-
-    Of each its company, kind and root are known; the rest is filled in.
-    """
+    """Carries out `deletions`, unsaved and of one level: their roots and everything active below them go. Of each its
+    company, kind and root are known; the rest is filled in."""
     if len(deletions) < 2:  # for one a temporary table would take longer than all the rest
         for deletion in deletions:
             delete_together(deletion, [deletion.root_guid], acts=acts)
@@ -269,9 +265,7 @@ class Root(NamedTuple):
 
 def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[Clash]:
     """Brings back the rows `roots`, of companies that have their acts, and what the same deletion took below each.
-
-    Returns the pieces that can't come back; then the caller must roll back.
-    """
+    Returns the pieces that can't come back; then the caller must roll back."""
     if not roots:
         return []
     if model.below():
@@ -345,15 +339,12 @@ def restore_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetim
 
 
 def restore_root(model: type[Entity], guid: Guid, *, acts: Acts) -> None:
-    """Brings back one deleted entity and what its deletion took; 404 if there is none, 409 if it can't come back.
-
-    If that one took several together (`delete_together`), all of them come back.
-    """
+    """Brings back one deleted entity and what its deletion took, which may be several together (`delete_together`).
+    Raises 404 if there is none, 409 if it can't come back."""
     row = model.all_objects.without_picture().select_for_update(no_key=True).filter(guid=guid).first()
     if row is None or row.is_active:
         raise NotFound(f"There is no deleted {model.kind} {guid}.")
-    deletion = Deletion.objects.get(guid=row.deletion_guid)
-    rows = model.all_objects.filter(guid=guid)
+    deletion, rows = row.deletion, model.all_objects.filter(guid=guid)
     if deletion.roots > 1 and deletion.kind == model.kind:
         rows = model.all_objects.filter(deletion=deletion)
         rows.locked()

@@ -46,10 +46,8 @@ def content_of(model: type[Entity]) -> Content:
 
 
 def digest_of(content: Content, values: Sequence[Any]) -> bytes:
-    """16 bytes of BLAKE2b over the names and the values of what is not as in a new row.
-
-    Leaving the defaults out keeps the digests of old rows valid when a model gains an optional field.
-    """
+    """16 bytes of BLAKE2b over the names and the values of what is not as in a new row. Leaving that out keeps the
+    digests of old rows valid when a model gains an optional field."""
     if values[-1] is None and not content.defaults:
         written = orjson.dumps(values[:-1], option=orjson.OPT_UTC_Z)
         if b"null" not in written:  # the common piece: everything but a picture. The same digest, in half the time

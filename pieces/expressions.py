@@ -20,10 +20,8 @@ PieceKey = tuple[bytes, str]  # project_guid.bytes, piece_id
 @models.CharField.register_lookup
 @GuidForeignKey.register_lookup
 class AnyOf(Lookup):
-    """`field__any_of=[…]`: `= ANY(array)` on PostgreSQL, `IN (SELECT … FROM json_each(…))` on SQLite.
-
-    Django's `__in` sends a parameter per value: its SQL text grows with the list, and on SQLite is cut in slices.
-    """
+    """`field__any_of=[…]`: one parameter for all values. Django's `__in` sends one for each: its SQL text grows with
+    the list, and on SQLite is cut in slices."""
 
     lookup_name = "any_of"
     prepare_rhs = False
@@ -102,10 +100,8 @@ class JsonBytes(PerDatabase):
 
 
 class CommitPosition(PerDatabase):
-    """Where an act stands in the order of commits (docs/decisions/0020).
-
-    On PostgreSQL the transaction's number (see `Horizon`). SQLite's only writer counts on.
-    """
+    """Where an act stands in the order of commits (docs/decisions/0020): on PostgreSQL the transaction's number (see
+    `Horizon`); SQLite's only writer counts on."""
 
     output_field = models.BigIntegerField()
     template = "pg_current_xact_id()::text::bigint"

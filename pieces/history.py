@@ -145,10 +145,8 @@ def differences(model: type[Entity], old: State | None, new: State) -> dict[str,
 
 
 def read_history(model: type[Entity], guid: Guid, page: Page) -> tuple[list[Shown], Sequence[Any] | None]:
-    """A page of the row's history, newest first, in a fixed number of queries; if there is more, where that begins.
-
-    Raises 404. A page begins after the id of a state, which it shows as the new one.
-    """
+    """A page of the row's history, newest first, in a fixed number of queries; if there is more, where that begins: at
+    the id of the state that the next page shows as the new one. Raises 404, or 410 if that state is not kept."""
     state = current_state(model, guid)
     names, limit = columns_of(HISTORIES[model]), page.limit
     if page.after is not None:
@@ -172,10 +170,8 @@ def read_history(model: type[Entity], guid: Guid, page: Page) -> tuple[list[Show
 
 
 def read_acts(acts: Collection[Guid], page: Page) -> tuple[list[Shown], Sequence[Any] | None]:
-    """A page of what these acts did, row by row, from the top level down; if there is more, where that begins.
-
-    Raises 410 if what some row was before is not kept any more. A page begins after (the number of a level, a guid).
-    """
+    """A page of what these acts did, row by row, from the top level down; if there is more, where that begins: after
+    (the number of a level, a guid). Raises 410 if what some row was before is not kept any more."""
     found, more = list[Shown](), False
     place, after = page.after or (0, None)
     for level in LEVELS[place:]:

@@ -25,10 +25,8 @@ def broken_invariants() -> dict[str, int]:
 
 
 def broken_rows(limit: int) -> dict[str, tuple[int, list[str]]]:
-    """The name of each invariant, the number of rows that break it, and the guids of the first `limit` of them.
-
-    Of pieces that share a `piece_id` in one project, each is named; counted is how often it happens.
-    """
+    """The name of each invariant, the number of rows that break it, and the guids of the first `limit` of them. Of
+    pieces that share a `piece_id` in one project, each is named; counted is how often it happens."""
     broken: dict[str, tuple[int, list[str]]] = {}
     for model in LEVELS:
         for name, rows in (_queries(model) | _broken_chains(model)).items():

@@ -50,10 +50,8 @@ def parent(model: str, children: str = "%(class)ss", **options: Any) -> Any:
 
 
 def list_index(*columns: str, sparse: bool = False) -> models.Index:
-    """For lists filtered by equality on `columns`, in the order of their guids.
-
-    `sparse`: the last column is often null, and those rows cost no index entry.
-    """
+    """For lists filtered by equality on `columns`, in the order of their guids; `sparse`: the last column is often
+    null, and those rows cost no index entry."""
     condition = Q(**{f"{columns[-1]}__isnull": False}) if sparse else None
     return models.Index(fields=[*columns, "guid"], name=f"%(class)s_by_{columns[-1]}", condition=condition)
 

@@ -54,9 +54,7 @@ def read_page(
     rows: "QuerySet[Any]", page: Page, fields: Sequence[str], *, most: int | None = None
 ) -> tuple[list[Shown], Sequence[Any] | None]:
     """One page of `rows` as objects with these fields; if there are rows after it, its last row's values of the order.
-
-    It ends before `page.limit` where it would be larger than `most` bytes, but has one object at least.
-    """
+    It ends before `page.limit` where it would be larger than `most` bytes, but has one object at least."""
     most = MAX_PAGE_BYTES if most is None else most
     model: type[Entity] = rows.model
     keys = [key.name for key in page.keys]  # the last one is the guid

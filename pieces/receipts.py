@@ -98,13 +98,9 @@ class SyncRun(TenantRow):
 
     class Meta:
         app_label = "sync"  # where its table and its pages are
-        constraints = (
-            models.CheckConstraint(
-                name="run_errors_bounded", condition=LessThanOrEqual(Length("errors_json"), MAX_ERRORS)
-            ),
-            models.CheckConstraint(
-                name="run_ignored_bounded", condition=LessThanOrEqual(Length("ignored_json"), MAX_IGNORED)
-            ),
+        constraints = tuple(
+            models.CheckConstraint(name=f"run_{what}_bounded", condition=LessThanOrEqual(Length(f"{what}_json"), limit))
+            for what, limit in (("errors", MAX_ERRORS), ("ignored", MAX_IGNORED))
         )
         indexes = (
             models.Index(fields=["company", "guid"], name="run_by_company"),
