@@ -50,10 +50,8 @@ def stamp_sql(connection: BaseDatabaseWrapper, column: str) -> str:
 
 
 class BulkQuerySet(models.QuerySet[Any]):
-    """Takes rows, tuples of the values of the columns that are named beside them, or objects as Django does.
-
-    What else Django's two methods can do (batches, conflicts, expressions in place of values) is left to them.
-    """
+    """Takes rows, tuples of the values of the columns that are named beside them, or objects as Django does. What else
+    Django's two methods can do (batches, conflicts, expressions in place of values) is left to them."""
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, columns: Sequence[str] = (), **options: Any) -> list[Any]:
         """Inserts them. Raises IntegrityError if one is there already, or breaks another constraint."""

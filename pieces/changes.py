@@ -39,14 +39,11 @@ ACTIVE: Mapping[str, Any] = {"is_active": True, "deleted_at": None, "deletion": 
 
 
 class Acts:
-    """The acts of one transaction, one for each company whose rows it writes; recorded with the first row.
-
-    `below` counts the rows that went, came back or were carried along, as "deleted", "restored", "updated".
-    """
+    """The acts of one transaction, one for each company whose rows it writes; recorded with the first row."""
 
     def __init__(self, origin: Origin, *, now: datetime | None = None) -> None:
         self.origin = origin
-        self.below = Counter[str]()
+        self.below = Counter[str]()  # rows that went, came back, were carried along: "deleted", "restored", "updated"
         self.guids = dict[bytes, Guid]()
         if now:
             self.now = now
@@ -147,11 +144,9 @@ def insert(model: type[Entity], changes: Sequence[Change], *, acts: Acts) -> Non
 
 
 def update(model: type[Entity], changes: Sequence[Change], *, acts: Acts, verify: bool = False) -> None:
-    """Updates the rows; those without a state keep theirs, and its indexes are not touched.
-
-    Raises Stale if one is not there, or, with `verify`, has another version than it should: the UPDATE leaves that
-    alone, and the caller must roll back. Without, the caller holds the rows' locks.
-    """
+    """Updates the rows; those without a state keep theirs, and its indexes are not touched. Raises Stale if one is not
+    there, or, with `verify`, has another version than it should: the UPDATE leaves that alone, and the caller must roll
+    back. Without, the caller holds the rows' locks."""
     digests = {"picture": "picture_digest"} if issubclass(model, Pictured) else None
     options: dict[str, Any] = {"stamp": "updated_at", "unless_same": digests, "versioned": verify}
     for with_state in (False, True):
@@ -285,11 +280,8 @@ def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[C
 
 
 def carry_below(model: type[Entity], moved: Collection[Guid], *, acts: Acts) -> list[Clash]:
-    """Gives everything below `moved` rows, which have their new parents already, the same parents.
-
-    Active pieces are out of the way for a moment, so that two projects may swap pieces of the same piece_id. Returns
-    the pieces whose piece_id is taken where they would go; then the caller must roll back.
-    """
+    """Gives everything below `moved` rows, which have their new parents already, the same parents. Returns the pieces
+    whose piece_id is taken where they would go; then the caller must roll back."""
     if model.below():
         allow_cascade()
     above = model.all_objects.filter(guid=OuterRef(model.kind.column))
@@ -299,7 +291,8 @@ def carry_below(model: type[Entity], moved: Collection[Guid], *, acts: Acts) -> 
         if level is not Piece:
             acts.below["updated"] += _set(rows, acts, **parents)
             continue
-        unsaved = uuid7()  # see out_of_the_way
+        # Active ones are out of the way meanwhile (see there), so that two projects may swap pieces of one piece_id.
+        unsaved = uuid7()
         deletion = {"deleted_at": Coalesce(F("deleted_at"), acts.now), "deletion": Coalesce(F("deletion"), unsaved)}
         acts.below["updated"] += _set(rows, acts, **parents, is_active=False, **deletion)
         waiting = rows.filter(deletion_guid=unsaved)

@@ -17,12 +17,9 @@ from pieces.models import DIGEST_SIZE, Entity, Pictured
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content fields of a model, sorted by name, so that the order of declaration does not matter.
+    """The content fields of a model, sorted by name, so that the order of declaration does not matter."""
 
-    A picture takes part by its own digest: `names` ends with `picture_digest`.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # a picture takes part by its digest: `picture_digest`, the last
     pick: Callable[[dict[str, Any]], tuple[Any, ...]]  # the values of `names`, out of a dict that has them all
     blank: dict[str, Any]  # what a new row has where nothing was said
     defaults: tuple[tuple[str, Any], ...]  # those of it that are not null

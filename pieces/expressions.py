@@ -129,11 +129,9 @@ class CommittedIn(PerDatabase):
 
 
 class Horizon(PerDatabase):
-    """The acts below this position are all there will ever be: whatever is committed from now on has a greater one.
-
-    On PostgreSQL the lowest number of a transaction that has not ended, as the statement's snapshot sees it. On SQLite,
-    where a writer is alone, no act is beyond it.
-    """
+    """The acts below this position are all there will ever be: whatever is committed from now on has a greater one. On
+    PostgreSQL it is the lowest number of a transaction that has not ended, as the statement's snapshot sees it. On
+    SQLite, where a writer is alone, no act is beyond it."""
 
     output_field = models.BigIntegerField()
     template = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"

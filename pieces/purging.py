@@ -35,16 +35,13 @@ LINKS = [(level, parent) for level in LEVELS for parent in level.parents[-2:]]
 
 @dataclass(slots=True)
 class Purge:
-    """One run over the deletions of the tenant scope that were made before `before`, oldest first.
-
-    `removed` counts what is gone, or with `dry_run` what would go: rows by level, and records of deletions. `kept`
-    names the deletions that are old enough, but stay.
-    """
+    """One run over the deletions of the tenant scope that were made before `before`, oldest first."""
 
     before: datetime
     dry_run: bool = False
+    # What is gone, or with `dry_run` would go: rows by level, and records of deletions.
     removed: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys((*PLURALS, "deletions"), 0)))
-    kept: set[uuid.UUID] = field(default_factory=set)
+    kept: set[uuid.UUID] = field(default_factory=set)  # deletions that are old enough, but stay
 
     def slices(self) -> Iterator[int]:
         """Does it; after each transaction, the number of rows that have gone. To stop in between does no harm."""

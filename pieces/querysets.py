@@ -18,11 +18,9 @@ TIMESTAMPTZ = 1184  # PostgreSQL's oid of the type
 
 
 def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]", lock: str = "") -> list[tuple[Any, ...]]:
-    """The tuples of a `values_list()`, all at once; on PostgreSQL with the rows locked in this way.
-
-    There straight from the driver. Django would fetch them by the hundred, and load datetimes in Python,
-    which takes longer than all the rest; psycopg's own loader gives the same, the connection's time zone being UTC.
-    """
+    """The tuples of a `values_list()`, all at once; on PostgreSQL with the rows locked in this way, and straight from
+    the driver: Django would fetch them by the hundred, and load datetimes in Python, which takes longer than all the
+    rest. psycopg's own loader gives the same, the connection's time zone being UTC."""
     connection = connections[rows.db]
     if connection.vendor != "postgresql":
         return list(rows)

@@ -35,14 +35,11 @@ WITHOUT_RECEIPT = (401, 403, 429)  # refusals that no limit bounds: their receip
 
 
 class ReceiptView(TenantView):
-    """An endpoint whose requests have receipts, refused ones too, but those that anyone could get as often as he likes.
-
-    `receipt` is what is known of it so far: nothing for a caller whom nobody knows, or if there is to be none.
-    """
+    """An endpoint whose requests have receipts; refused ones too, but those that anyone could get without end."""
 
     model: ClassVar[type[Entity]]
     operation: ClassVar[Operation | None] = None  # of a POST, if it has a receipt
-    receipt: Receipt | None = None
+    receipt: Receipt | None = None  # as far as it is known; None for a caller whom nobody knows, too
 
     def operation_of(self, request: Request) -> Operation | None:
         """What the request wants to do; None for one that only reads."""
