@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from operator import attrgetter
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 from django.db import connection, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -19,7 +19,6 @@ from django.utils import timezone
 from ractory.api.query import in_utc
 
 Row = Sequence[Any]
-Field: TypeAlias = "models.Field[Any, Any]"
 # Of a row on PostgreSQL: the transaction that wrote it. It is there anyway, so it costs neither a column nor a write.
 VERSION_SQL = "xmin::text"
 
@@ -64,7 +63,7 @@ class BulkQuerySet(models.QuerySet[Any]):
         quote = connection.ops.quote_name
         into = f"INSERT INTO {table} ({', '.join(map(quote, columns))})"
         if connection.vendor == "postgresql":
-            staged, key = self._staged(columns, found), self._field("pk").attname
+            staged, key = self._staged(columns, found), self.model._meta.pk.attname
             order = f" ORDER BY {quote(key)}" if key in columns else ""  # or as they come
             connection.cursor().execute(f"{into} SELECT * FROM {staged}{order}")  # noqa: S608  # names, quoted
         else:
@@ -111,7 +110,7 @@ class BulkQuerySet(models.QuerySet[Any]):
         if isinstance(found[0], models.Model):
             return self._update_objects(found, names, batch_size)
         connection, table = self._table()
-        quote, columns = connection.ops.quote_name, (self._field("pk").attname, *names)
+        quote, columns = connection.ops.quote_name, (self.model._meta.pk.attname, *names)
         staged = self._staged(columns, found, versioned=versioned)
         sets = [f"{quote(stamp)} = {stamp_sql(connection, f'{table}.{quote(stamp)}')}"] if stamp else []
         for column in names:
@@ -143,9 +142,6 @@ class BulkQuerySet(models.QuerySet[Any]):
         connection = connections[self.db]
         return connection, connection.ops.quote_name(self.model._meta.db_table)
 
-    def _field(self, name: str) -> Field:
-        return cast("Field", self.model._meta.pk if name == "pk" else self.model._meta.get_field(name))
-
     def _staged(self, columns: Sequence[str], rows: Sequence[Row], *, versioned: bool = False) -> str:
         """The name of a temporary table with the rows; on PostgreSQL it ends with the transaction.
 
@@ -160,7 +156,7 @@ class BulkQuerySet(models.QuerySet[Any]):
             connection.cursor().executemany(f"INSERT INTO {name} VALUES ({marks})", rows)  # noqa: S608
             return name
         names += ", '' AS version" if versioned else ""
-        types = [(self._field(column).db_type(connection) or "").partition("(")[0] for column in columns]
+        types = [self.model._meta.get_field(column).db_type(connection).partition("(")[0] for column in columns]
         with connection.cursor() as cursor:
             cursor.execute(f"CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA")  # noqa: S608
             copying = cursor.copy(f"COPY {name} FROM STDIN (FORMAT BINARY)")
