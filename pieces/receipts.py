@@ -124,13 +124,10 @@ class SyncRun(TenantRow):
             *("unchanged", "restored", "deleted", "dry_run", "actor", "request_id", "idempotency_key", "started_at"),
             *("duration_ms", "company_guid"),
         )
+        faults = orjson.loads(self.errors_json)
+        errors = [{name: fault[name] for name in ("loc", "msg", "type")} for fault in faults]
         receipt = {name: getattr(self, name) for name in names}
-        return receipt | {
-            "errors": [
-                {name: fault[name] for name in ("loc", "msg", "type")} for fault in orjson.loads(self.errors_json)
-            ],
-            "ignored_fields": orjson.loads(self.ignored_json),
-        }
+        return receipt | {"errors": errors, "ignored_fields": orjson.loads(self.ignored_json)}
 
     def count(self) -> None:
         """Counts it for Prometheus; what a dry run found was not written."""

@@ -32,11 +32,8 @@ class Command(PrintingCommand):
         for entry in entries:
             who, run = entry["actor"] or "by hand", entry["run_guid"] or "-"
             self.stdout.write(f"{entry['at']:%Y-%m-%d %H:%M:%S} UTC  {entry['action']:8}  {who}  run {run}")
-            for name, (old, new) in entry["changes"].items():
-                self.stdout.write(f"    {name}: {_said(old)} -> {_said(new)}")
+            for name, pair in entry["changes"].items():
+                told = ["-" if value is None else json.dumps(value, default=str, ensure_ascii=False) for value in pair]
+                self.stdout.write(f"    {name}: {' -> '.join(told)}")
         if more is not None:
             self.stdout.write("There is more: see --limit.")
-
-
-def _said(value: Any) -> str:
-    return "-" if value is None else json.dumps(value, default=str, ensure_ascii=False)
