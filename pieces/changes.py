@@ -23,7 +23,7 @@ from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
 from pieces.bulk import BulkQuerySet, database_clock, stamp_sql
-from pieces.clashes import Clash, clashes_among
+from pieces.clashes import Clash, clashes_among, holders
 from pieces.content import content_of
 from pieces.expressions import CommitPosition
 from pieces.models import HISTORIES, LEVELS_BY_KIND, Act, Deletion, Entity, Pictured, Piece
@@ -258,9 +258,10 @@ class Root(NamedTuple):
     deletion: Guid
 
 
-def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[Clash]:
+def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts, apart: Deletion | None = None) -> list[Clash]:
     """Brings back the rows `roots`, of companies that have their acts, and what the same deletion took below each.
-    Returns the pieces that can't come back; then the caller must roll back."""
+    Returns the pieces that can't come back; then the caller must roll back. Of a deletion that is given as `apart`,
+    these are left in the trash, in one of their own."""
     if not roots:
         return []
     if model.below():
@@ -268,7 +269,9 @@ def restore(model: type[Entity], roots: Sequence[Root], *, acts: Acts) -> list[C
     guids, deletions = [root.guid for root in roots], [root.deletion for root in roots]
     for level in (model, *model.below()):
         rows = level.all_objects.in_any_of(model.kind, guids).filter(deletion_guid__any_of=deletions)
-        if level is Piece and (clashes := clashes_among(rows)):
+        if level is Piece and apart:
+            _set_apart(rows, apart, acts=acts)
+        elif level is Piece and (clashes := clashes_among(rows)):
             return clashes
         acts.below["restored"] += _set(rows, acts, **ACTIVE)
     # One that took several rows together is undone with the last of them.
@@ -331,9 +334,10 @@ def restore_one(model: type[Entity], guid: Guid, *, origin: Origin, now: datetim
     acts.save_receipt(model)
 
 
-def restore_root(model: type[Entity], guid: Guid, *, acts: Acts) -> None:
+def restore_root(model: type[Entity], guid: Guid, *, acts: Acts, fitting: bool = False) -> None:
     """Brings back one deleted entity and what its deletion took, which may be several together (`delete_together`).
-    Raises 404 if there is none, 409 if it can't come back."""
+    Raises 404 if there is none, 409 if it can't come back. With `fitting` the pieces whose piece_ids others have by now
+    stay in the trash, and it raises only if there is nothing else."""
     row = model.all_objects.without_picture().select_for_update(no_key=True).filter(guid=guid).first()
     if row is None or row.is_active:
         raise NotFound(f"There is no deleted {model.kind} {guid}.")
@@ -353,18 +357,24 @@ def restore_root(model: type[Entity], guid: Guid, *, acts: Acts) -> None:
         raise Conflict(refusal, {guid: model.kind})
     acts.of(row.company_guid)
     roots = [Root(root, deletion.guid) for root in rows.values_list("guid", flat=True)]
-    if clashes := restore(model, roots, acts=acts):
+    fits = fitting and (model is not Piece or rows.exclude(Exists(holders())).exists())
+    if clashes := restore(model, roots, acts=acts, apart=deletion if fits else None):
         mentions = {guid: kind for clash in clashes[:3] for guid, kind in clash.mentions.items()}
         raise Conflict("; ".join(map(str, clashes[:3])) + ".", mentions)
 
 
-def roots_of(deletion: Deletion) -> list[Guid]:
-    """The row that it was of; of several that went together, those that it still holds."""
-    if deletion.roots > 1:
-        held: Any = LEVELS_BY_KIND[deletion.kind].all_objects.filter(deletion=deletion).order_by("guid")
-        if found := list(held.values_list("guid", flat=True)):
-            return found
-    return [deletion.root_guid]
+def _set_apart(rows: EntityQuerySet, deletion: Deletion, *, acts: Acts) -> None:
+    """Gives those of the deletion's pieces that can't come back a deletion of their own, which says of them what this
+    one says: so the others are all that it holds."""
+    apart = uuid7()
+    found = _set(rows.filter(Exists(holders())), acts, deletion=apart)
+    while twins := clashes_among(rows):
+        found += _set(rows.filter(guid__any_of=[twin.guid for twin in twins]), acts, deletion=apart)
+    if found:
+        first = Piece.all_objects.filter(deletion_guid=apart).order_by("guid").values_list("guid", flat=True)[0]
+        same = ("company_guid", "act_guid", "actor", "request_id", "created_at")
+        said = {name: getattr(deletion, name) for name in same}
+        Deletion.objects.create(guid=apart, kind=Piece.kind.value, root_guid=first, roots=found, **said)
 
 
 def copy_in(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -13,6 +13,7 @@ from ractory.api.errors import Mentions
 
 Guid = uuid.UUID
 MAX_CLASHES = 100
+KEY = ("project_guid", "piece_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,16 @@ class Clash:
         return {self.guid: Kind.PIECE, self.holder: Kind.PIECE}
 
 
+def holders() -> EntityQuerySet:
+    """For a subquery: the active piece that has the piece_id of a piece in its project."""
+    found: EntityQuerySet = Piece.objects.filter(**{name: OuterRef(name) for name in KEY})
+    return found
+
+
 def clashes_among(rows: EntityQuerySet) -> list[Clash]:
     """Which of these inactive pieces would, once active, share a piece_id with another of their project."""
-    key = ("project_guid", "piece_id")
-    holders = Piece.objects.filter(**{name: OuterRef(name) for name in key})
-    held = rows.filter(Exists(holders)).annotate(holder=Subquery(holders.values("guid")[:1]))
-    first = Window(FirstValue("guid"), partition_by=list(key), order_by="guid")
+    held = rows.filter(Exists(holders())).annotate(holder=Subquery(holders().values("guid")[:1]))
+    first = Window(FirstValue("guid"), partition_by=list(KEY), order_by="guid")
     twins = rows.annotate(holder=first).exclude(holder=F("guid"))
     columns = ("guid", "piece_id", "holder", *Piece.parent_columns())
     return [

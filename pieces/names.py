@@ -3,6 +3,7 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pieces.models import LEVELS, Assembly, Entity, Operation
 from pieces.receipts import SyncRun
@@ -14,16 +15,19 @@ def name_of(entity: Entity) -> str:
     return str(entity)
 
 
-def names_by_guid(wanted: Iterable[tuple[str, uuid.UUID]]) -> dict[uuid.UUID, str]:
-    """The names of these (kind, guid), active or not; one query per kind."""
+def found_by_guid(wanted: Iterable[tuple[str, uuid.UUID]]) -> dict[uuid.UUID, Any]:
+    """The entities of these (kind, guid), active or not, with their names and those of the project and the component
+    that they are in; one query per kind."""
     guids = defaultdict(list)
     for kind, guid in wanted:
         guids[kind].append(guid)
-    names: dict[uuid.UUID, str] = {}
+    found: dict[uuid.UUID, Any] = {}
     for level in (level for level in LEVELS if level.kind in guids):
-        rows = level.all_objects.filter(guid__any_of=guids[level.kind]).only("guid", level.known_by)
-        names |= {row.guid: name_of(row) for row in rows}
-    return names
+        above = level.parents[:2]
+        shown = ("is_active", "deletion", level.known_by, *(f"{parent}__code" for parent in above))
+        rows = level.all_objects.filter(guid__any_of=guids[level.kind]).select_related(*above).only(*shown)
+        found |= {row.guid: row for row in rows}
+    return found
 
 
 def with_others(name: str, rows: int) -> str:

@@ -19,9 +19,9 @@ from django.views.decorators.http import require_safe
 from pieces.admin.exporting import Exported
 from pieces.admin.filters import ProjectFilter, asked, beginning, by_choice, by_parent, by_value, in_projects
 from pieces.admin.finding import MAX_HITS, find
-from pieces.admin.history import PER_PAGE, history_of
+from pieces.admin.history import PER_PAGE, history_of, note_names
 from pieces.admin.page import COLUMNS, about, label_of, with_parents
-from pieces.admin.trash import confirm, delete_many, guids_of, note_names, preview_deletion
+from pieces.admin.trash import confirm, delete_many, guids_of, preview_deletion
 from pieces.filters import HistoryQuery
 from pieces.models import Entity, Kind, Pictured
 from pieces.templatetags.entities import act_on, link_to, page_of
@@ -143,7 +143,6 @@ class EntityAdmin(Exported):
             title="Delete?",
             preview=lambda: preview_deletion(self.model, guids),
             act=lambda: delete_many(self.model, guids, request=request),
-            done="In the trash",
             back=page_of(self.model.kind, guids[0]) if len(guids) == 1 else the_list,
         )
 

@@ -11,9 +11,9 @@ from django.utils.safestring import SafeString
 from pieces.admin.page import fact, label_of
 from pieces.history import read_history
 from pieces.models import LEVELS_BY_PLURAL, Act, Deletion, Entity, Operation
-from pieces.names import names_by_guid, run_in_words
+from pieces.names import found_by_guid, run_in_words, with_others
 from pieces.receipts import SyncRun
-from pieces.templatetags.entities import page_of
+from pieces.templatetags.entities import link_to
 from ractory.api.paging import Page, encode_cursor
 from tenants.admin.staff import names_of
 from tenants.templatetags.staff import NOTHING
@@ -24,7 +24,7 @@ SAID_BY_WORD = ("is_active", "deleted_at")
 
 Guid = uuid.UUID
 Entry = Mapping[str, Any]  # as the changes of a run have them (contract, "History"), with Python values
-Names = Mapping[Guid, str]
+Found = Mapping[Guid, Entity]  # what changes mention, as far as it is still there
 
 
 def history_of(entity: Entity, page: Page) -> tuple[list[dict[str, Any]], str | None]:
@@ -58,7 +58,7 @@ def told(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         model = LEVELS_BY_PLURAL[entry["entity"]]
         mentioned.add((model.kind, entry["guid"]))
         mentioned |= {(kind, guid) for kind in model.parents for guid in entry["changes"].get(kind.column, ()) if guid}
-    names = names_by_guid(mentioned)
+    found = found_by_guid(mentioned)
     runs = runs_in_words(entry["run_guid"] for entry in entries)
     actors = names_of(entry["actor"] for entry in entries)
     return [
@@ -67,31 +67,30 @@ def told(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "at": entry["at"],
             "who": actors.get(entry["actor"], "someone unknown"),
             "run": runs.get(entry["run_guid"], ""),
-            "through": _through(entry, deletions, names),
+            "through": _through(entry, deletions, found),
             "kind": LEVELS_BY_PLURAL[entry["entity"]].kind.value,
-            "link": link_by_name(LEVELS_BY_PLURAL[entry["entity"]].kind, entry["guid"], names),
-            "fields": _fields(entry, names),
+            "link": linked(entry["guid"], found),
+            "entity": found.get(entry["guid"]),
+            "fields": _fields(entry, found),
         }
         for entry in entries
     ]
 
 
-def _through(entry: Entry, deletions: Mapping[Guid, Deletion], names: Names) -> SafeString | str:
+def _through(entry: Entry, deletions: Mapping[Guid, Deletion], found: Found) -> SafeString | str:
     """With what the row went or came back, unless that was itself."""
     deletion = deletions.get(entry["deletion_guid"])
     if deletion is None or entry["action"] not in ("deleted", "restored") or deletion.root_guid == entry["guid"]:
         return ""
-    return format_html("together with {} {}", deletion.kind, link_by_name(deletion.kind, deletion.root_guid, names))
+    return format_html("together with {} {}", deletion.kind, linked(deletion.root_guid, found))
 
 
-def link_by_name(kind: str, guid: Guid | None, names: Names) -> SafeString | str:
+def linked(guid: Guid | None, found: Found) -> SafeString | str:
     """Of an entity that has been purged its guid."""
-    if guid is None or guid not in names:
-        return str(guid or NOTHING)
-    return format_html('<a href="{}">{}</a>', page_of(kind, guid), names[guid])
+    return link_to(found[guid]) if guid and guid in found else str(guid or NOTHING)
 
 
-def _fields(entry: Entry, names: Names) -> list[tuple[str, SafeString | str]]:
+def _fields(entry: Entry, found: Found) -> list[tuple[str, SafeString | str]]:
     """Each field that differs, with its old and its new value; of a new row the new one."""
     model, is_new = LEVELS_BY_PLURAL[entry["entity"]], entry["action"] == "inserted"
     fields: list[tuple[str, SafeString | str]] = []
@@ -102,10 +101,7 @@ def _fields(entry: Entry, names: Names) -> list[tuple[str, SafeString | str]]:
             fields.append((label_of(field), "replaced" if old and new else "added" if new else "removed"))
         elif name not in SAID_BY_WORD:
             is_parent = name in model.parent_columns()
-            shown = [
-                link_by_name(name.removesuffix("_guid"), value, names) if is_parent else fact(field, value) or NOTHING
-                for value in values
-            ]
+            shown = [linked(value, found) if is_parent else fact(field, value) or NOTHING for value in values]
             fields.append((label_of(field), shown[1] if is_new else format_html("{} → {}", *shown)))
     return fields
 
@@ -121,3 +117,14 @@ def runs_in_words(guids: Iterable[Guid | None]) -> dict[Guid | None, SafeString]
         url = reverse("admin:sync_syncrun_change", args=[run.guid])
         found[run.guid] = format_html('{} <a href="{}">{}</a>', before, url, words)
     return found
+
+
+def note_names(deletions: Sequence[Any]) -> None:
+    """Gives each deletion its root, if that is still there, its name, and those of who deleted and restored it."""
+    roots = found_by_guid((deletion.kind, deletion.root_guid) for deletion in deletions)
+    actors = names_of(actor for deletion in deletions for actor in (deletion.actor, deletion.restored_by))
+    for deletion in deletions:
+        deletion.root = roots.get(deletion.root_guid)
+        deletion.root_name = with_others(str(deletion.root or deletion.root_guid), deletion.roots)
+        deletion.actor_name = actors.get(deletion.actor, deletion.actor)
+        deletion.restorer = actors.get(deletion.restored_by or "", deletion.restored_by)

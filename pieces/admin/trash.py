@@ -1,7 +1,7 @@
-"""The trash: what goes there and comes back, one or many, is counted first; then all of it is done or nothing."""
+"""The trash, and what goes there, one or many: counted first; then all of it is deleted or nothing. What comes back:
+pieces.admin.restoring."""
 
 import uuid
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -18,16 +18,17 @@ from uuid_utils.compat import uuid7
 from pieces.acts import Origin
 from pieces.admin.exporting import Exported
 from pieces.admin.filters import by_choice
-from pieces.admin.history import runs_in_words
-from pieces.changes import Acts, restore_root, roots_of, soft_delete
-from pieces.models import LEVELS, LEVELS_BY_KIND, Act, Deletion, Entity, Kind, Operation, Project
-from pieces.names import counts_in_words, names_by_guid, with_others
-from pieces.templatetags.entities import act_on, page_of, with_links
+from pieces.admin.history import note_names, runs_in_words
+from pieces.admin.restoring import preview_restore, restore_many
+from pieces.changes import Acts, soft_delete
+from pieces.models import LEVELS, Act, Deletion, Entity, Operation, Project
+from pieces.names import counts_in_words, found_by_guid
+from pieces.templatetags.entities import act_on, page_of, place
 from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction
-from tenants.admin.staff import StaffAdmin, caller_of, names_of, require
+from tenants.admin.staff import StaffAdmin, caller_of, require
 from tenants.caller import Capability
-from tenants.templatetags.staff import badge, moment
+from tenants.templatetags.staff import NOTHING, badge, moment
 
 MAX_AT_ONCE = 100  # roots in one act
 STATES = {
@@ -38,7 +39,6 @@ STATES = {
 KINDS = {"": ("All", Q())} | {level.kind.value: (level.plural, Q(kind=level.kind.value)) for level in LEVELS}
 
 Counts = Mapping[str, int]  # rows by the plural of their level
-Preview = tuple[Sequence[Any], Counts]  # what an act would take along: its roots, and all rows
 
 
 def confirm(
@@ -47,34 +47,29 @@ def confirm(
     template: str,
     *,
     title: str,
-    preview: Callable[[], Preview],
-    act: Callable[[], Counts],
-    done: str,
+    preview: Callable[[], dict[str, Any]],
+    act: Callable[[], str],
     back: str,
 ) -> HttpResponse:
-    """The preview; posted, the act. A conflict is explained on the same page, with names, and nothing is done."""
+    """The page of the preview; posted, the act, which says what it did. A conflict is told on the same page, and
+    nothing is done."""
     conflict = None
     if request.method == "POST":
         try:
-            counts = in_transaction(act)
+            done = in_transaction(act)
         except Conflict as error:
-            conflict = str(error.detail)
-            for guid, name in names_by_guid((kind, guid) for guid, kind in error.mentions.items()).items():
-                conflict = conflict.replace(f" {guid}", f" “{name}” {guid}")
-            conflict = with_links(conflict, error.mentions)
+            conflict = error.detail
         else:
-            model_admin.message_user(request, f"{done}: {counts_in_words(counts)}.", messages.SUCCESS)
+            model_admin.message_user(request, done, messages.SUCCESS)
             return redirect(back)
-    roots, counts = preview()
-    context = {"roots": roots, "said": counts_in_words(counts), "conflict": conflict, "back": back}
-    return model_admin.page(request, template, title=title, **context)
+    return model_admin.page(request, template, title=title, **preview(), conflict=conflict, back=back)
 
 
 @admin.register(Deletion)
 class DeletionAdmin(Exported):
     """Newest first by guid (UUIDv7)."""
 
-    list_display = ("deleted", "with_it_went", "when", "by", "state")
+    list_display = ("deleted", "project", "with_it_went", "when", "by", "state")
     list_display_links = None
     list_filter = (by_choice("state", "state", STATES), by_choice("what", "what", KINDS))
     ordering = ("-guid",)
@@ -83,6 +78,10 @@ class DeletionAdmin(Exported):
     def deleted(self, deletion: Any) -> SafeString:
         url = page_of(deletion.kind, deletion.root_guid)
         return format_html('{} <a href="{}"><b>{}</b></a>', deletion.kind, url, deletion.root_name)
+
+    @admin.display(description="In")
+    def project(self, deletion: Any) -> SafeString | str:
+        return place(deletion.root) or NOTHING
 
     def with_it_went(self, deletion: Deletion) -> str:
         return counts_in_words({level.plural: getattr(deletion, level.plural) for level in Project.below()})
@@ -127,20 +126,13 @@ class DeletionAdmin(Exported):
     def restore(self, request: HttpRequest) -> HttpResponse:
         guids = guids_of(request)
         first = get_list_or_404(Deletion.objects.filter(guid__any_of=guids))[0]
-
-        def preview() -> Preview:
-            deletions, counts = preview_restore(guids)
-            note_names(deletions)
-            return deletions, counts
-
         return confirm(
             self,
             request,
             "pieces/restore.html",
             title="Restore?",
-            preview=preview,
-            act=lambda: restore_many(guids, request=request),
-            done="Restored",
+            preview=lambda: preview_restore(guids),
+            act=lambda: restore_many(guids, request=request, fitting="fitting" in request.POST),
             back=page_of(first.kind, first.root_guid) if len(guids) == 1 else "admin:pieces_deletion_changelist",
         )
 
@@ -154,16 +146,16 @@ def guids_of(request: HttpRequest) -> list[uuid.UUID]:
     return found
 
 
-def preview_deletion(model: type[Entity], guids: Sequence[uuid.UUID]) -> Preview:
-    """The active ones of `guids` and how many rows of each level would go; one query per level."""
-    roots = list(model.objects.without_picture().filter(guid__any_of=guids).order_by("guid"))
+def preview_deletion(model: type[Entity], guids: Sequence[uuid.UUID]) -> dict[str, Any]:
+    """For the template: the active ones of `guids`, and how many rows of each level would go; one query per level."""
+    roots = [root for root in found_by_guid((model.kind, guid) for guid in guids).values() if root.is_active]
     found = [root.guid for root in roots]
     below = {level.plural: level.objects.in_any_of(model.kind, found).count() for level in model.below()}
-    return roots, {model.plural: len(roots), **below}
+    return {"roots": roots, "said": counts_in_words({model.plural: len(roots), **below})}
 
 
-def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
-    """Deletes all of `guids`, each a deletion of its own, within a transaction; returns how many rows went. Raises
+def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: HttpRequest) -> str:
+    """Deletes all of `guids`, each a deletion of its own, within a transaction; says how many rows went. Raises
     Conflict, and deletes nothing, if one of them is not active any more."""
     rows = model.objects.select_for_update(no_key=True).filter(guid__any_of=guids).order_by("guid")
     roots = list(rows.values_list("guid", "company_guid"))
@@ -174,47 +166,4 @@ def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: Htt
     soft_delete(deletions, acts=acts)
     acts.save_receipt(model, received=len(deletions))
     below = {level.plural: sum(getattr(each, level.plural) for each in deletions) for level in model.below()}
-    return {model.plural: len(deletions), **below}
-
-
-def preview_restore(guids: Sequence[uuid.UUID]) -> Preview:
-    """Those of `guids` that are neither restored nor being purged, and how many rows of each level they still hold."""
-    deletions = list(Deletion.objects.filter(guid__any_of=guids, restored_at=None, purged_at=None).order_by("guid"))
-    counts: Counter[str] = Counter()
-    for model in LEVELS:
-        of_level = [deletion for deletion in deletions if deletion.kind == model.kind]
-        for level in (model, *model.below()) if of_level else ():
-            roots = [guid for deletion in of_level for guid in roots_of(deletion)]
-            held = level.all_objects.in_any_of(model.kind, roots)
-            held = held.filter(deletion_guid__any_of=[deletion.guid for deletion in of_level])
-            counts[level.plural] += held.count()
-    return deletions, counts
-
-
-def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest) -> Counts:
-    """Undoes all of these deletions, from the top level down, within a transaction; returns how many rows came back.
-    Raises Conflict, and restores nothing, if one of them can't be undone."""
-    deletions, counts = preview_restore(guids)
-    if len(deletions) < len(set(guids)):
-        raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")
-    acts = Acts(Origin(Operation.RESTORE, caller_of(request).actor, run=uuid7()))
-    for deletion in sorted(deletions, key=lambda each: (Kind.values.index(each.kind), each.root_guid)):
-        model, root = LEVELS_BY_KIND[deletion.kind], roots_of(deletion)[0]
-        taken = model.all_objects.select_for_update(no_key=True).filter(guid=root, deletion=deletion)
-        if not taken.values("guid"):
-            raise Conflict(f"The {model.kind} {root} is not deleted by this deletion any more.", {root: model.kind})
-        restore_root(model, root, acts=acts)
-    first = min(deletions, key=lambda each: Kind.values.index(each.kind))
-    acts.save_receipt(LEVELS_BY_KIND[first.kind], received=len(deletions))
-    return counts
-
-
-def note_names(deletions: Sequence[Any]) -> None:
-    """Gives each deletion the names of its root and of who deleted and restored it."""
-    roots = names_by_guid((deletion.kind, deletion.root_guid) for deletion in deletions)
-    actors = names_of(actor for deletion in deletions for actor in (deletion.actor, deletion.restored_by))
-    for deletion in deletions:
-        name = str(roots.get(deletion.root_guid, deletion.root_guid))
-        deletion.root_name = with_others(name, deletion.roots)
-        deletion.actor_name = actors.get(deletion.actor, deletion.actor)
-        deletion.restorer = actors.get(deletion.restored_by or "", deletion.restored_by)
+    return f"In the trash: {counts_in_words({model.plural: len(deletions), **below})}."

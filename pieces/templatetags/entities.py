@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from django import template
 from django.urls import reverse
-from django.utils.html import conditional_escape, format_html
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from pieces.models import Entity
@@ -30,6 +30,13 @@ def link_to(entity: Entity | None) -> SafeString | str:
     if entity is None:
         return "–"
     return format_html('<a href="{}">{}</a>', page_of(entity.kind, entity.guid), name_of(entity))
+
+
+@register.filter
+def place(entity: Entity | None) -> SafeString | str:
+    """The project and the component that it is in, as links; nothing of a project, and of what is gone."""
+    above = [getattr(entity, kind) for kind in entity.parents[:2]] if entity else []
+    return format_html_join(" › ", "{}", ((link_to(parent),) for parent in above))
 
 
 def with_links(text: str, guids: Iterable[uuid.UUID | str]) -> SafeString:

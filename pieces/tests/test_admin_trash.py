@@ -107,28 +107,6 @@ def test_parents_and_children_deleted_apart_come_back_together(staff: Client, fa
     assert all(is_active(*family.from_level("project")))
 
 
-def test_a_deleted_parent_is_named_and_nothing_is_done(staff: Client, family: Family, company: Company) -> None:
-    other = PieceFactory.create(company=company)
-    remove(staff, other)
-    remove(staff, family.piece)
-    remove(staff, family.component)
-    first, second, _ = deletions()
-    text = text_of(staff.post(RESTORE, {"guid": [str(first.guid), str(second.guid)]}))
-    assert "Nothing was restored." in text
-    assert f"The component “{family.component.code}” {family.component.guid} is deleted; restore it first." in text
-    assert is_active(other, family.piece) == [False, False]
-
-
-def test_a_taken_piece_id_is_named_and_nothing_is_done(staff: Client, family: Family) -> None:
-    remove(staff, family.piece)
-    holder = PieceFactory.create(assembly=family.assembly, piece_id=family.piece.piece_id)
-    answer = staff.post(RESTORE, {"guid": str(deletions()[0].guid)})
-    text = text_of(answer)
-    assert f"is taken by piece “{holder.piece_id}” {holder.guid}" in text
-    assert f"/admin/pieces/piece/find/?q={holder.guid}" in answer.content.decode()
-    assert is_active(family.piece) == [False]
-
-
 def test_the_same_act_twice_is_explained(staff: Client, family: Family, company: Company) -> None:
     remove(staff, family.piece)
     again = staff.post("/admin/pieces/piece/remove/", {"guid": str(family.piece.guid)})

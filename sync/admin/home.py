@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
-from pieces.admin.trash import note_names
+from pieces.admin.history import note_names
 from pieces.models import Deletion, Project
 from pieces.receipts import RunStatus, SyncRun, first_guid
 from sync.admin.runs import note_callers, result, what

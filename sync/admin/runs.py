@@ -24,11 +24,11 @@ from uuid_utils.compat import uuid7
 from pieces.acts import Origin
 from pieces.admin.exporting import Exported
 from pieces.admin.filters import by_choice
-from pieces.admin.history import PER_PAGE, link_by_name, runs_in_words, told
+from pieces.admin.history import PER_PAGE, linked, runs_in_words, told
 from pieces.admin.page import label_of
 from pieces.history import read_acts
 from pieces.models import LEVELS, LEVELS_BY_PLURAL, Act, Operation
-from pieces.names import names_by_guid, operation_in_words, run_in_words
+from pieces.names import found_by_guid, operation_in_words, run_in_words
 from pieces.receipts import RunStatus, SyncRun, first_guid
 from pieces.templatetags.entities import with_links
 from ractory.api.errors import Conflict, ConflictRetry, Gone
@@ -176,9 +176,9 @@ def what_it_wrote(run: SyncRun, request: HttpRequest) -> dict[str, Any]:
 def named(conflicts: Sequence[Mapping[str, Any]]) -> list[tuple[str, SafeString | str, SafeString | str]]:
     """Of each row in conflict the kind, a link to it, and the run that wrote it; a fixed number of queries."""
     rows = [(LEVELS_BY_PLURAL[row["entity"]].kind.value, row["guid"], row["run_guid"]) for row in conflicts]
-    names = names_by_guid((kind, guid) for kind, guid, _ in rows)
+    found = found_by_guid((kind, guid) for kind, guid, _ in rows)
     runs = runs_in_words(run for _, _, run in rows)
-    return [(kind, link_by_name(kind, guid, names), runs.get(run, "without a run")) for kind, guid, run in rows]
+    return [(kind, linked(guid, found), runs.get(run, "without a run")) for kind, guid, run in rows]
 
 
 def note_callers(runs: Sequence[Any]) -> None:

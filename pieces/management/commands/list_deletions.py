@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from pieces.models import Deletion, Kind
-from pieces.names import counts_in_words, names_by_guid, with_others
+from pieces.names import counts_in_words, found_by_guid, name_of, with_others
 from tenants.management.printing import PrintingCommand, guid, moment, scope_of, whole
 
 TOOK = ("components", "assemblies", "pieces")
@@ -28,7 +28,8 @@ class Command(PrintingCommand):
         limit = options["limit"]
         with scope_of(options["company"]):
             found = list(Deletion.objects.filter(**given).order_by("-guid").values(*FIELDS)[: limit + 1])
-            names = names_by_guid((row["kind"], row["root_guid"]) for row in found)
+            roots = found_by_guid((row["kind"], row["root_guid"]) for row in found)
+        names = {guid: name_of(root) for guid, root in roots.items()}
         rows = [{**row, "name": names.get(row["root_guid"])} for row in found[:limit]]
         more = len(found) > limit
         if options["json"]:

@@ -5,7 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
-from pieces.changes import Acts, restore_root, roots_of
+from pieces.changes import Acts, restore_root
 from pieces.models import LEVELS, LEVELS_BY_KIND, Deletion, Entity, Operation
 from ractory.api.retry import in_transaction
 from tenants.management.printing import PrintingCommand, guid
@@ -38,9 +38,9 @@ def _locked_root(given: uuid.UUID) -> Entity:
     if deletion and deletion.restored_at:
         when = f"{deletion.restored_at:%Y-%m-%d %H:%M} UTC"
         raise CommandError(f"the deletion {given} was restored {when} by {deletion.restored_by}")
-    wanted = {"guid": roots_of(deletion)[0], "deletion": deletion} if deletion else {"guid": given}
+    wanted = {"deletion": deletion} if deletion else {"guid": given}
     for model in [LEVELS_BY_KIND[deletion.kind]] if deletion else LEVELS:
-        row: Entity | None = model.all_objects.select_for_update(no_key=True).filter(**wanted).first()
+        row: Entity | None = model.all_objects.select_for_update(no_key=True).filter(**wanted).order_by("guid").first()
         if row is not None:
             return row
     if deletion:
