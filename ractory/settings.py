@@ -295,7 +295,7 @@ if BEHIND_TLS:
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
-# How many proxies in front append their peer to X-Forwarded-For (ractory.api.address). 0: the header is not believed.
+# How many proxies in front append their peer to X-Forwarded-For (tenants.networks). 0: the header is not believed.
 TRUSTED_PROXIES = read("TRUSTED_PROXIES", number(0, 100), "0")
 
 # --- The staff's admin ------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from django.db.backends.signals import connection_created
 from django.urls import resolve
 
 from ractory import garbage_collection
-from ractory.api.handler import Handler
+from ractory.api.body import Handler
 from ractory.api.surroundings import check_surroundings
 from ractory.api.timeouts import limit_statements
 from tenants.postgresql.guard import guard_server

@@ -19,12 +19,12 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from uuid_utils.compat import uuid7
 
-from ractory.api.address import Address, client_address
 from ractory.api.middleware import current_caller
 from ractory.api.redaction import KEY_PREFIX
 from ractory.api.retry import in_transaction
 from tenants.caller import Caller
 from tenants.models import ApiKey, LoginSession, User
+from tenants.networks import Address, client_address
 from tenants.scope import every_company
 
 logger = logging.getLogger(__name__)

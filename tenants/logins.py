@@ -14,10 +14,10 @@ from django.db.models import F
 from django.http import HttpRequest
 from django.utils import timezone
 
-from ractory.api.address import client_address
 from ractory.api.errors import ConflictRetry
 from ractory.api.retry import in_transaction
 from tenants.models import Counter, User
+from tenants.networks import client_address
 from tenants.throttling import Charge, charge, one_at_a_time
 
 logger = logging.getLogger(__name__)

@@ -1,16 +1,18 @@
 """Managing companies, users and keys: `/api/v1/{companies,users,api-keys}` (contract, "Managing"). A request is one
 transaction, with the record of what it did, which staff see as *History*."""
 
+import uuid
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from django.contrib.admin.models import ADDITION, CHANGE
+from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.http import QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
+from rest_framework.pagination import BasePagination
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,8 +21,8 @@ from rest_framework.viewsets import ModelViewSet
 
 from ractory.api.body import read_json_object
 from ractory.api.errors import Conflict
-from ractory.api.openapi import query_parameters
-from ractory.api.paging import LINK, TOTAL, Key, ListPagination, PageQuery
+from ractory.api.openapi import an_object, query_parameters
+from ractory.api.paging import LINK, TOTAL, Key, Page, PageQuery
 from ractory.api.query import Query
 from ractory.api.redaction import redacted
 from ractory.api.retry import in_transaction
@@ -28,15 +30,44 @@ from tenants import serializers
 from tenants.caller import MayManage, MayManageCompanies
 from tenants.logins import Attempt
 from tenants.models import ApiKey, Company, User
-from tenants.records import record
-from tenants.scope import every_company, of_company
+from tenants.scope import Scope, every_company, of_company, within
 from tenants.views import MAX_CREDENTIALS, TenantView, caller_of
+
+
+def record(user: uuid.UUID, obj: Any, action: int, message: Any) -> None:
+    """Writes down, in the transaction of the change, what was done to a company, a user or a key: Django's LogEntry, of
+    the company that it was done to. `action` is its ADDITION or CHANGE; `message`, to a person, what it was, or what
+    one of Django's forms says that has changed. Raises 503 while the company is being moved."""
+    company = obj.guid if isinstance(obj, Company) else obj.company_guid
+    with within(Scope(company)):
+        if company is not None:
+            Company.require_open(company)
+        LogEntry.objects.log_actions(user, [obj], action, message, single_object=True)
 
 
 class ManagedQuery(PageQuery):
     """What a list can be asked for; in the order of the guids, always."""
 
     order = (Key("guid", Company._meta.get_field("guid")),)
+
+
+class ListPagination(BasePagination):
+    """DRF's way to the page of a view whose `query` is a PageQuery: an array, and the `Link` to the next page."""
+
+    envelope = ""  # the key of an object that the array is in, for old clients
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        page: Page = view.query.page()
+        rows = list(page.of(queryset))
+        last = rows[page.limit - 1] if len(rows) > page.limit else None
+        self.headers = page.headers(request, last and [getattr(last, key.name) for key in page.keys], queryset)
+        return rows[: page.limit]
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({self.envelope: data} if self.envelope else data, headers=self.headers)
+
+    def get_paginated_response_schema(self, schema: Any) -> Any:
+        return an_object({self.envelope: schema}) if self.envelope else schema
 
 
 class KeyPagination(ListPagination):

@@ -21,11 +21,10 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import SAFE_METHODS
 from uuid_utils.compat import uuid7
 
-from ractory.api.address import Address
 from ractory.api.errors import BeingMoved, Conflict, Moved
 from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import CAPABILITIES, CAPABILITIES_AT_DESK, Caller, Capability, KeyScope, Role, needed_at_desk
-from tenants.networks import MAX_LENGTH, networks_in
+from tenants.networks import MAX_LENGTH, Address, networks_in
 from tenants.scope import every_company
 from tenants.throttling import one_at_a_time
 

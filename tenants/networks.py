@@ -1,6 +1,11 @@
-"""The networks that a key may be used from: CIDR, IPv4 and IPv6."""
+"""Where a request comes from, which limits on logins go by, and the networks that a key may be used from: CIDR."""
 
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from django.conf import settings
+from django.http import HttpRequest
+
+Address = IPv4Address | IPv6Address
 
 MAX_NETWORKS = 50
 MAX_LENGTH = MAX_NETWORKS * (len("ffff:" * 8) + len("/128"))  # of the longest ones
@@ -26,3 +31,25 @@ def _network(word: str) -> IPv4Network | IPv6Network:
         return ip_network(word)
     except ValueError as error:
         raise ValueError(f"{word} is an address within a network; the network is {loose}") from error
+
+
+def client_address(request: HttpRequest) -> Address | None:
+    """The client's address, an IPv4 one also where it comes as IPv6. None on a socket of the file system.
+
+    Behind n TRUSTED_PROXIES, each of which appends its peer to `X-Forwarded-For`, it is the n-th entry from the right:
+    what stands left of it is the client's own invention. If there are fewer entries, it is the peer.
+    """
+    peer = request.META.get("REMOTE_ADDR", "")
+    proxies = settings.TRUSTED_PROXIES
+    written = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+    text = peer if len(written) < proxies else [*written, peer][-1 - proxies]
+    bare = text.partition("%")[0]
+    if bare.startswith("["):  # some proxies add the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

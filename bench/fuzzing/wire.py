@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 from urllib.parse import unquote_to_bytes
 
-from ractory.api.handler import Handler
+from ractory.api.body import Handler
 from tenants.scope import setting, within
 
 SECRET = re.compile(r"\{\{([^{}]+)\}\}")  # stands for a credential of the present world

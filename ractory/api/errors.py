@@ -62,8 +62,6 @@ class TooLarge(APIException):
 
 
 class Unavailable(APIException):
-    """503: the database does not answer."""
-
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     title = "The database does not answer"
     default_detail = "The database does not answer. Send the request again later."
@@ -81,8 +79,6 @@ class TimedOut(Unavailable):
 
 
 class BeingMoved(Unavailable):
-    """503: the rows are on their way to another server, and nothing of them may change meanwhile."""
-
     title = "The company is being moved"
     default_detail = "The company is being moved to another server. Nothing was written. Send the request again later."
 

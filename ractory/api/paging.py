@@ -13,12 +13,9 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, OrderBy, Q
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
-from rest_framework.pagination import BasePagination
-from rest_framework.request import Request
-from rest_framework.response import Response
 
 from ractory.api.errors import shown
-from ractory.api.openapi import COUNT, TEXT, an_object, header
+from ractory.api.openapi import COUNT, TEXT, header
 from ractory.api.query import Flag, Parameter, Query, Text, Whole, in_utc
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
@@ -205,22 +202,3 @@ class PageQuery(CursorQuery):
 
     offset = Whole(0, 2**31 - 1, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
     count = Flag(help_text="Adds the header `X-Total-Count`.")
-
-
-class ListPagination(BasePagination):
-    """DRF's way to the page of a view whose `query` is a PageQuery: an array, and the `Link` to the next page."""
-
-    envelope = ""  # the key of an object that the array is in, for old clients
-
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        page: Page = view.query.page()
-        rows = list(page.of(queryset))
-        last = rows[page.limit - 1] if len(rows) > page.limit else None
-        self.headers = page.headers(request, last and [getattr(last, key.name) for key in page.keys], queryset)
-        return rows[: page.limit]
-
-    def get_paginated_response(self, data: Any) -> Response:
-        return Response({self.envelope: data} if self.envelope else data, headers=self.headers)
-
-    def get_paginated_response_schema(self, schema: Any) -> Any:
-        return an_object({self.envelope: schema}) if self.envelope else schema

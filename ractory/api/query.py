@@ -55,8 +55,6 @@ class Parameter(forms.Field):
 
 
 class Flag(Parameter):
-    """`true`, `1`, `false` or `0`; False when absent."""
-
     absent = False
     schema = BOOLEAN
 

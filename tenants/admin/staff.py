@@ -18,8 +18,8 @@ from unfold.views import ChangeList
 
 from tenants.admin.middleware import STAFF_COMPANY
 from tenants.caller import Caller, Capability
+from tenants.managing import record
 from tenants.models import ApiKey, Company, User
-from tenants.records import record
 from tenants.scope import current_scope, every_company
 from tenants.templatetags.staff import moment
 

@@ -3,7 +3,7 @@
 import pytest
 from django.test import RequestFactory, override_settings
 
-from ractory.api.address import client_address
+from tenants.networks import client_address
 
 PEER = "192.0.2.9"
 
