@@ -28,7 +28,10 @@ class Attempt:
     Without `may_fail` it is a password that the user of this account sets: it costs a hash, and is no guess."""
 
     def __init__(self, request: HttpRequest | None, account: str | None = None, *, may_fail: bool = True) -> None:
-        self.address, self.account = _address_counter(request), _account_counter(account)
+        address: Any = client_address(request) if request else None
+        if address and address.version == 6:  # whose client has a whole /64 to choose from
+            address = ip_network((address, 64), strict=False)
+        self.address, self.account = address and f"logins from {address}", _account_counter(account)
         all_from, failed_from = settings.THROTTLE_ALL_LOGINS_ADDRESS, settings.THROTTLE_LOGINS_ADDRESS
         charges = []
         for counter, whose, of_all, of_failed in (
@@ -59,14 +62,6 @@ def forget_failures(account: str) -> bool:
     """Lets an account that is locked log in again; whether anything was counted for it."""
     name = _account_counter(account)
     return bool(Counter.objects.filter(name__in=[name, f"all {name}"]).delete()[0])
-
-
-def _address_counter(request: HttpRequest | None) -> str | None:
-    """An IPv6 client has a whole /64 to choose from."""
-    address = client_address(request) if request else None
-    if address is None:
-        return None
-    return f"logins from {ip_network((address, 64), strict=False) if address.version == 6 else address}"
 
 
 def _account_counter(account: str | None) -> str | None:
