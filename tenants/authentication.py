@@ -109,12 +109,9 @@ def begin(user: User) -> Tokens:
 
 @every_company()  # nobody knows yet whose token it is
 def renew(text: str) -> tuple[User, Tokens]:
-    """The user whom this refresh token names, and a new pair for it; the token is used up.
-
-    Raises 401 as `user_of` does, and for a token that has been used: of several requests with one token, one gets
-    the new pair. If a used token comes again later on, two parties have it, and the login is ended for both (RFC 9700,
-    section 4.14.2).
-    """
+    """The user whom this refresh token names, and a new pair for it; the token is used up. Raises 401 as `user_of`
+    does, and for a token that has been used: of several requests with one token, one gets the new pair. If a used token
+    comes again later on, two parties have it, and the login is ended for both (RFC 9700, section 4.14.2)."""
     session, jti = _session_of(RefreshToken, text)
     user: User = session.user
     tokens, latest = _new_pair(user, session.guid)

@@ -34,11 +34,9 @@ def _network(word: str) -> IPv4Network | IPv6Network:
 
 
 def client_address(request: HttpRequest) -> Address | None:
-    """The client's address, an IPv4 one also where it comes as IPv6. None on a socket of the file system.
-
-    Behind n TRUSTED_PROXIES, each of which appends its peer to `X-Forwarded-For`, it is the n-th entry from the right:
-    what stands left of it is the client's own invention. If there are fewer entries, it is the peer.
-    """
+    """The client's address, an IPv4 one also where it comes as IPv6. None on a socket of the file system. Behind n
+    TRUSTED_PROXIES, each of which appends its peer to `X-Forwarded-For`, it is the n-th entry from the right: what
+    stands left of it is the client's own invention. If there are fewer entries, it is the peer."""
     peer = request.META.get("REMOTE_ADDR", "")
     proxies = settings.TRUSTED_PROXIES
     written = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]

@@ -50,12 +50,10 @@ class Charge:
 
 
 def charge(charges: Iterable[Charge], *, now: datetime) -> None:
-    """Puts each charge on its counter, in this order, up to the first that is refused, which is counted too.
-
-    A charge is refused if the limit was used up before it, so no batch is too large to get through. Raises Throttled
-    with the seconds until the window ends. Each charge is committed at once, so that nobody waits for a counter; on
-    SQLite, where a transaction has to take the write lock, all of them are one.
-    """
+    """Puts each charge on its counter, in this order, up to the first that is refused, which is counted too: for it the
+    limit was used up before, so no batch is too large to get through. Raises Throttled with the seconds until the
+    window ends. Each charge is committed at once, so that nobody waits for a counter; on SQLite, where a transaction
+    has to take the write lock, all of them are one."""
     limited = [(one, one.rate) for one in charges if one.rate]
     if not limited:
         return

@@ -31,8 +31,7 @@ def caller_of(request: Request) -> Caller:
 class TenantView(APIView):
     """An endpoint on a tenant's data. Once credentials, permission and query are known it enters the scope: the
     caller's own company, or for a SystemAdmin every one, or the one that the query names. Raises 403 for a foreign
-    one, 404 for one that does not exist.
-    """
+    one, 404 for one that does not exist."""
 
     lookup_field = "guid"  # where it is a viewset
     lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403

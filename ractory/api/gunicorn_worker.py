@@ -1,4 +1,8 @@
-"""gunicorn's `gthread`, which stops listening at once when it is to stop."""
+"""gunicorn's `gthread`, which stops listening at once when it is to stop.
+
+Its own keeps the socket open until the last request is answered: the kernel goes on taking connections, and resets them
+in the end. A proxy has sent its request by then, so it can't try another host: each restart was a handful of errors.
+"""
 
 from contextlib import suppress
 
@@ -6,12 +10,6 @@ from gunicorn.workers.gthread import ThreadWorker
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """`gthread` keeps its socket open until its last request is answered, but accepts nothing on it any more.
-
-    The kernel goes on taking connections, and resets them in the end. A proxy has sent its request by then, so it can't
-    try another host: each restart was a handful of errors for clients.
-    """
-
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
         if enabled or self.alive:  # it has as many connections as it may, for the moment

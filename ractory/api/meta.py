@@ -39,8 +39,6 @@ class LivenessView(APIView):
 
 
 class HealthView(LivenessView):
-    """`GET /api/v1/health`: the process reaches its database, too, and is to go on serving; 503 if not."""
-
     @extend_schema(
         operation_id="health",
         summary="Does the server reach its database?",

@@ -1,8 +1,6 @@
-"""A port of its own for probes (HEALTH_PORT): `/health` and `/api/v1/health`, whatever the serving threads wait for.
-
-Every worker answers there, by threads that do nothing else. On the usual port a probe needs one of the few threads that
-serve requests: a dozen requests that wait for a lock take them all, and an orchestrator would restart a healthy server.
-"""
+"""A port of its own for probes (HEALTH_PORT): `/health` and `/api/v1/health`, answered by threads that do nothing else.
+On the usual port a probe needs one of the few threads that serve requests: a dozen requests that wait for a lock take
+them all, and an orchestrator would restart a healthy server."""
 
 import mmap
 import socket

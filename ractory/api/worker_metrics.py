@@ -1,8 +1,6 @@
-"""Sharing metrics between gunicorn's workers: each writes files of its own, and a scrape reads those of all.
-
-Files belong to slots: a worker that is replaced hands its slot on, so that counters go on and files stay few.
-gunicorn.conf.py calls `share_metrics` before any metric is made, and gives each worker its slot.
-"""
+"""Sharing metrics between gunicorn's workers: each writes files of its own, and a scrape reads those of all. Files
+belong to slots: a worker that is replaced hands its slot on, so that counters go on and files stay few.
+gunicorn.conf.py calls `share_metrics` before any metric is made, and gives each worker its slot."""
 
 import atexit
 import os
