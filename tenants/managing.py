@@ -16,13 +16,12 @@ from rest_framework.pagination import BasePagination
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from ractory.api.body import read_json_object
 from ractory.api.errors import Conflict
 from ractory.api.openapi import an_object, query_parameters
-from ractory.api.paging import LINK, TOTAL, Key, Page, PageQuery
+from ractory.api.paging import LINK, TOTAL, Page, PageQuery
 from ractory.api.query import Query
 from ractory.api.redaction import redacted
 from ractory.api.retry import in_transaction
@@ -43,12 +42,6 @@ def record(user: uuid.UUID, obj: Any, action: int, message: Any) -> None:
         if company is not None:
             Company.require_open(company)
         LogEntry.objects.log_actions(user, [obj], action, message, single_object=True)
-
-
-class ManagedQuery(PageQuery):
-    """What a list can be asked for; in the order of the guids, always."""
-
-    order = (Key("guid", Company._meta.get_field("guid")),)
 
 
 class ListPagination(BasePagination):
@@ -75,7 +68,7 @@ class KeyPagination(ListPagination):
 
 
 @extend_schema(parameters=query_parameters(Query(QueryDict())))  # of all actions: the company
-@extend_schema_view(list=extend_schema(parameters=[*query_parameters(ManagedQuery(QueryDict())), LINK, TOTAL]))
+@extend_schema_view(list=extend_schema(parameters=[*query_parameters(PageQuery(QueryDict())), LINK, TOTAL]))
 class ManagedViewSet(TenantView, ModelViewSet[Any]):
     """What the three have in common. PUT is PATCH: what is left out stays as it is."""
 
@@ -90,7 +83,7 @@ class ManagedViewSet(TenantView, ModelViewSet[Any]):
         setattr(request, "_full_data", data)  # noqa: B010  # it is not in the stubs
 
     def new_query(self, data: QueryDict) -> Query:
-        return ManagedQuery(data) if self.action == "list" else Query(data)
+        return PageQuery(data) if self.action == "list" else Query(data)
 
     def get_queryset(self) -> Any:
         rows = of_company(super().get_queryset())  # the first wall: the managers of these models are not scoped
@@ -110,10 +103,10 @@ class ManagedViewSet(TenantView, ModelViewSet[Any]):
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return in_transaction(partial(super().destroy, request))
 
-    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+    def perform_create(self, serializer: Any) -> None:
         self.record(serializer.save(), ADDITION, "Created by the API.")
 
-    def perform_update(self, serializer: BaseSerializer[Any]) -> None:
+    def perform_update(self, serializer: Any) -> None:
         row: Any = serializer.instance
         given = serializer.validated_data.items()
         changes = {name: f": {getattr(row, name)} → {value}" for name, value in given if getattr(row, name) != value}
@@ -142,7 +135,7 @@ class CompanyViewSet(ManagedViewSet):
     def get_permissions(self) -> list[BasePermission]:
         return [MayManage() if self.action in ("list", "retrieve", "metadata") else MayManageCompanies()]
 
-    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+    def perform_create(self, serializer: Any) -> None:
         with every_company():  # a new one is in no scope yet
             super().perform_create(serializer)
 

@@ -173,17 +173,18 @@ def names_schema(names: Iterable[str]) -> dict[str, Any]:
 
 
 class CursorQuery(Query):
-    """The parameters of a list in one order, `order`, that is paged through by `Link` alone."""
+    """The parameters of a list that is paged through by `Link` alone: in its `order`, or by a field `ordering`."""
 
-    order: ClassVar[tuple[Key, ...]]
+    order: ClassVar[tuple[Key, ...]] = (Key("guid", models.UUIDField()),)
 
     limit = Whole(1, MAX_LIMIT, DEFAULT_LIMIT, help_text=f"How many rows at most; {DEFAULT_LIMIT} by default.")
     cursor = Text(help_text="Where a page begins: comes with the address in `Link`, and is of no use elsewhere.")
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
-        given.setdefault("ordering", getattr(self, "order", None))
-        if given.get("cursor") is not None and given["ordering"]:
+        if "ordering" not in self.fields:
+            given["ordering"] = self.order
+        if given.get("cursor") is not None and given.get("ordering"):
             try:
                 given["after"] = decode_cursor(given["cursor"], given["ordering"])
             except ValidationError as error:
@@ -198,7 +199,7 @@ class CursorQuery(Query):
 
 
 class PageQuery(CursorQuery):
-    """The parameters of the other lists; the one who knows the model adds a field `ordering`, or says `order`."""
+    """The parameters of the other lists."""
 
     offset = Whole(0, 2**31 - 1, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
     count = Flag(help_text="Adds the header `X-Total-Count`.")
