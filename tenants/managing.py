@@ -3,7 +3,6 @@ transaction, with the record of what it did, which staff see as *History*."""
 
 import uuid
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
@@ -24,7 +23,7 @@ from ractory.api.openapi import an_object, query_parameters
 from ractory.api.paging import LINK, TOTAL, Page, PageQuery
 from ractory.api.query import Query
 from ractory.api.redaction import redacted
-from ractory.api.retry import in_transaction
+from ractory.api.retry import transactional
 from tenants import serializers
 from tenants.caller import MayManage, MayManageCompanies
 from tenants.logins import Attempt
@@ -94,14 +93,9 @@ class ManagedViewSet(TenantView, ModelViewSet[Any]):
         partial = {"partial": True} if self.action in ("update", "partial_update") else {}
         return super().get_serializer(*args, **kwargs | partial)
 
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return in_transaction(partial(super().create, request))
-
-    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return in_transaction(partial(super().update, request))
-
-    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return in_transaction(partial(super().destroy, request))
+    create = transactional(ModelViewSet.create)
+    update = transactional(ModelViewSet.update)
+    destroy = transactional(ModelViewSet.destroy)
 
     def perform_create(self, serializer: Any) -> None:
         self.record(serializer.save(), ADDITION, "Created by the API.")
@@ -178,21 +172,18 @@ class ApiKeyViewSet(ManagedViewSet):
 
     @extend_schema(request=serializers.RotateSerializer, responses={201: serializers.IssuedKeySerializer})
     @action(detail=True, methods=["post"])
+    @transactional
     def rotate(self, request: Request, guid: str) -> Response:
         """A new key like this one, which ends after the overlap, if not before."""
         given = serializers.RotateSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         overlap = timedelta(hours=given.validated_data["overlap_hours"])
-
-        def rotated() -> Response:
-            key, now = self.get_object(), timezone.now()
-            if not key.is_usable(now):
-                raise Conflict("The key is revoked, switched off, expired or of an inactive company.")
-            caller_of(request).check_grant(*key.scopes.split())
-            new: Any
-            new, new.text = key.rotate(overlap=overlap, expires_at=key.lifetime, now=now)
-            self.record(key, CHANGE, f"Rotated by the API: {new.guid} takes its place.")
-            self.record(new, ADDITION, f"Created by the API in place of {key.guid}.")
-            return Response(self.get_serializer(new).data, status=status.HTTP_201_CREATED)
-
-        return in_transaction(rotated)
+        key, now = self.get_object(), timezone.now()
+        if not key.is_usable(now):
+            raise Conflict("The key is revoked, switched off, expired or of an inactive company.")
+        caller_of(request).check_grant(*key.scopes.split())
+        new: Any
+        new, new.text = key.rotate(overlap=overlap, expires_at=key.lifetime, now=now)
+        self.record(key, CHANGE, f"Rotated by the API: {new.guid} takes its place.")
+        self.record(new, ADDITION, f"Created by the API in place of {key.guid}.")
+        return Response(self.get_serializer(new).data, status=status.HTTP_201_CREATED)
