@@ -12,8 +12,8 @@ from uuid_utils.compat import uuid7
 
 from pieces.bulk import BulkQuerySet
 from ractory.api.middleware import current_request_id
-from tenants.models import Company, GuidForeignKey
-from tenants.scope import TenantManager, TenantRow
+from tenants.models import Company, GuidForeignKey, TenantRow
+from tenants.scope import TenantManager
 
 
 class Kind(models.TextChoices):

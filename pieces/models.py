@@ -18,8 +18,7 @@ from pieces.acts import Deletion as Deletion
 from pieces.acts import Kind as Kind
 from pieces.acts import Operation as Operation
 from pieces.querysets import ActiveManager, AllManager
-from tenants.models import Company, GuidForeignKey
-from tenants.scope import TenantRow
+from tenants.models import Company, GuidForeignKey, TenantRow
 
 SHORT, LONG = 255, 4000  # characters
 MAX_PICTURE = 256 * 1024  # bytes, decoded

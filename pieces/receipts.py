@@ -25,8 +25,8 @@ from pieces.expressions import PerDatabase
 from pieces.models import Entity
 from ractory.api.errors import MAX_LISTED, ConflictRetry
 from ractory.api.retry import in_transaction
-from tenants.models import Company, GuidForeignKey
-from tenants.scope import Scope, TenantRow, within
+from tenants.models import Company, GuidForeignKey, TenantRow
+from tenants.scope import Scope, within
 
 logger = logging.getLogger(__name__)
 

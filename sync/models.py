@@ -9,8 +9,7 @@ from uuid_utils.compat import uuid7
 
 from pieces.receipts import MAX_KEY
 from pieces.receipts import SyncRun as SyncRun
-from tenants.models import Company, GuidForeignKey
-from tenants.scope import TenantRow
+from tenants.models import Company, GuidForeignKey, TenantRow
 
 MAX_SOURCE = 500  # characters of a file's path
 MAX_ACTOR = 300  # characters

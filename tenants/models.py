@@ -25,7 +25,7 @@ from ractory.api.errors import BeingMoved, Conflict, Moved
 from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import CAPABILITIES, CAPABILITIES_AT_DESK, Caller, Capability, KeyScope, Role, needed_at_desk
 from tenants.networks import MAX_LENGTH, Address, networks_in
-from tenants.scope import every_company
+from tenants.scope import TenantManager, every_company
 from tenants.throttling import one_at_a_time
 
 logger = logging.getLogger(__name__)
@@ -96,6 +96,19 @@ class Company(models.Model):
         self.is_active = False
         self.save(update_fields=["is_active"])
         User.objects.end_sessions(company=self)
+
+
+class TenantRow(models.Model):
+    """A row of a company's: `objects` has those of the current scope, `across_companies` all.
+
+    Not beside its manager: PostgreSQL's backend reads the scope, and is not there yet while the first model is made.
+    """
+
+    objects: ClassVar[Any] = TenantManager()
+    across_companies: ClassVar[Any] = models.Manager()
+
+    class Meta:
+        abstract = True
 
 
 class UserManager(BaseUserManager["User"]):

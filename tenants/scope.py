@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import _GeneratorContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db import models
 
@@ -80,13 +80,3 @@ class TenantManager(models.Manager[Any]):
 
     def get_queryset(self) -> models.QuerySet[Any]:
         return of_company(super().get_queryset())
-
-
-class TenantRow(models.Model):
-    """A row of a company's: `objects` has those of the current scope, `across_companies` all."""
-
-    objects: ClassVar[Any] = TenantManager()
-    across_companies: ClassVar[Any] = models.Manager()
-
-    class Meta:
-        abstract = True
