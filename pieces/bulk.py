@@ -38,10 +38,8 @@ def database_clock() -> datetime:
 
 def stamp_sql(connection: BaseDatabaseWrapper, column: str) -> str:
     """SQL for the `updated_at` of a row that is being updated: the time, and later than what is stored in `column`.
-
     PostgreSQL computes it by its own clock for each row, but before it waits for the row's lock: whoever may have to
-    wait locks first. SQLite's only writer holds the lock already.
-    """
+    wait locks first. SQLite's only writer holds the lock already."""
     if connection.vendor == "postgresql":
         return f"GREATEST(clock_timestamp(), {column} + interval '1 microsecond')"
     now = connection.ops.adapt_datetimefield_value(timezone.now())
@@ -143,11 +141,9 @@ class BulkQuerySet(models.QuerySet[Any]):
         return connection, connection.ops.quote_name(self.model._meta.db_table)
 
     def _staged(self, columns: Sequence[str], rows: Sequence[Row], *, versioned: bool = False) -> str:
-        """The name of a temporary table with the rows; on PostgreSQL it ends with the transaction.
-
-        COPY itself can't update, and is refused under row-level security. On SQLite a statement for each row would make
-        ready for the table's trigger anew each time, which takes as long as all the rest.
-        """
+        """The name of a temporary table with the rows; on PostgreSQL it ends with the transaction. COPY itself can't
+        update, and is refused under row-level security. On SQLite a statement for each row would make ready for the
+        table's trigger anew each time, which takes as long as all the rest."""
         connection, table = self._table()
         name, names = f"staged_{next(_stages)}", ", ".join(map(connection.ops.quote_name, columns))
         if connection.vendor == "sqlite":

@@ -191,10 +191,8 @@ def _set(rows: EntityQuerySet, acts: Acts, **values: Any) -> int:
 
 @contextmanager
 def out_of_the_way(pieces: Sequence[Guid], *, acts: Acts) -> Iterator[None]:
-    """Pieces whose piece_ids others of the batch take over: inactive for a moment, while rows are written one by one.
-
-    They are in a deletion that is never saved: the foreign key, checked at the end, refuses a row that still names it.
-    """
+    """Pieces whose piece_ids others of the batch take over: inactive for a moment, while rows are written one by one,
+    in a deletion that is never saved. The foreign key, checked at the end, refuses a row that still names it."""
     rows = Piece.all_objects.filter(guid__any_of=pieces)
     if pieces:
         for company in rows.order_by().values_list("company_guid", flat=True).distinct():

@@ -80,10 +80,8 @@ def read_one(model: type[Entity], guid: uuid.UUID, fields: Sequence[str], *, inc
     company, source = current_scope().company, router.db_for_read(model)
     query, sql, selected = _compiled(model, tuple(columns), include_inactive, company is not None, source)
     compiler = query.get_compiler(source)
-    with compiler.connection.cursor() as cursor:
-        # In the order of the conditions: first the scope's, which each query of a tenant's model begins with.
-        cursor.execute(sql, [value for value in (company, guid) if value])
-        found = cursor.fetchall()
+    # In the order of the conditions: first the scope's, which each query of a tenant's model begins with.
+    found = compiler.connection.cursor().execute(sql, [value for value in (company, guid) if value]).fetchall()
     if compiler.connection.vendor == "sqlite":  # whose driver knows neither UUIDs nor datetimes
         found = list(compiler.apply_converters(found, compiler.get_converters(selected)))
     if not found:

@@ -72,7 +72,6 @@ class ReceiptView(TenantView):
 class EntityViewSet(ViewSetMixin, ReceiptView):
     """List, read, soft-delete and restore one entity (contract, "Reading and managing")."""
 
-    model: ClassVar[type[Entity]]
     filterset_class: ClassVar[type[filters.EntityFilterSet]]
 
     def get_permissions(self) -> list[BasePermission]:
