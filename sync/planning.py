@@ -204,48 +204,40 @@ def _companies(items: Iterable[Item]) -> frozenset[GuidKey]:
     return frozenset(guid.bytes for guid in known.values_list("guid", flat=True))
 
 
-@dataclass(slots=True)
-class Plan:
-    """What to do; with `faults`, nothing."""
+def make_plan(model: type[Entity], context: Context, *, undoing: bool = False) -> "Plan":
+    """`undoing`: what has been deleted may go back below parents that are."""
+    plan = Plan(model, context, undoing=undoing)
+    for placed in context.items:
+        plan.add(placed)
+    plan.check_piece_ids()
+    plan.faults.sort(key=lambda fault: fault.loc[2])
+    return plan
 
-    actions: list[Action] = field(default_factory=list)  # one per item
-    inserts: list[Change] = field(default_factory=list)
-    updates: list[Change] = field(default_factory=list)
-    deletions: list[Deletion] = field(default_factory=list)
-    restored: list[Root] = field(default_factory=list)
-    moved: list[Guid] = field(default_factory=list)
-    out_of_the_way: list[Guid] = field(default_factory=list)  # pieces whose piece_id goes to another one of the batch
-    rests_on: dict[Kind, dict[GuidKey, Guid]] = field(default_factory=dict)  # parents that must stay as they are
-    faults: list[Fault] = field(default_factory=list)
+
+class Plan:
+    """What to do with a batch, item by item; with `faults`, nothing."""
+
+    def __init__(self, model: type[Entity], context: Context, *, undoing: bool) -> None:
+        self.model, self.context, self.undoing = model, context, undoing
+        self.content, self.pictured = content_of(model), issubclass(model, Pictured)
+        self.actions = list[Action]()  # one per item
+        self.inserts, self.updates = list[Change](), list[Change]()
+        self.deletions, self.restored, self.moved = list[Deletion](), list[Root](), list[Guid]()
+        self.out_of_the_way = list[Guid]()  # pieces whose piece_id goes to another one of the batch
+        self.rests_on: dict[Kind, dict[GuidKey, Guid]] = {}  # parents that must stay as they are
+        self.faults = list[Fault]()
+        self.seen: dict[GuidKey, int] = {}
+        # The last parents that were right: most items of a batch share theirs, and checking is a twentieth of the time.
+        self.fitting: tuple[Guid, Parents] | None = None
+        self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: place, guid and what they want to be
 
     @property
     def is_plain(self) -> bool:
         """Whether all that is written are rows of the batch, each of them once."""
         return not (self.deletions or self.out_of_the_way or any(change.state for change in self.updates))
 
-
-def make_plan(model: type[Entity], context: Context, *, undoing: bool = False) -> Plan:
-    """`undoing`: what has been deleted may go back below parents that are."""
-    planner = _Planner(model, context, undoing=undoing)
-    for placed in context.items:
-        planner.add(placed)
-    planner.check_piece_ids()
-    planner.plan.faults.sort(key=lambda fault: fault.loc[2])
-    return planner.plan
-
-
-class _Planner:
-    def __init__(self, model: type[Entity], context: Context, *, undoing: bool) -> None:
-        self.model, self.context, self.undoing = model, context, undoing
-        self.content, self.pictured = content_of(model), issubclass(model, Pictured)
-        self.plan = Plan()
-        self.seen: dict[GuidKey, int] = {}
-        # The last parents that were right: most items of a batch share theirs, and checking is a twentieth of the time.
-        self.fitting: tuple[Guid, Parents] | None = None
-        self.wanted: list[tuple[int, Guid, PieceKey]] = []  # by active pieces: place, guid and what they want to be
-
     def fault(self, index: int, column: str, msg: str, code: str, mentions: Mentions | None = None) -> None:
-        self.plan.faults.append(Fault(("body", self.model.plural, index, column), msg, code, mentions or {}))
+        self.faults.append(Fault(("body", self.model.plural, index, column), msg, code, mentions or {}))
 
     def add(self, placed: Placed) -> None:
         index, item, guid, stored = placed.place, placed.item, placed.guid, placed.stored
@@ -258,7 +250,7 @@ class _Planner:
             return
         if guid is None:
             self._check_parents(index, company, parents, active=False)
-            self.plan.actions.append(Action.UNCHANGED)
+            self.actions.append(Action.UNCHANGED)
             return
         wrong: Collection[Kind] = ()
         if not stays and (company, parents) != self.fitting:
@@ -268,7 +260,7 @@ class _Planner:
             self.wanted.append((index, guid, (item["project_guid"].bytes, item["piece_id"])))
         digest = digest_of(self.content, content := self._content(item, stored))
         action = self._act(placed, guid, company, digest)
-        self.plan.actions.append(action)
+        self.actions.append(action)
         if action is Action.UNCHANGED:
             return
         change = Change(
@@ -281,7 +273,7 @@ class _Planner:
             None if stays and action is Action.UPDATED else self._state(stored, parents, active=active),
             stored.version if stored else None,
         )
-        (self.plan.updates if stored else self.plan.inserts).append(change)
+        (self.updates if stored else self.inserts).append(change)
 
     def _is_identity_free(self, index: int, guid: Guid, company: Guid, stored: Stored | None) -> bool:
         key = guid.bytes
@@ -300,7 +292,7 @@ class _Planner:
 
     def _is_as_expected(self, placed: Placed) -> bool:
         """Whether the row is the one that the sender means: nobody has changed it since, and it is in the snapshot."""
-        index, item, stored, found = placed.place, placed.item, placed.stored, len(self.plan.faults)
+        index, item, stored, found = placed.place, placed.item, placed.stored, len(self.faults)
         now = stored.updated_at if stored else None
         if placed.guid and IF_UPDATED_AT in item and item[IF_UPDATED_AT] != now:
             msg = f"was changed at {now:%Y-%m-%dT%H:%M:%S.%fZ}" if now else "is not there"
@@ -312,7 +304,7 @@ class _Planner:
         for name, value in zip(names, (item["company_guid"], *placed.parents), strict=True):
             if (wanted := self.context.snapshot.get(name)) and value != wanted:
                 self.fault(index, name, f"The snapshot is of the {name} {wanted}", "outside_snapshot")
-        return len(self.plan.faults) == found
+        return len(self.faults) == found
 
     def _check_parents(self, index: int, company: Guid, parents: Parents, *, active: bool) -> set[Kind]:
         """Faults for parents that are missing, of another parent or, if `active`, deleted; returns their kinds.
@@ -335,7 +327,7 @@ class _Planner:
             if fault:
                 wrong.add(kind)
                 self.fault(index, kind.column, *fault, mentions)
-            self.plan.rests_on.setdefault(kind, {})[guid.bytes] = guid
+            self.rests_on.setdefault(kind, {})[guid.bytes] = guid
         if active and not wrong:
             self.fitting = (company, parents)
         return wrong
@@ -352,18 +344,18 @@ class _Planner:
             return self.content.pick({**(stored.content if stored else self.content.blank), **item})
 
     def _act(self, placed: Placed, guid: Guid, company: Guid, digest: bytes) -> Action:
-        plan, stored, active = self.plan, placed.stored, placed.active
+        stored, active = placed.stored, placed.active
         if stored and placed.stays and active == stored.is_active and digest == stored.digest:
             return Action.UNCHANGED
         if not active and (stored is None or stored.is_active):
-            plan.deletions.append(Deletion(company_guid=company, kind=self.model.kind.value, root_guid=guid))
+            self.deletions.append(Deletion(company_guid=company, kind=self.model.kind.value, root_guid=guid))
         if stored is None:
             return Action.INSERTED
         if not placed.stays and placed.parents != stored.parents:
-            plan.moved.append(guid)
+            self.moved.append(guid)
         if active and not stored.is_active:
             if stored.deletion:
-                plan.restored.append(Root(guid, stored.deletion))
+                self.restored.append(Root(guid, stored.deletion))
             return Action.RESTORED
         return Action.UPDATED if active == stored.is_active else Action.DELETED
 
@@ -372,7 +364,7 @@ class _Planner:
             return State(True, None, None, parents)
         if stored is not None and not stored.is_active:
             return State(False, stored.deletion, stored.deleted_at, parents)
-        return State(False, self.plan.deletions[-1].guid, None, parents)
+        return State(False, self.deletions[-1].guid, None, parents)
 
     def check_piece_ids(self) -> None:
         """Faults for a piece_id that another active piece of the project has, after the batch.
@@ -396,4 +388,4 @@ class _Planner:
                 msg = f"piece_id {shown(key[1])} is taken in project {project} by piece {owner}"
                 self.fault(index, "piece_id", msg, "piece_id_taken", {project: Kind.PROJECT, owner: Kind.PIECE})
             elif holder is not None and holder != guid and holder.bytes in final:
-                self.plan.out_of_the_way.append(holder)
+                self.out_of_the_way.append(holder)
