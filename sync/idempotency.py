@@ -5,7 +5,7 @@ Claim, data and answer are one transaction: a crash leaves nothing of the three,
 
 import hashlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -30,10 +30,6 @@ class Replayed(Exception):
 
     def __init__(self, answer: HttpResponse) -> None:
         self.answer = answer
-
-
-def json_answer(body: bytes, headers: Mapping[str, str]) -> HttpResponse:
-    return HttpResponse(body, content_type="application/json", headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,7 @@ class IdempotencyClaim(Claim):
             msg = f"The Idempotency-Key {shown(self.key)} was used for another request"
             raise Unprocessable([Fault(("body",), msg, "idempotency_key_reused")])
         headers = orjson.loads(kept.headers_json) | {"Idempotent-Replayed": "true"}
-        raise Replayed(json_answer(bytes(kept.body), headers))
+        raise Replayed(HttpResponse(bytes(kept.body), content_type="application/json", headers=headers))
 
     def keep(self, run: Run) -> None:
         """Keeps the answer with the data that is written in the same transaction."""

@@ -144,8 +144,7 @@ class RunViewSet(ViewSetMixin, ReceiptView):
     )
     def undo(self, request: Request, guid: str) -> Response:
         run, dry_run = guid_in_path(guid, "run"), bool(self.query.cleaned_data.get("dry_run"))
-        about = {"model": entity_of(run), "company": current_scope().company, "dry_run": dry_run}
-        origin = self.known(received=0, **about).origin
+        origin = self.known(received=0, model=entity_of(run), company=current_scope().company, dry_run=dry_run).origin
         skip = self.query.checked()["conflicts"] == "skip"
         undone = undo(run, origin=origin, dry_run=dry_run, skip=skip)._asdict()
         if not skip:

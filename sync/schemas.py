@@ -95,14 +95,9 @@ def split(model: type[Entity], raw: bytes) -> Body:
             members = {model.plural: getattr(_splitter(model).decode(raw), model.plural)}
         except msgspec.DecodeError:  # not JSON, or something else is in it too
             members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-            if (found := members.get(model.plural)) is not None:
-                is_list = bytes(found)[:1] == b"["
-                members[model.plural] = (
-                    msgspec.json.decode(found, type=list[msgspec.Raw]) if is_list else _read(bytes(found))
-                )
             for name, value in members.items():
-                if name != model.plural:
-                    _read(bytes(value))
+                is_list = name == model.plural and bytes(value)[:1] == b"["
+                members[name] = msgspec.json.decode(value, type=list[msgspec.Raw]) if is_list else _read(bytes(value))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ParseError):
         _read(raw)  # which names the place, if it is no JSON
         raise ParseError(f'The body must be a JSON object with the key "{model.plural}".') from None

@@ -177,5 +177,4 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
         origin = self.known(received=0, **about).origin
         done = snapshots.complete(snapshot.guid, origin=origin, max_deleted=most, dry_run=dry_run)
         said = {name: getattr(done, name) for name in ("seen", "deleted", "run_guid")}
-        headers = {"X-Sync-Run": str(done.run_guid)}
-        return Response(said | ({"dry_run": True} if dry_run else {}), headers=headers)
+        return Response(said | ({"dry_run": True} if dry_run else {}), headers={"X-Sync-Run": str(done.run_guid)})

@@ -20,7 +20,7 @@ from ractory.api.body import read_json_body
 from ractory.api.errors import Fault, Unprocessable
 from ractory.api.query import Flag, Guid, Query, Text
 from ractory.api.rendering import to_json
-from sync.idempotency import IdempotencyClaim, Replayed, checked_key, json_answer
+from sync.idempotency import IdempotencyClaim, Replayed, checked_key
 from sync.matching import MATCHED_BY
 from sync.models import Snapshot
 from sync.openapi import described
@@ -153,7 +153,7 @@ def shown_as(run: Run, prefer: Mapping[str, str]) -> HttpResponse:
         headers["X-Ignored-Fields"] = ", ".join(quoted[:whole])
     if prefer:
         headers["Preference-Applied"] = ", ".join(f"{name}={value}" for name, value in prefer.items())
-    return json_answer(to_json(body), headers)
+    return HttpResponse(to_json(body), content_type="application/json", headers=headers)
 
 
 def preferences(header: str) -> dict[str, str]:
