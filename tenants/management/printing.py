@@ -92,10 +92,10 @@ def exit_code(stop: KeyboardInterrupt) -> int:
     return 128 + int((stop.args or (signal.SIGINT,))[0])
 
 
-def taken(steps: Iterable[int], unit: str) -> CommandError | None:
-    """Takes all steps of a purge, each of so many rows, with a bar on a terminal; the error to end with, if any."""
+def taken(steps: Iterable[int], unit: str, total: int | None = None) -> CommandError | None:
+    """Takes all steps, each of so many rows, with a bar on a terminal; the error to end with, if any."""
     try:
-        with tqdm(unit=f" {unit}", leave=False, disable=None) as bar:
+        with tqdm(unit=f" {unit}", total=total, leave=False, disable=None) as bar:
             for rows in steps:
                 bar.update(rows)
     except KeyboardInterrupt as stop:

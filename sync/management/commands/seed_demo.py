@@ -9,19 +9,18 @@ import orjson
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from rest_framework.exceptions import NotFound
-from tqdm import tqdm
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
 from pieces.changes import delete_one
-from pieces.models import LEVELS, Component, Entity, Operation, Piece, Project
-from ractory.api.errors import ConflictRetry, Unprocessable
+from pieces.models import LEVELS, LEVELS_BY_PLURAL, Component, Entity, Operation, Piece, Project
+from ractory.api.errors import Unprocessable
 from sync.samples.orders import Order
 from sync.samples.people import company_called, fresh_key, login
 from sync.schemas import Line
 from sync.submission import Options, submit
 from tenants.caller import Role
-from tenants.management.printing import PrintingCommand, exit_code, text, whole
+from tenants.management.printing import PrintingCommand, taken, text, whole
 from tenants.models import Company, User
 from tenants.scope import company_scope
 
@@ -42,22 +41,20 @@ class Command(PrintingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         password = secrets.token_urlsafe(9)
         with transaction.atomic():
-            try:
-                company = company_called(options["company"].strip())
-                users = {role: login(role, password, company) for role in Role}
-            except ValueError as error:
-                raise CommandError(str(error)) from error
+            company = company_called(options["company"].strip())
+            users = {role: login(role, password, company) for role in Role}
             key = fresh_key(company, "seed_demo")
-        counts: Counter[str] = Counter(dict.fromkeys((*(level.plural for level in LEVELS), "deletions"), 0))
+        counts: Counter[str] = Counter(dict.fromkeys((*LEVELS_BY_PLURAL, "deletions"), 0))
+
+        def filled() -> Iterator[int]:
+            for order in orders(company, seed=options["seed"], pieces=options["pieces"]):
+                counts.update(fill(order, users))
+                yield order.pieces
+
         try:
-            with company_scope(company.guid), tqdm(total=options["pieces"], leave=False, disable=None) as bar:
-                for order in orders(company, seed=options["seed"], pieces=options["pieces"]):
-                    counts.update(fill(order, users))
-                    bar.update(order.pieces)
-        except KeyboardInterrupt as stop:
-            raise CommandError("stopped; run it again to go on", returncode=exit_code(stop)) from stop
-        except ConflictRetry as error:
-            raise CommandError("the rows are busy; run it again to go on") from error
+            with company_scope(company.guid):
+                if stopped := taken(filled(), "rows", options["pieces"]):
+                    raise stopped
         except Unprocessable as error:  # somebody has changed what it made
             raise CommandError(str(error.faults[0]["msg"])) from error
         emails = [user.email for user in users.values()]
