@@ -26,7 +26,7 @@ from pieces.names import counts_in_words, found_by_guid
 from pieces.templatetags.entities import act_on, page_of, place
 from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction
-from tenants.admin.staff import StaffAdmin, caller_of, require
+from tenants.admin.staff import StaffAdmin, caller_of
 from tenants.caller import Capability
 from tenants.templatetags.staff import NOTHING, badge, moment
 
@@ -120,7 +120,7 @@ class DeletionAdmin(Exported):
         return [self.route("restore/", self.restore, "restore", Capability.DELETE), *super().get_urls()]
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        require(request, Capability.DELETE)
+        self.get_object(request, object_id)  # if it is there
         return redirect(act_on("pieces_deletion_restore", [object_id]))
 
     def restore(self, request: HttpRequest) -> HttpResponse:

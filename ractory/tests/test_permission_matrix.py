@@ -1,6 +1,6 @@
 """Who may do what: every endpoint of the URL configuration x method x caller x whose row (contract, the table).
 
-An endpoint or a method without a row in `ENDPOINTS` fails. The admin is not an API: it has tests of its own.
+An endpoint or a method without a row in `ENDPOINTS` fails. The admin is not an API: test_staff_matrix.py has its pages.
 """
 
 import uuid
