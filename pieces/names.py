@@ -47,7 +47,10 @@ def operation_in_words(operation: str) -> str:
     return words.get(Operation(operation), operation)
 
 
-def run_in_words(run: SyncRun) -> str:
-    """What a run was, by its receipt: "sync of 144 pieces"; of a body that nobody has read "sync of pieces"."""
+def run_in_words(run: SyncRun, first: Entity | None = None) -> str:
+    """What a run was, by its receipt: "sync of 144 pieces"; of a body that nobody has read "sync of pieces"; of a
+    single one that is known as the first that it wrote "sync of piece W-1"."""
     what = counts_in_words({run.entity: run.received}) if run.received else run.entity
+    if first and run.received == 1 and first.plural == run.entity:
+        what = f"{first.kind} {name_of(first)}"
     return f"{operation_in_words(run.operation)} of {what}"

@@ -83,7 +83,7 @@ class SyncRun(TenantRow):
     deleted = models.PositiveIntegerField(default=0)
     dry_run = models.BooleanField(default=False)
     fault_count = models.PositiveIntegerField(default=0, db_default=0)  # all of them; errors_json lists the first
-    # All of them by field and type, the most frequent first , with an example; of an older receipt none.
+    # All of them by field and type, the most frequent first, each with an example; of an older receipt none.
     fault_kinds_json = models.TextField(default="[]", db_default="[]")
     # JSON as text: what a client sent may hold escaped NULs, which PostgreSQL's jsonb refuses.
     errors_json = models.TextField(default="[]")
@@ -94,6 +94,7 @@ class SyncRun(TenantRow):
     started_at = models.DateTimeField(default=timezone.now)
     duration_ms = models.PositiveIntegerField(default=0)
 
+    LONG: ClassVar[tuple[str, ...]] = ("errors_json", "fault_kinds_json", "ignored_json")  # for who lists many
     BYTES: ClassVar[Any] = Bytes("errors_json") + Bytes("ignored_json")  # of what may be long
 
     class Meta:
@@ -161,6 +162,7 @@ class Receipt:
     counts: Mapping[str, int] = field(default_factory=dict)  # by the names of the columns
     faults: Sequence[Mapping[str, Any]] = ()  # as records; the first are kept
     fault_count: int = 0
+    kinds: Sequence[Mapping[str, Any]] = ()  # ractory.api.errors.by_kind
     ignored: Sequence[str] = ()
     http_status: int = 200
     dry_run: bool = False
@@ -174,6 +176,7 @@ class Receipt:
             entity=self.model.plural,
             status=RunStatus.SUCCEEDED if self.http_status < 300 else RunStatus.REJECTED,
             errors_json=orjson.dumps(self.faults[:MAX_LISTED]).decode(),
+            fault_kinds_json=orjson.dumps(self.kinds).decode(),
             ignored_json=orjson.dumps(self.ignored).decode(),
             duration_ms=max(0, round((timezone.now() - origin.started_at).total_seconds() * 1000)),
             **self.counts,

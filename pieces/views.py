@@ -60,10 +60,10 @@ class ReceiptView(TenantView):
     def handle_exception(self, exc: Exception) -> Response:
         response = super().handle_exception(exc)
         if self.receipt and response.status_code not in WITHOUT_RECEIPT:
-            fault = {"loc": [], "msg": response.data["detail"], "type": "refused"}
-            refused = self.known(http_status=response.status_code, faults=[fault], fault_count=1)
+            fault = {"loc": [], "msg": response.data["detail"], "type": "refused", "count": 1}
+            refused = self.known(http_status=response.status_code, faults=[fault], kinds=[fault], fault_count=1)
             if isinstance(exc, Unprocessable):
-                refused = self.known(faults=exc.records(), fault_count=exc.total, ignored=exc.ignored)
+                refused = self.known(ignored=exc.ignored, **exc.records())
             if refused.save_apart():
                 response.headers["X-Sync-Run"] = str(refused.origin.run)
         return response

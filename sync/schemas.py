@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,12 +51,13 @@ class Line(NamedTuple):
 class Batch:
     """What lines say: an item each, and what is wrong or unknown, of which the first is kept, cut, whatever is sent."""
 
-    faults: list[Fault]  # in the order of the lines
+    faults: list[Fault]  # in the order of the lines; the first ones, and the first of each kind
     fault_count: int
     most: int | None  # faults that are kept; None: all
     strict: bool  # unknown names are faults too
     names: set[str] = field(default_factory=set)  # that nobody knows
     items: list[Item | None] = field(default_factory=list)  # None for a line that is at fault
+    kinds: Counter[tuple[str, str]] = field(default_factory=Counter)  # of all faults; of the first hundred kinds
 
     @property
     def ignored(self) -> list[str]:
@@ -63,7 +65,11 @@ class Batch:
 
     def add(self, loc: tuple[str | int, ...], code: str, msg: str, *value: object) -> None:
         self.fault_count += 1
-        if self.most is None or len(self.faults) < self.most:
+        kind = Fault(loc, msg, code).kind
+        is_new = kind not in self.kinds and len(self.kinds) < MAX_LISTED
+        if is_new or kind in self.kinds:
+            self.kinds[kind] += 1
+        if is_new or self.most is None or len(self.faults) < self.most:
             self.faults.append(Fault(loc, f"{msg}, got {shown(value[0])}" if value else msg, code))
 
     def add_unknown(self, loc: tuple[str | int, ...], names: Iterable[str]) -> None:

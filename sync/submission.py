@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 from uuid import UUID as Guid
 
 import msgspec
@@ -26,7 +26,7 @@ from pieces.content import content_of, sent_digest
 from pieces.models import LEVELS, Entity
 from pieces.querysets import fetched
 from pieces.receipts import Receipt
-from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable, shown
+from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable, by_kind, shown
 from ractory.api.retry import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
 from sync.planning import Action, Context, Parent, Plan, look, make_plan
 from sync.schemas import Item, Line, parse
@@ -34,6 +34,7 @@ from tenants.scope import current_scope
 
 logger = logging.getLogger(__name__)
 
+KNOWN_BY = ("piece_id", "barcode", "code", "trolley_cell", "guid")  # an item, by the first of these that it has
 SAMPLE = 16  # lines that are tried first: where none of them comes again, hardly any will
 MAX_TRIES = 10  # at a batch, leaving out the lines that the last try found at fault
 MAX_LOOKS = 10  # at a batch whose rows keep changing between looking and locking
@@ -69,12 +70,31 @@ class Run(Receipt):
     left_out: Sequence[Fault] = ()  # what is wrong with the lines that were left out
 
 
-def _at_lines(faults: Sequence[Fault], line_numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """The first faults of lines that were left out, with their lines in the file, for the receipt."""
-    for fault in faults[:MAX_LISTED]:
+def _at_lines(faults: Sequence[Fault], line_numbers: Sequence[int]) -> Iterator[Fault]:
+    """The faults of lines that were left out, with their lines in the file, for the receipt."""
+    for fault in faults:
         number = line_numbers[cast(int, fault.loc[2])]
         loc = (*fault.loc[:2], number - 1, *fault.loc[3:])
-        yield replace(fault, loc=loc, msg=f"Line {number}: {fault.msg}").as_record()
+        yield replace(fault, loc=loc, msg=f"Line {number}: {fault.msg}")
+
+
+def _with_names(lines: Sequence[Line], faults: Sequence[Fault]) -> list[Fault]:
+    """The faults with the names of their items, as far as these can be read, for whoever reads the receipt."""
+    places = {fault.loc[2:3] for fault in faults}
+    names = dict[tuple[str | int, ...], str]()
+    for line in lines if faults else ():
+        if (line.place,) in places:
+            names[line.place,] = _name_in(line.raw)
+    return [replace(fault, item=names.get(fault.loc[2:3], "")) for fault in faults]
+
+
+def _name_in(raw: bytes) -> str:
+    try:
+        item = msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return ""
+    names = [item.get(name) for name in KNOWN_BY] if isinstance(item, dict) else []
+    return next((str(name) for name in names if isinstance(name, str | int) and name != ""), "")
 
 
 class Claim:
@@ -113,10 +133,10 @@ def submit(
             return in_transaction(lambda: _carry_out(model, checked, origin, options, claim))
         except Unprocessable as refusal:
             if not left:
-                raise Unprocessable(refusal.found, ignored=checked.ignored) from refusal
+                raise Unprocessable(_with_names(lines, refusal.found), ignored=checked.ignored) from refusal
             for fault in refusal.found:
                 checked.items.pop(cast(int, fault.loc[2]), None)
-            checked.left_out += refusal.found
+            checked.left_out += _with_names(lines, refusal.found)
     raise AssertionError("the last try returns or raises")
 
 
@@ -140,7 +160,8 @@ def _check(
     rest = [line for line in lines if line.place not in recognised]
     batch = parse(model, rest, strict=options.strict, faults=faults, names=names, leave_out=options.leave_out)
     if batch.fault_count and not options.leave_out:
-        raise Unprocessable(batch.faults, batch.fault_count, ignored=batch.ignored)
+        faults = _with_names(lines, batch.faults)
+        raise Unprocessable(faults, batch.fault_count, ignored=batch.ignored, kinds=batch.kinds)
     items = {line.place: item for line, item in zip(rest, batch.items, strict=True) if item is not None}
     scope, left_out = current_scope(), list(batch.faults)
     for place in [place for place, item in items.items() if not scope.covers(item["company_guid"])]:
@@ -151,7 +172,7 @@ def _check(
         left_out.append(Fault(("body", model.plural, place, "company_guid"), msg, "company_foreign"))
     received = len(lines) + len({fault.loc[2] for fault in faults if len(fault.loc) > 2})
     raws = {} if batch.ignored else {line.place: line.raw for line in rest}
-    return _Checked(received, items, raws, recognised, batch.ignored, left_out)
+    return _Checked(received, items, raws, recognised, batch.ignored, _with_names(lines, left_out))
 
 
 def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: Options, claim: Claim) -> Run:
@@ -169,6 +190,7 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
     if company is None and len(companies := {item["company_guid"] for item in checked.items.values()}) == 1:
         company = companies.pop()
     left_out = sorted(checked.left_out, key=lambda fault: fault.loc[2:3])
+    at_lines = list(_at_lines(left_out, options.line_numbers))
     run = Run(
         model=model,
         origin=origin,
@@ -178,7 +200,8 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
         outcomes=sorted(outcomes),
         ignored=checked.ignored,
         left_out=left_out,
-        faults=list(_at_lines(left_out, options.line_numbers)),
+        faults=[fault.as_record() for fault in at_lines[:MAX_LISTED]],
+        kinds=by_kind(at_lines),
         fault_count=len(left_out),
         http_status=200 if outcomes or not checked.left_out else Unprocessable.status_code,
         dry_run=options.dry_run,

@@ -110,7 +110,7 @@ def runs_in_words(guids: Iterable[Guid | None]) -> dict[Guid | None, SafeString]
     """Each of these runs as a change names it, with a link to its page while its receipt is there; one query."""
     wanted = set(guids) - {None}
     found: dict[Guid | None, SafeString] = dict.fromkeys(wanted, SafeString("in a run whose receipt is gone"))
-    for run in SyncRun.objects.filter(guid__in=wanted).defer("errors_json", "ignored_json"):
+    for run in SyncRun.objects.filter(guid__in=wanted).defer(*SyncRun.LONG):
         words, before = run_in_words(run), "in an" if run.operation[0] in "aeiou" else "in a"
         if run.operation == Operation.EDIT:
             words, before = "by hand", ""

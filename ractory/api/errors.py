@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,15 +27,29 @@ class Fault:
     msg: str
     type: str
     mentions: Mentions = field(default_factory=dict)
+    item: str = ""  # by what people know the item
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The field, if it is about one, and the type."""
+        return self.loc[-1] if isinstance(self.loc[-1], str) else "", self.type
 
     def as_wire(self) -> dict[str, Any]:
         loc = [echoed(part) if isinstance(part, str) else part for part in self.loc]
         return {"loc": loc, "msg": redacted(self.msg[:MAX_MESSAGE]), "type": self.type}
 
     def as_record(self) -> dict[str, Any]:
-        """As a receipt keeps it: with what its message mentions, which is not on the wire."""
-        mentions = {str(guid): kind for guid, kind in self.mentions.items()}
-        return self.as_wire() | ({"mentions": mentions} if mentions else {})
+        """As a receipt keeps it: with what its message mentions and the name of its item, which are not on the wire."""
+        more = {"mentions": {str(guid): kind for guid, kind in self.mentions.items()}, "item": echoed(self.item)}
+        return self.as_wire() | {name: value for name, value in more.items() if value}
+
+
+def by_kind(faults: Sequence[Fault], kinds: Mapping[tuple[str, str], int] | None = None) -> list[dict[str, Any]]:
+    """How many faults of one type there are in one field, the most frequent first, each with an example: for a receipt.
+    `kinds` says it of more faults than are given, among which the first of each kind is."""
+    first = {fault.kind: fault for fault in reversed(faults)}
+    counts = Counter(kinds if kinds is not None else (fault.kind for fault in faults))
+    return [first[kind].as_record() | {"count": count} for kind, count in counts.most_common(MAX_LISTED)]
 
 
 class Unprocessable(APIException):
@@ -43,18 +58,26 @@ class Unprocessable(APIException):
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
 
-    def __init__(self, faults: Sequence[Fault], total: int | None = None, *, ignored: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        faults: Sequence[Fault],
+        total: int | None = None,
+        *,
+        ignored: Sequence[str] = (),
+        kinds: Mapping[tuple[str, str], int] | None = None,
+    ) -> None:
         super().__init__("Unprocessable")
-        self.ignored = ignored
+        self.ignored, self.kinds = ignored, kinds
         self.found, self.total = tuple(faults), total or len(faults)
         self.faults = [fault.as_wire() for fault in faults[:MAX_LISTED]]
         if self.total > MAX_LISTED:
             rest = Fault(faults[0].loc[:1], f"… and {self.total - MAX_LISTED} more faults", "too_many_faults")
             self.faults.append(rest.as_wire())
 
-    def records(self) -> list[dict[str, Any]]:
-        """The first of the faults for a receipt."""
-        return [fault.as_record() for fault in self.found[:MAX_LISTED]]
+    def records(self) -> dict[str, Any]:
+        """What a receipt says of the faults: the first of them, of which kinds they are, and how many."""
+        faults = [fault.as_record() for fault in self.found[:MAX_LISTED]]
+        return {"faults": faults, "kinds": by_kind(self.found, self.kinds), "fault_count": self.total}
 
 
 class TooLarge(APIException):

@@ -19,7 +19,7 @@ ROWS = {
     "unchanged": (Sum("unchanged"), "#cbd5e1"),
 }
 TROUBLE = {
-    "faults": (Sum("fault_count", filter=REJECTED), "#dc2626"),
+    "faults": (Sum("fault_count"), "#dc2626"),
     "refused": (Count("guid", filter=REJECTED), "#f59e0b"),
 }
 AXES = {

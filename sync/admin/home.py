@@ -19,7 +19,7 @@ DAYS = 7
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """For the home page's template; a fixed number of queries."""
     recent = first_guid(timezone.now() - timedelta(days=DAYS))
-    runs = SyncRun.objects.filter(guid__gte=recent).defer("errors_json", "ignored_json").order_by("-guid")
+    runs = SyncRun.objects.filter(guid__gte=recent).defer(*SyncRun.LONG).order_by("-guid")
     refused, last = list(runs.filter(status=RunStatus.REJECTED)[:ROWS]), list(runs[:ROWS])
     note_callers([*refused, *last])
     deletions = list(Deletion.objects.filter(restored_at=None, purged_at=None).order_by("-guid")[:ROWS])

@@ -34,6 +34,7 @@ from pieces.templatetags.entities import with_links
 from ractory.api.errors import Conflict, ConflictRetry, Gone
 from ractory.api.paging import encode_cursor
 from sync.admin.charts import charts_of
+from sync.admin.plain_words import in_plain_words
 from sync.runs import RunChangesQuery
 from sync.undo import undo
 from tenants.admin.staff import caller_of, may, names_of
@@ -109,7 +110,7 @@ class SyncRunAdmin(Exported):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Without what may be long."""
-        return SyncRun.objects.defer("errors_json", "ignored_json")
+        return SyncRun.objects.defer(*SyncRun.LONG)
 
     def note_rows(self, rows: Sequence[Any]) -> None:
         note_callers(rows)
@@ -124,11 +125,12 @@ class SyncRunAdmin(Exported):
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         run = self.get_object(request, object_id)
         note_callers([run])
-        faults = faults_of(run)
+        faults, kinds = faults_of(run, run.errors_json), kinds_of(run)
         context = {"run": run, "result": result(run), "duration": duration(run), "rows": rows_of(run), "faults": faults}
-        context |= {"groups": grouped(faults), "ignored": orjson.loads(run.ignored_json)}
-        context |= what_it_wrote(run, request)
-        return self.page(request, "sync/run.html", title=what(run), **context)
+        context |= {"kinds": kinds, "summed": sum(kind["count"] for kind in kinds)}
+        context |= {"ignored": orjson.loads(run.ignored_json), **what_it_wrote(run, request)}
+        first = next(iter(context.get("changes", ())), {"entity": None})
+        return self.page(request, "sync/run.html", title=capfirst(run_in_words(run, first["entity"])), **context)
 
     def get_urls(self) -> list[URLPattern]:
         return [self.route("<uuid:guid>/undo/", self.undo, "undo", Capability.SYNC), *super().get_urls()]
@@ -187,22 +189,29 @@ def note_callers(runs: Sequence[Any]) -> None:
         run.actor_name = names.get(run.actor, run.actor)
 
 
-def faults_of(run: SyncRun) -> list[dict[str, Any]]:
-    """The faults that the receipt lists, each with its item, counted from 1, and field by name; `msg` is HTML."""
+def faults_of(run: SyncRun, listed: str) -> list[dict[str, Any]]:
+    """The faults of a receipt that are listed as JSON, each with its item, counted from 1, and field by name; `msg` is
+    HTML."""
     labels = {field.attname: label_of(field) for field in LEVELS_BY_PLURAL[run.entity].wire_fields()}
     faults = []
-    for fault in orjson.loads(run.errors_json):
+    for fault in orjson.loads(listed):
         where = [part for part in fault["loc"] if part not in ("body", "query", run.entity)]
-        item = next((part + 1 for part in where if isinstance(part, int)), None)
+        number = next((part + 1 for part in where if isinstance(part, int)), None)
         name = next((part for part in where if isinstance(part, str)), None)
         field = "the whole request" if name is None else labels.get(name, name)
-        msg = with_links(fault["msg"], fault.get("mentions", ()))
-        faults.append({"item": item, "field": field, "msg": msg, "type": fault["type"]})
+        # That of a line in a file says so, and the page says it beside.
+        msg = in_plain_words(fault | {"msg": fault["msg"].removeprefix(f"Line {number}: ")})
+        msg = with_links(msg, fault.get("mentions", ()))
+        faults.append({"count": 1, "item": ""} | fault | {"number": number, "field": field, "msg": msg})
     return faults
 
 
-def grouped(faults: Sequence[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
-    """How many faults of one type are in one field, and the first of them; the most frequent ones come first."""
-    counts = Counter((fault["field"], fault["type"]) for fault in faults)
+def kinds_of(run: SyncRun) -> list[dict[str, Any]]:
+    """How many faults of one type there are in one field, with an example, the most frequent first. The receipts of
+    older versions know only the first hundred faults."""
+    if kinds := faults_of(run, run.fault_kinds_json):
+        return kinds
+    faults = faults_of(run, run.errors_json)
     first = {(fault["field"], fault["type"]): fault for fault in reversed(faults)}
-    return [(count, first[kind]) for kind, count in counts.most_common()]
+    counts = Counter((fault["field"], fault["type"]) for fault in faults)
+    return [first[kind] | {"count": count} for kind, count in counts.most_common()]

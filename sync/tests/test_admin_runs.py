@@ -19,6 +19,7 @@ from pieces.tests.factories import ComponentFactory
 from ractory.api.tests.client import Api
 from sync.tests.batches import Sync, full_piece, piece_item
 from tenants.models import ApiKey, Company
+from tenants.scope import every_company
 from tenants.tests.factories import issue_key
 from tenants.tests.staff import admin_of, system_admin, text_of
 
@@ -65,9 +66,61 @@ def test_faults_are_readable_one_by_one_and_summed_up(staff: Client, sync: Sync,
     refused = sync("pieces", *lengths, {"company_guid": component.company_guid}, piece_item(component, barcode=5))
     text = text_of(staff.get(page_of(refused["X-Sync-Run"])))
     assert "refused, 422" in text
-    assert re.search(r'3 × Outer length Input should be a whole number, got "12oo"', text)
-    assert re.search(r"4 Piece id Field required missing", text)
-    assert re.search(r"5 Barcode Input should be a valid string, got 5", text)
+    assert "3 × Outer length This is not a whole number: “12oo”" in text
+    assert "2 1 Outer length This is not a whole number: “12oo” 3 2 Outer length" in text  # the second is called 1
+    assert "4 Piece id This must be filled in" in text
+    assert re.search(r"5 1 Barcode This is not a text: 5", text)
+    assert "Summed up are" not in text
+
+
+def test_faults_beyond_the_hundredth_are_summed_up_too(staff: Client, sync: Sync, component: Component) -> None:
+    """Each of 300 pieces has four faults, so that the first hundred are those of the first 25."""
+    wrong = {"piece_id": 5, "barcode": 7, "outer_length": "x", "project_guid": "none"}
+    right = [piece_item(component, piece_id=f"W-{n}") for n in range(5)]
+    items = [*([piece_item(component) | wrong] * 299), right[0] | {"cell": 1}, {"company_guid": component.company_guid}]
+    refused = sync("pieces", *right, *items)
+    text = text_of(staff.get(page_of(refused["X-Sync-Run"])))
+    for said in (
+        "299 × Outer length This is not a whole number: “x”",
+        "299 × Piece id",
+        "1 × Cell This is not a text: 1",
+    ):
+        assert said in text
+    assert "These are the first of" in text
+    run = SyncRun.across_companies.get(guid=refused["X-Sync-Run"])
+    kinds = json.loads(run.fault_kinds_json)
+    assert sum(kind["count"] for kind in kinds) == run.fault_count == 299 * 4 + 1 + 3
+    assert [kind["count"] for kind in kinds] == sorted((kind["count"] for kind in kinds), reverse=True)
+    assert "item" not in str(sync.api.get(f"/api/v1/sync/runs/{run.guid}").json())  # not on the wire
+    SyncRun.across_companies.update(fault_kinds_json="[]")  # as of an older version
+    assert f"Summed up are the first 100 of {run.fault_count} faults." in text_of(staff.get(page_of(str(run.guid))))
+
+
+def test_a_fault_names_its_item_as_people_know_it(staff: Client, sync: Sync, component: Component) -> None:
+    taken = full_piece(component, 1)
+    sync("pieces", taken)
+    named = [
+        piece_item(component, piece_id="P & 1", barcode=5),
+        piece_item(component, piece_id="piece-1"),  # by the plan: taken
+    ]
+    page = staff.get(page_of(sync("pieces", named[0])["X-Sync-Run"]))
+    assert "1 P & 1 Barcode" in text_of(page)
+    assert "/admin/pieces/piece/find/?q=P%20%26%201" in page.content.decode()
+    assert "1 piece-1 Piece id" in text_of(staff.get(page_of(sync("pieces", named[1])["X-Sync-Run"])))
+    nameless = {"guid": taken["guid"], "company_guid": taken["company_guid"]}
+    assert f"1 {taken['guid']} " in text_of(staff.get(page_of(sync("pieces", nameless)["X-Sync-Run"])))
+
+
+def test_a_run_of_one_names_it_and_leads_to_where_it_is(staff: Client, sync: Sync, component: Component) -> None:
+    run = sync("pieces", full_piece(component, 1))["X-Sync-Run"]
+    page = staff.get(page_of(run))
+    assert "Sync of piece piece-1 done" in text_of(page)
+    with every_company():
+        project = component.project
+    for entity in (component, project):
+        assert f'href="/admin/pieces/{entity.kind}/{entity.guid}/change/"' in page.content.decode()
+    tried = sync("pieces", full_piece(component, 2), query="?dry_run=true")["X-Sync-Run"]
+    assert "This was a dry run: nothing was written." in text_of(staff.get(page_of(tried)))
 
 
 def test_guids_in_faults_lead_to_what_they_name(staff: Client, sync: Sync, component: Component) -> None:
