@@ -147,6 +147,7 @@ class World:
 
     clients: dict[str, Client]
     rows: dict[str, dict[str, uuid.UUID]]  # of "own" and "foreign"
+    company: Company  # the own one
 
 
 def rows_of(company: Company, name: str) -> dict[str, uuid.UUID]:
@@ -172,7 +173,7 @@ def world(company: Company, other_company: Company) -> World:
     other_company.save()
     of_role = {role: None if role == "SystemAdmin" else company for role in MAY}
     clients = {role: session_of(UserFactory.create(role=role, company=of)) for role, of in of_role.items()}
-    return World(clients, {"own": rows_of(company, "Own"), "foreign": rows_of(other_company, FOREIGN)})
+    return World(clients, {"own": rows_of(company, "Own"), "foreign": rows_of(other_company, FOREIGN)}, company)
 
 
 def expected(page: Page, role: str, whose: str | None, method: str) -> int:
@@ -203,6 +204,7 @@ def test_who_may_open_what(world: World, route: str) -> None:
             if answer.status_code != (wanted := expected(page, role, whose, method)):
                 found[role, whose, method] = (answer.status_code, "not", wanted)
             assert role == "SystemAdmin" or FOREIGN not in read, (role, whose)
+            assert world.company.name in read or "nav-sidebar" not in read, (role, whose)  # whose data these are
             assert dead_ends(path, read, role) == set(), (role, whose)
     assert found == {}
     if not page.is_open:
