@@ -20,7 +20,7 @@ from ractory.api.paging import LINK, MAX_PAGE_BYTES, TOTAL, CursorQuery, Key, Pa
 from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_in_path
 from sync.openapi import ENTITY, GUID_OR_NULL, RECEIPT
 from sync.undo import acts_of_run, entity_of, undo
-from tenants.caller import MayRead, MaySync
+from tenants.permissions import MayRead, MaySync
 from tenants.scope import current_scope
 
 RUN = "From the header `X-Sync-Run`, or from a history."

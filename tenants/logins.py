@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from ractory.api.errors import ConflictRetry
 from ractory.api.retry import in_transaction
+from tenants.hashing import one_at_a_time
 from tenants.models import Counter, User
 from tenants.networks import client_address
-from tenants.throttling import Charge, charge, one_at_a_time
+from tenants.throttling import Charge, charge
 
 logger = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ from uuid_utils.compat import uuid7
 from ractory.api.errors import BeingMoved, Conflict, Moved
 from ractory.api.redaction import KEY_PREFIX
 from tenants.caller import CAPABILITIES, CAPABILITIES_AT_DESK, Caller, Capability, KeyScope, Role, needed_at_desk
+from tenants.hashing import one_at_a_time
 from tenants.networks import MAX_LENGTH, Address, networks_in
 from tenants.scope import TenantManager, every_company
-from tenants.throttling import one_at_a_time
 
 logger = logging.getLogger(__name__)
 

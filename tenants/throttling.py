@@ -1,11 +1,9 @@
 """How much a caller, and a company, may ask for in a window of time: 429 above it (contract, "Conventions"). The
-counters are rows: all workers of all hosts count together (docs/decisions/0012-throttling.md). And turns at hashing."""
+counters are rows: all workers of all hosts count together (docs/decisions/0012-throttling.md)."""
 
 import logging
 import math
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,11 +22,6 @@ from tenants.caller import Caller
 logger = logging.getLogger(__name__)
 
 Rate = tuple[int, int]  # how many in how many seconds
-
-# Seconds. A thread that waits serves nobody: under 16 clients that logged in without end others waited for up to 1.4 s
-# with 0.1 here, and for 80 ms with 0.001.
-WAIT = 0.005
-_hashing = threading.RLock()
 
 UPSERT = """
     INSERT INTO tenants_counter AS stored (name, used, until) VALUES (%(name)s, %(amount)s, %(until)s)
@@ -99,15 +92,3 @@ class RequestThrottle(BaseThrottle):
 def charge_rows(caller: Caller, amount: int) -> None:
     """Counts the items of a sync's body, before it is known whether they will be written. Raises Throttled."""
     _charge_caller(caller, "rows", amount, settings.THROTTLE_ROWS, settings.THROTTLE_ROWS_COMPANY)
-
-
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """A turn at hashing a password, which takes most of a second of a core, on purpose: a few at once would hold every
-    thread and every core. Raises Throttled if another thread has the turn, and keeps it."""
-    if not _hashing.acquire(timeout=WAIT):
-        raise Throttled(1, "Too many logins at once.", "logins at once")
-    try:
-        yield
-    finally:
-        _hashing.release()

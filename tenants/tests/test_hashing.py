@@ -12,12 +12,12 @@ from rest_framework.exceptions import Throttled
 
 from ractory.api.tests.client import Api
 from tenants.caller import Role
+from tenants.hashing import one_at_a_time
 from tenants.models import Company, Counter, User
 from tenants.tests.clock import Clock
 from tenants.tests.factories import PASSWORD, UserFactory
 from tenants.tests.staff import admin_of, session_of, text_of
 from tenants.tests.test_login_limits import RATE, hashed, login, statuses
-from tenants.throttling import one_at_a_time
 
 __all__ = ["hashed"]
 

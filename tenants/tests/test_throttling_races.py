@@ -55,7 +55,7 @@ def test_counters_that_many_charge_at_once_are_exact() -> None:
 
 
 def test_logins_at_once_are_no_more_than_are_allowed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenants.throttling.WAIT", 30)  # so that each of them is counted
+    monkeypatch.setattr("tenants.hashing.WAIT", 30)  # so that each of them is counted
     settings.THROTTLE_LOGINS, settings.THROTTLE_LOGINS_ADDRESS = (5, 900), (100, 900)
     user = UserFactory.create()
     answers: Tally[int] = Tally()
