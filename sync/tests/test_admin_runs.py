@@ -227,4 +227,4 @@ def test_pages_take_the_same_queries_for_1_and_for_40_runs(
     runs(1)
     one = runs(0)
     assert runs(39) == one
-    assert one <= 12
+    assert one <= 14
