@@ -90,6 +90,11 @@ def label_of(field: Any) -> str:
     return capfirst(str(field.verbose_name))
 
 
+def unit_of(field: Any) -> str:
+    parts = set(field.attname.split("_")) if field.get_internal_type() == "IntegerField" else set()
+    return "°" if "angle" in parts else "mm" if parts & MEASURES else ""
+
+
 def fact(field: Any, value: Any) -> str | None:
     """None for nothing; an empty text, which is not the same, as such. With units (contract, "Words")."""
     if isinstance(value, bool):
@@ -97,8 +102,8 @@ def fact(field: Any, value: Any) -> str | None:
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, int):
-        parts = set(field.attname.split("_"))
-        return f"{value}°" if "angle" in parts else f"{value} mm" if parts & MEASURES else str(value)
+        unit = unit_of(field)
+        return f"{value}{'' if unit == '°' else ' '}{unit}".strip()
     return "(empty)" if value == "" else value
 
 

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, reverse
 
@@ -12,7 +12,7 @@ from pieces.admin import entities as plain
 from pieces.admin.page import crumbs_of, groups_of
 from pieces.models import LEVELS
 from pieces.templatetags.entities import page_of
-from ractory.api.errors import Conflict, Unprocessable
+from ractory.api.errors import Conflict
 from sync.admin.editing import edit, form_of, initial_of
 from tenants.admin.staff import caller_of
 from tenants.caller import Capability
@@ -31,27 +31,27 @@ class SyncedAdmin(plain.EntityAdmin):
         return [self.route("<uuid:guid>/edit/", self.edit, "edit", Capability.SYNC), *super().get_urls()]
 
     def edit(self, request: HttpRequest, guid: UUID) -> HttpResponse:
-        """The form; posted, the change, refused at the fields with the words of a sync's 422."""
+        """The form; sent, what it would change; sent again with that, the change. Refused at the fields."""
         entity = self.entity_or_404(guid)
         if not entity.is_active:
-            raise Http404
+            self.message_user(request, "What is deleted can't be changed. Nothing was saved.", messages.ERROR)
+            return redirect(page_of(entity.kind, guid))
         form = form_of(self.model)(request.POST or None, request.FILES or None, initial=initial_of(entity))
-        if form.is_valid():
+        context = {"entity": entity, "form": form, "crumbs": crumbs_of(entity)}
+        if form.is_bound:
             try:
-                changed = edit(self.model, guid, form, caller=caller_of(request))
-            except Unprocessable as refusal:
-                for fault in refusal.faults:
-                    name = str(fault["loc"][-1])
-                    form.add_error(name if name in form.fields else None, fault["msg"])
-            except Conflict as conflict:
-                form.add_error(None, f"{conflict.detail} Nothing was written: open the page again.")
-            else:
-                said = f"Saved: {', '.join(changed)}." if changed else "Nothing was changed."
-                self.message_user(request, said, messages.SUCCESS if changed else messages.INFO)
+                changes, shown, saved = edit(form, entity, caller=caller_of(request))
+            except Conflict:  # since the entity was read, just now
+                return self.edit(request, guid)
+            if saved is not None:
+                said = f"Saved: {', '.join(saved)}." if saved else "Nothing was changed."
+                self.message_user(request, said, messages.SUCCESS if saved else messages.INFO)
                 return redirect(page_of(entity.kind, guid))
+            by_both = any(change.by_both for change in changes)
+            context |= {"changes": changes, "shown": shown, "by_both": by_both}
         groups = [(title, [form[field.attname] for field in fields]) for title, fields in groups_of(self.model).items()]
         pictures = [form[name] for name in ("picture", "no_picture") if name in form.fields]
-        context = {"entity": entity, "form": form, "groups": groups, "pictures": pictures, "crumbs": crumbs_of(entity)}
+        context |= {"groups": groups, "pictures": pictures}
         return self.page(request, "sync/edit.html", title=f"Edit {entity}", **context)
 
 
