@@ -339,6 +339,7 @@ UNFOLD = {
     "STYLES": [lambda request: static("tenants/staff.css")],
     "SCRIPTS": [
         lambda request: static("tenants/staff.js"),
+        lambda request: static("tenants/editing.js"),
         lambda request: static("tenants/scanning.js"),
     ],
     "COLORS": {"primary": dict(zip(SHADES, BLUES, strict=True))},

@@ -1,7 +1,11 @@
 """What a person at the desk does: log in, scan, click, read."""
 
+import json
+import time
 from collections.abc import Callable
+from urllib.request import urlopen
 
+import websocket
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
@@ -44,8 +48,31 @@ class Desk:
         field.send_keys(text)
 
     def scan(self, text: str) -> None:
-        """As a scanner does: types wherever the focus is, and ends with Enter."""
+        """As a scanner does, a moment after the page came: types wherever the focus is, and ends with Enter."""
+        time.sleep(0.2)
         self._leave(lambda: self.driver.switch_to.active_element.send_keys(text, Keys.ENTER))
+
+    def type_keys(self, text: str, *, gap: float, end: str = "", hiccup: float = 0) -> None:
+        """Real key events, so many milliseconds from one to the next, in the middle more by the hiccup; then the end.
+
+        They are stamped as planned, however busy the machine is, and go past WebDriver, which would wait for the next
+        page where a scanner does not."""
+        address = self.driver.capabilities["goog:chromeOptions"]["debuggerAddress"]
+        with urlopen(f"http://{address}/json/list") as answer:
+            url = next(target["webSocketDebuggerUrl"] for target in json.load(answer) if target["type"] == "page")
+        browser = websocket.create_connection(url, suppress_origin=True)
+        at = time.time()
+        for number, name in enumerate([*text, *([end] if end else [])]):
+            at += (gap + (hiccup if number == len(text) // 2 else 0)) / 1000
+            time.sleep(max(0, at - time.time()))
+            key = {"key": name, "timestamp": at, "windowsVirtualKeyCode": {"Enter": 13, "Tab": 9}.get(name, 0)}
+            down = key | ({} if name == "Tab" else {"text": "\r" if name == "Enter" else name})
+            for event in ({"type": "keyDown", **down}, {"type": "keyUp", **key}):
+                browser.send(json.dumps({"id": number, "method": "Input.dispatchKeyEvent", "params": event}))
+        browser.send(json.dumps({"id": -1, "method": "Browser.getVersion"}))
+        while json.loads(browser.recv()).get("id") != -1:  # all have arrived
+            pass
+        browser.close()
 
     def press(self, css: str) -> None:
         """Clicks what leads to another page, and waits for that."""
