@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Django's command line for this project, with one form of error line and one set of exit codes for all commands.
 
-0: done. 1: something was found, or refused. 2: wrong use. 3: the database is away. 130, 143: ended by SIGINT, SIGTERM.
+0: done. 1: something was found, or refused. 2: wrong use. 3: the database is away. 129, 130, 143: ended by SIGHUP,
+SIGINT, SIGTERM.
 """
 
 import os
@@ -30,7 +31,9 @@ def main(arguments: list[str]) -> int:
         return 0
     if len(arguments) > 1 and arguments[1] not in ("help", "-h", "--help"):
         arguments = [*arguments[:2], "--traceback", *arguments[2:]]  # Django's way of leaving errors to its caller
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # Below `nohup` SIGHUP is ignored, and stays so.
+    caught = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in caught}
     try:
         execute_from_command_line(arguments)
     except ImproperlyConfigured as error:
@@ -44,10 +47,11 @@ def main(arguments: list[str]) -> int:
             raise
         return failed(f"{name}: error: the database: {(str(error).splitlines() or ['is away'])[0]}", 3)
     except KeyboardInterrupt as stop:
-        number = signal.Signals((stop.args or (signal.SIGINT,))[0])
-        return failed(f"{name}: error: stopped by {number.name}", 128 + number)
+        number = (stop.args or (signal.SIGINT,))[0]
+        return failed(f"{name}: error: stopped by {signal.Signals(number).name}", 128 + number)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
 
 

@@ -24,7 +24,7 @@ from pieces.models import LEVELS, Entity
 from ractory.api.rendering import to_json
 from sync.files.importing import FaultyRows, Importer, batches_of
 from sync.files.reading import FileRow
-from sync.management.running import Stop, say
+from sync.management.running import held, say
 from sync.models import FileImport
 from tenants.models import Company, User
 from tenants.scope import company_scope
@@ -54,8 +54,8 @@ def old_server(url: str) -> Iterator[psycopg.Connection[Any]]:
 class Migration:
     """One run; `report` takes a line of JSON for whatever is not taken, `done` and `reasons` count."""
 
-    def __init__(self, old: psycopg.Connection[Any], source: str, report: IO[bytes] | None, stop: Stop) -> None:
-        self.old, self.source, self.report, self.stop = old, source, report, stop
+    def __init__(self, old: psycopg.Connection[Any], source: str, report: IO[bytes] | None) -> None:
+        self.old, self.source, self.report = old, source, report
         self.done: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
 
@@ -108,8 +108,9 @@ class Migration:
         progress = FileImport.objects.create(company_guid=company, entity=model.plural, source=self.source, digest=b"")
         faulty = FaultyRows(model, self.report, say)
         importer = Importer(model, progress, faulty, keep_active=False, dry_run=False)
-        for batch in self.stop.between(batches_of(model, self._rows(model, company))):
-            importer.add(batch)
+        for batch in batches_of(model, self._rows(model, company)):
+            with held():
+                importer.add(batch)
             bar.update(len(batch))
         self.reasons += Counter({f"{model.plural}: {kind}": rows for kind, rows in faulty.reasons.items()})
         for name in ("rows", "inserted", "unchanged", "faulty"):

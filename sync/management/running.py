@@ -6,11 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
 
 from tqdm import tqdm
-
-T = TypeVar("T")
 
 QUIET_SECONDS = 30  # between two lines in a pipe
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,50 +42,22 @@ def meter(size: int | None, done: int = 0) -> Iterator[Callable[[int, int], None
         yield show
 
 
-class Stop:
-    """While `handled`: the first signal is a KeyboardInterrupt as soon as the command is `interruptible`, the second
-    one at once."""
+@contextmanager
+def held() -> Iterator[None]:
+    """What is done within is finished before a signal ends the command. A second signal does not wait for it."""
+    received: list[int] = []
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self._interruptible = False
+    def receive(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt(number)
 
-    @property
-    def exit_code(self) -> int:
-        """As a shell has it."""
-        return 128 + (self.signal or 0)
-
-    @contextmanager
-    def handled(self) -> Iterator[None]:
-        # `nohup` has SIGHUP ignored, and so it stays.
-        wanted = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
-        before = {number: signal.signal(number, self._receive) for number in wanted}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        is_second, self.signal = self.signal is not None, number
-        if is_second or self._interruptible:
-            raise KeyboardInterrupt
-
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        self._interruptible = True
-        try:
-            if self.signal is not None:
-                raise KeyboardInterrupt
-            yield
-        finally:
-            self._interruptible = False
-
-    def between(self, batches: Iterator[T]) -> Iterator[T]:
-        """The batches, until there is a signal."""
-        while True:
-            with self.interruptible():
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
+    wanted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, receive) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt(received[0])

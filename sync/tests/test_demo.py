@@ -13,7 +13,9 @@ import pytest
 from bench.faults.server import ROOT, environment
 from client.tests.live import database_url
 from ractory.tests.live import PATIENCE, until
-from sync.management.running import Stop
+from sync.management.commands.restart_feed import Command
+from sync.management.running import held
+from tenants.tests.commands import Manage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,16 +67,28 @@ def test_a_signal_ends_the_server_too(number: signal.Signals, code: int) -> None
 
 
 @pytest.mark.parametrize("hangup", [signal.SIG_IGN, signal.SIG_DFL])
-def test_a_hangup_ends_a_command_unless_it_runs_below_nohup(hangup: signal.Handlers) -> None:
-    stop = Stop()
+def test_a_hangup_ends_a_command_unless_it_runs_below_nohup(
+    hangup: signal.Handlers, manage: Manage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was begun is finished first."""
+    done = []
+
+    def work(self: Command, **options: object) -> None:
+        with held():
+            signal.raise_signal(signal.SIGHUP)
+            done.append("held")
+        signal.raise_signal(signal.SIGHUP)
+        done.append("all")
+
+    monkeypatch.setattr(Command, "handle", work)
     before = signal.signal(signal.SIGHUP, hangup)
     try:
-        with stop.handled():
-            signal.raise_signal(signal.SIGHUP)
+        code = manage("restart_feed").code
         assert signal.getsignal(signal.SIGHUP) == hangup
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert stop.signal == (None if hangup == signal.SIG_IGN else signal.SIGHUP)
+    is_ignored = hangup == signal.SIG_IGN
+    assert (code, done) == ((0, ["held", "all"]) if is_ignored else (128 + signal.SIGHUP, ["held"]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -214,7 +214,7 @@ def test_stopped_half_way_it_is_taken_up_by_running_it_again(
     with monkeypatch.context() as patch:
         patch.setattr(Importer, "add", stopped)
         outcome = manage("migrate_legacy", old.url)
-    assert (outcome.code, outcome.complaint) == (128, "stopped; run it again to go on")
+    assert (outcome.code, outcome.complaint) == (130, "stopped; run it again to go on")
     assert (Component.objects.count(), Piece.objects.count()) == (1, 0)
     assert manage("migrate_legacy", old.url).code == 0
     assert Piece.objects.count() == 3

@@ -88,7 +88,7 @@ def age_of(options: dict[str, Any]) -> timedelta:
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
-    """As a shell has it; manage.py raises it for SIGTERM, with the number of that."""
+    """As a shell has it; for other signals than SIGINT, manage.py raises it with their number."""
     return 128 + int((stop.args or (signal.SIGINT,))[0])
 
 

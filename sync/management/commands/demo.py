@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import ExitStack
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -18,10 +19,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from sync.management.running import Stop
+from sync.management.running import held
 from sync.samples.orders import Order, guid
 from sync.samples.people import fresh_key, login
 from tenants.caller import Role
+from tenants.management.printing import exit_code
 from tenants.models import Company
 from tenants.scope import every_company
 
@@ -44,6 +46,10 @@ class Server:
             command += ["--workers", "2", "--log-level", "warning"]
             environment = {"LOG_LEVEL": "WARNING", **os.environ}
             self.process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()])  # noqa: S603  # our own interpreter and arguments
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=30)
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[Any, str]:
         """The decoded answer, and how long it took; CommandError for any but a success."""
@@ -71,27 +77,24 @@ class Command(BaseCommand):
             company, _ = Company.objects.get_or_create(guid=own, defaults={"name": "Demo Windows"})
             login(Role.COMPANY_ADMIN, password, company, EMAIL)
             key = fresh_key(company, KEY_NAME)  # the one before is revoked
-        stop = Stop()
-        with stop.handled():
-            server = Server(key)
-            try:
-                with stop.interruptible():
-                    server.call("GET", "/api/v1/health")  # once it is up
-                    self._push_and_read_back(server, Order(company.guid, "DEMO-2026-001", PIECES))
-                    self.stdout.write(f"\nAdmin    {server.url}/admin/    {EMAIL} / {password}")
-                    self.stdout.write(f"API docs {server.url}/api/docs")
-                    self.stdout.write(f"API key  {key}")
-                    if not os.environ.get("DEMO_ONCE"):
-                        self.stdout.write("\nServing until Ctrl-C.")
-                        self.stdout.flush()  # a pipe would keep it until the end
-                        server.process.wait()
-            except KeyboardInterrupt:
-                if stop.signal != signal.SIGINT:
-                    sys.exit(stop.exit_code)
-                self.stdout.write("")  # below the terminal's ^C
-            finally:
-                server.process.terminate()
-                server.process.wait(timeout=30)
+        try:
+            with ExitStack() as stack:
+                with held():  # or a signal could leave a server that nobody ends
+                    server = Server(key)
+                    stack.callback(server.end)
+                server.call("GET", "/api/v1/health")  # once it is up
+                self._push_and_read_back(server, Order(company.guid, "DEMO-2026-001", PIECES))
+                self.stdout.write(f"\nAdmin    {server.url}/admin/    {EMAIL} / {password}")
+                self.stdout.write(f"API docs {server.url}/api/docs")
+                self.stdout.write(f"API key  {key}")
+                if not os.environ.get("DEMO_ONCE"):
+                    self.stdout.write("\nServing until Ctrl-C.")
+                    self.stdout.flush()  # a pipe would keep it until the end
+                    server.process.wait()
+        except KeyboardInterrupt as stop:
+            if exit_code(stop) != 128 + signal.SIGINT:
+                sys.exit(exit_code(stop))
+            self.stdout.write("")  # below the terminal's ^C
 
     def _push_and_read_back(self, server: Server, order: Order) -> None:
         for plural, items in order.items.items():

@@ -8,8 +8,8 @@ from django.core.management.base import CommandError, CommandParser
 from pieces.models import LEVELS_BY_PLURAL, Kind, Project
 from pieces.querysets import EntityQuerySet
 from sync.files.exporting import export, written
-from sync.management.running import Stop, meter
-from tenants.management.printing import PrintingCommand, company_of, guid, moment, text
+from sync.management.running import meter
+from tenants.management.printing import PrintingCommand, company_of, exit_code, guid, moment, text
 from tenants.scope import company_scope
 
 STDOUT = "-"
@@ -39,8 +39,8 @@ class Command(PrintingCommand):
             raise CommandError("--json needs a FILE: standard output has the rows")
         if path != STDOUT and os.path.exists(path) and not options["force"]:
             raise CommandError(f"{path} is there already; --force replaces it")
-        model, stop, number = LEVELS_BY_PLURAL[options["entity"]], Stop(), 0
-        with company_scope(company_of(options["company"]).guid), stop.handled():
+        model, number = LEVELS_BY_PLURAL[options["entity"]], 0
+        with company_scope(company_of(options["company"]).guid):
             rows: EntityQuerySet = model.all_objects.all() if options["include_inactive"] else model.objects.all()
             if options["project"]:
                 if not Project.all_objects.filter(guid=options["project"]).exists():
@@ -50,13 +50,13 @@ class Command(PrintingCommand):
                 rows = rows.filter(updated_at__gte=options["updated_since"])
             try:
                 with nullcontext(sys.stdout.buffer) if path == STDOUT else written(path) as file:
-                    with stop.interruptible(), meter(None) as show:
+                    with meter(None) as show:
                         for number in export(rows, file.write, as_csv=options["format"] == "csv", raw=options["raw"]):
                             if number % 1000 == 0:
                                 show(number, 0)
                     file.flush()
-            except KeyboardInterrupt:
-                sys.exit(stop.exit_code)
+            except KeyboardInterrupt as stop:
+                sys.exit(exit_code(stop))
             except BrokenPipeError:
                 # Whoever read it has had enough. Python would complain once more when it closes standard output.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,10 +19,10 @@ from ractory.api.errors import ConflictRetry, Unprocessable
 from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, Overtaken, batches_of
 from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
-from sync.management.running import Stop, meter, say
+from sync.management.running import held, meter, say
 from sync.models import MAX_SOURCE, FileImport, Snapshot
 from sync.snapshots import PERCENT, SCOPE, complete, open_one, open_snapshot
-from tenants.management.printing import PrintingCommand, company_of, guid, text
+from tenants.management.printing import PrintingCommand, company_of, exit_code, guid, text
 from tenants.scope import company_scope
 
 SOME_FAULTY, UNREADABLE, NO_DATABASE = 1, 2, 3  # exit codes
@@ -77,13 +77,12 @@ class Command(PrintingCommand):
         parser.add_argument("--resume", action="store_true", help="go on where the import of this file stopped")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop = Stop()
         try:
             if options["dry_run"] and (options["resume"] or options["complete"] is not None):
                 raise CommandError("--dry-run writes nothing that could be resumed, or completed")
             company = company_of(options["company"])
             garbage_collection.tune()
-            with company_scope(company.guid), ExitStack() as stack, stop.handled():
+            with company_scope(company.guid), ExitStack() as stack:
                 source = stack.enter_context(opened(options["file"]))
                 rows, progress = _rows(source, options), _progress(options)
                 errors = None if options["errors"] is None else stack.enter_context(_errors_file(options, progress))
@@ -91,7 +90,7 @@ class Command(PrintingCommand):
                 chosen = {name: options[name] for name in ("keep_active", "dry_run")}
                 chosen["snapshot"] = _snapshot(progress, options)
                 importer = Importer(LEVELS_BY_PLURAL[options["entity"]], progress, faulty_rows, **chosen)
-                code, trouble = _run(importer, source, rows, stop, resume=options["resume"])
+                code, trouble = _run(importer, source, rows, resume=options["resume"])
                 if importer.snapshot and not code:
                     code, trouble = _complete(importer.snapshot.guid, progress, options)
         except CommandError as error:
@@ -113,17 +112,17 @@ class Command(PrintingCommand):
             sys.exit(code)
 
 
-def _run(importer: Importer, source: Source, rows: Iterator[FileRow], stop: Stop, *, resume: bool) -> tuple[int, str]:
+def _run(importer: Importer, source: Source, rows: Iterator[FileRow], *, resume: bool) -> tuple[int, str]:
     """The exit code, and what has kept it from coming to the end."""
     progress = importer.progress
     try:
         with meter(source.size, progress.rows) as show:
             if resume:
-                with stop.interruptible():
-                    importer.skip(rows)
+                importer.skip(rows)
             show(progress.rows, source.position)
-            for batch in stop.between(batches_of(importer.model, rows)):
-                importer.add(batch)
+            for batch in batches_of(importer.model, rows):
+                with held():
+                    importer.add(batch)
                 show(progress.rows, source.position)
     except Changed as error:
         reason = f"its first {progress.rows} rows are not those that were imported"
@@ -137,8 +136,8 @@ def _run(importer: Importer, source: Source, rows: Iterator[FileRow], stop: Stop
         return NO_DATABASE, f"the database: {str(error).splitlines()[0]}"
     except Overtaken:
         return NO_DATABASE, "another process is importing this file"
-    except KeyboardInterrupt:
-        return stop.exit_code, "stopped"
+    except KeyboardInterrupt as stop:
+        return exit_code(stop), "stopped"
     return (SOME_FAULTY if progress.faulty else 0), ""
 
 

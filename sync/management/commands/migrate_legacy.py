@@ -12,8 +12,7 @@ from ractory import garbage_collection
 from ractory.api.errors import ConflictRetry
 from ractory.api.retry import rehearsal
 from sync.legacy import Migration, old_server
-from sync.management.running import Stop
-from tenants.management.printing import PrintingCommand, text
+from tenants.management.printing import PrintingCommand, exit_code, text
 
 
 class Command(PrintingCommand):
@@ -29,7 +28,7 @@ class Command(PrintingCommand):
         parser.add_argument("--dry-run", action="store_true", help="do it all, and take it back at the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop, where = Stop(), urlsplit(options["url"])
+        where = urlsplit(options["url"])
         garbage_collection.tune()
         try:
             with ExitStack() as stack:
@@ -37,12 +36,11 @@ class Command(PrintingCommand):
                 old = stack.enter_context(old_server(options["url"]))
                 if options["dry_run"]:
                     stack.enter_context(rehearsal())
-                migration = Migration(old, f"old server {where.hostname or ''}{where.path}"[:500], report, stop)
-                with stop.handled():
-                    migration.run()
+                migration = Migration(old, f"old server {where.hostname or ''}{where.path}"[:500], report)
+                migration.run()
                 broken = sum(broken_invariants().values())
-        except KeyboardInterrupt:
-            raise CommandError("stopped; run it again to go on", returncode=stop.exit_code) from None
+        except KeyboardInterrupt as stop:
+            raise CommandError("stopped; run it again to go on", returncode=exit_code(stop)) from None
         except psycopg.Error as error:
             raise CommandError(f"the old server: {str(error).splitlines()[0]}", returncode=2) from error
         except (ConflictRetry, Error) as error:
