@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 
 import orjson
 from django.contrib.admin.models import LogEntry
-from django.db import connection, models, transaction
+from django.core.management.base import CommandError
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F
 
 from pieces.changes import copy_in, remove
@@ -45,20 +46,17 @@ LEFT_OUT: dict[Model, str] = {
 }
 # Numbers that each database gives by itself, the place of an act among its commits, and where the company is.
 OWN = frozenset({"id", "position", "moved_to"})
+COLUMNS = {
+    table: [field.attname for field in model._meta.concrete_fields if field.attname not in OWN]
+    for table, model in BY_NAME.items()
+}
 BATCH = 1000  # rows that are inserted at once
 SLICE = 5000  # rows that are removed in one transaction
+CUT_OFF = "it is cut off or damaged"
 
 
 class BadArchive(Exception):
     """It is none, is cut off or does not fit; the message says which, to a person."""
-
-
-def _fields(model: Model) -> list[Any]:
-    return [field for field in model._meta.concrete_fields if field.attname not in OWN]
-
-
-def _columns() -> dict[str, list[str]]:
-    return {table: [field.attname for field in _fields(model)] for table, model in BY_NAME.items()}
 
 
 def _rows(model: Model, company: uuid.UUID, relation: str = "company") -> "models.QuerySet[Any]":
@@ -68,13 +66,12 @@ def _rows(model: Model, company: uuid.UUID, relation: str = "company") -> "model
 def export(company: uuid.UUID, write: Callable[[bytes], object]) -> Iterator[int]:
     """Writes the archive, as of one moment; yields the number of rows so far."""
     counts = Counter[str]()
-    write(to_json({"ractory": 1, "company": company, "columns": _columns()}) + b"\n")
+    write(to_json({"ractory": 1, "company": company, "columns": COLUMNS}) + b"\n")
     with transaction.atomic():
         if connection.vendor == "postgresql":
             connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         for table, model in BY_NAME.items():
-            rows = _rows(model, company).order_by("pk")
-            for row in streamed(rows.values_list(*[field.attname for field in _fields(model)])):
+            for row in streamed(_rows(model, company).order_by("pk").values_list(*COLUMNS[table])):
                 write(to_json([table, *row]) + b"\n")
                 counts[table] += 1
                 yield counts.total()
@@ -82,13 +79,16 @@ def export(company: uuid.UUID, write: Callable[[bytes], object]) -> Iterator[int
 
 
 @contextmanager
-def opened(path: str) -> Iterator["Archive"]:
-    """The archive in this file. Raises BadArchive."""
+def opened(path: str, done: str) -> Iterator["Archive"]:
+    """The archive in this file. CommandError for what is wrong with it, or with what its rows make, and what is `done`
+    then: nothing."""
     try:
         with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
             yield Archive(file)
+    except (BadArchive, IntegrityError) as error:
+        raise CommandError(f"{path}: {str(error).splitlines()[0]}; {done}") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise BadArchive(getattr(error, "strerror", None) or "it is cut off or damaged") from error
+        raise CommandError(f"{path}: {getattr(error, 'strerror', None) or CUT_OFF}; {done}") from error
 
 
 class Archive:
@@ -99,7 +99,7 @@ class Archive:
         head = self._next()
         if not isinstance(head, dict) or head.get("ractory") != 1:
             raise BadArchive("this is no archive of a company")
-        if head["columns"] != _columns():
+        if head["columns"] != COLUMNS:
             raise BadArchive("it was written by another version of the server: bring both to the same one")
         self.company = uuid.UUID(head["company"])
 
@@ -107,7 +107,7 @@ class Archive:
         try:
             return orjson.loads(next(self._lines))
         except (StopIteration, ValueError) as error:
-            raise BadArchive("it is cut off or damaged") from error
+            raise BadArchive(CUT_OFF) from error
 
     def rows(self) -> Iterator[list[Any]]:
         """Each row: the table, and the values of its columns."""
@@ -121,10 +121,11 @@ class Archive:
 def take_in(archive: Archive) -> Iterator[int]:
     """Inserts its rows, within the caller's transaction; yields their number so far."""
     for table, rows in groupby(archive.rows(), itemgetter(0)):
-        model, fields, own = BY_NAME[table], _fields(BY_NAME[table]), {}
+        model, own = BY_NAME[table], {}
+        fields: Any = [model._meta.get_field(name) for name in COLUMNS[table]]
         if model is Act:  # in the order of commits they are one here
             own["position"] = _rows(Company, archive.company).values_list(CommitPosition(), flat=True).get()
-        columns = [*(field.attname for field in fields), *own]
+        columns = [*COLUMNS[table], *own]
         while batch := list(islice(rows, BATCH)):
             if model is User:
                 emails = [row[1 + columns.index("email")] for row in batch]

@@ -54,7 +54,8 @@ def by_kind(faults: Sequence[Fault], kinds: Mapping[tuple[str, str], int] | None
 
 class Unprocessable(APIException):
     """422 with every fault of the request. `faults` are as they go over the wire, the first 100, then one entry that
-    says how many more; `found` all that were given, of `total`; `ignored` the unknown fields."""
+    says how many more; `found` all that were given, of `total`; `ignored` the unknown fields. Its detail is the
+    first fault's message."""
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
 
@@ -66,7 +67,7 @@ class Unprocessable(APIException):
         ignored: Sequence[str] = (),
         kinds: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
-        super().__init__("Unprocessable")
+        super().__init__(faults[0].msg if faults else None)
         self.ignored, self.kinds = ignored, kinds
         self.found, self.total = tuple(faults), total or len(faults)
         self.faults = [fault.as_wire() for fault in faults[:MAX_LISTED]]

@@ -1,25 +1,12 @@
-"""The made-up company, who works there, and a key: made once, with new secrets each time."""
-
-import uuid
+"""Who works at a made-up company, and a key: made once, with new secrets each time."""
 
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.text import slugify
 
-from sync.samples.orders import guid
 from tenants.caller import KeyScope, Role
 from tenants.models import ApiKey, Company, User
-
-
-def company_called(name: str) -> Company:
-    """The sample company of this name. CommandError if the name is none, or that of a company that is no sample."""
-    if not 0 < len(name) <= 255:
-        raise CommandError("a company's name has 1 to 255 characters")
-    its_guid = uuid.UUID(guid("company", name))
-    if Company.objects.filter(name=name).exclude(guid=its_guid).exists():
-        raise CommandError(f"there is a company {name!r} already, and it is no sample: choose another name")
-    return Company.objects.get_or_create(guid=its_guid, defaults={"name": name})[0]
 
 
 def login(role: Role, password: str, company: Company, email: str = "") -> User:

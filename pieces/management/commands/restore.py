@@ -1,5 +1,3 @@
 """The name of before, for scripts that have it."""
 
-from pieces.management.commands.restore_deletion import Command
-
-__all__ = ["Command"]
+from pieces.management.commands.restore_deletion import Command as Command

@@ -1,7 +1,7 @@
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
-from django.db import IntegrityError, transaction
+from django.core.management.base import CommandParser
+from django.db import transaction
 
 from pieces.integrity import broken_invariants
 from sync.archives import BadArchive, opened, take_in
@@ -18,15 +18,12 @@ class Command(PrintingCommand):
         parser.add_argument("file", type=text, metavar="FILE", help="gzip if it ends in .gz")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with opened(options["file"]) as archive, transaction.atomic(), meter(None) as show:
-                if Company.objects.filter(guid=archive.company).exists():
-                    raise BadArchive(f"the company {archive.company} is here already")
-                for number in take_in(archive):
-                    show(number, 0)
-                with company_scope(archive.company):
-                    if broken := {name: count for name, count in broken_invariants().items() if count}:
-                        raise BadArchive(f"its rows break {', '.join(broken)}")
-        except (BadArchive, IntegrityError) as error:
-            raise CommandError(f"{options['file']}: {str(error).splitlines()[0]}; nothing was written") from error
+        with opened(options["file"], "nothing was written") as archive, transaction.atomic(), meter(None) as show:
+            if Company.objects.filter(guid=archive.company).exists():
+                raise BadArchive(f"the company {archive.company} is here already")
+            for number in take_in(archive):
+                show(number, 0)
+            with company_scope(archive.company):
+                if broken := [name for name, count in broken_invariants().items() if count]:
+                    raise BadArchive(f"its rows break {', '.join(broken)}")
         self.answer(options, {"company_guid": archive.company, "rows": archive.counts.total()})

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from pieces.acts import Origin
 from pieces.models import LEVELS_BY_PLURAL, Operation
 from ractory import garbage_collection
-from ractory.api.errors import ConflictRetry, Unprocessable
+from ractory.api.errors import ConflictRetry
 from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, Overtaken, batches_of
 from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
@@ -143,13 +143,13 @@ def _run(importer: Importer, source: Source, rows: Iterator[FileRow], *, resume:
 
 def _complete(guid: uuid.UUID, progress: FileImport, options: dict[str, Any]) -> tuple[int, str]:
     """Says what the file does not have, asks, and deletes it; the exit code, and why nothing was deleted."""
-    limit = options["max_deleted"] or ""
 
-    def origin() -> Origin:
-        return Origin(Operation.COMPLETE, progress.actor, str(progress.guid), run=uuid7())
+    def completed(*, dry_run: bool) -> int | None:
+        origin = Origin(Operation.COMPLETE, progress.actor, str(progress.guid), run=uuid7())
+        return complete(guid, origin=origin, max_deleted=options["max_deleted"] or "", dry_run=dry_run).deleted
 
     try:
-        going = complete(guid, origin=origin(), max_deleted=limit, dry_run=True).deleted
+        going = completed(dry_run=True)
         question = f"{going} {progress.entity} that the file does not have are to be deleted"
         if going and not options["yes"]:
             if not sys.stdin.isatty() or options["file"] == STDIN:
@@ -157,7 +157,7 @@ def _complete(guid: uuid.UUID, progress: FileImport, options: dict[str, Any]) ->
             say(f"{question}. Go on? [y/N]")
             if sys.stdin.readline().strip().lower() != "y":
                 return SOME_FAULTY, "nothing was deleted"
-        complete(guid, origin=origin(), max_deleted=limit)
+        completed(dry_run=False)
     except APIException as refusal:
         return SOME_FAULTY, str(refusal.detail)
     say(f"{going} {progress.entity} that the file does not have were deleted")
@@ -207,8 +207,6 @@ def _snapshot(progress: FileImport, options: dict[str, Any]) -> Snapshot | None:
             return open_one(progress.snapshot_guid or uuid.UUID(int=0))
         about: dict[str, Any] = {"company": progress.company_guid, "max_deleted": options["max_deleted"] or ""}
         snapshot = open_snapshot(level, within, actor=progress.actor, **about)
-    except Unprocessable as refusal:
-        raise BadFile(str(refusal.found[0].msg)) from refusal
     except APIException as refusal:
         raise BadFile(str(refusal.detail)) from refusal
     progress.snapshot_guid = snapshot.guid

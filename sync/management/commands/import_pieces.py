@@ -1,5 +1,3 @@
 """The name of before, for scripts that have it."""
 
-from sync.management.commands.import_entities import Command
-
-__all__ = ["Command"]
+from sync.management.commands.import_entities import Command as Command

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
-from tenants.management.printing import WRONG_USE, PrintingCommand, guid
+from tenants.management.printing import WRONG_USE, PrintingCommand, guid, row_of
 from tenants.models import Company
 
 
@@ -28,9 +28,7 @@ class Command(PrintingCommand):
             raise CommandError(f"not an address: {url!r}", returncode=WRONG_USE)
         with transaction.atomic():
             # Waits for those who are writing: they hold the row (Company.require_open).
-            company = Company.objects.select_for_update().filter(guid=options["company"]).first()
-            if company is None:
-                raise CommandError(f"there is no company {options['company']}")
+            company = row_of(Company.objects.select_for_update(), options["company"], "company")
             if url and company.moved_to is None:
                 raise CommandError("it is open: close it, export it and import it there first")
             company.moved_to = None if options["open"] else url

@@ -14,9 +14,8 @@ from uuid_utils.compat import uuid7
 from pieces.acts import Origin
 from pieces.changes import delete_one
 from pieces.models import LEVELS, LEVELS_BY_PLURAL, Component, Entity, Operation, Piece, Project
-from ractory.api.errors import Unprocessable
-from sync.samples.orders import Order
-from sync.samples.people import company_called, fresh_key, login
+from sync.samples.orders import Order, guid
+from sync.samples.people import fresh_key, login
 from sync.schemas import Line
 from sync.submission import Options, submit
 from tenants.caller import Role
@@ -39,24 +38,21 @@ class Command(PrintingCommand):
         parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=1, metavar="S", help=seed)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        password = secrets.token_urlsafe(9)
+        name, password = options["company"].strip(), secrets.token_urlsafe(9)
+        if not 0 < len(name) <= 255:
+            raise CommandError("a company's name has 1 to 255 characters")
+        own = uuid.UUID(guid("company", name))
+        if Company.objects.filter(name=name).exclude(guid=own).exists():
+            raise CommandError(f"there is a company {name!r} already, and it is no sample: choose another name")
         with transaction.atomic():
-            company = company_called(options["company"].strip())
+            company, _ = Company.objects.get_or_create(guid=own, defaults={"name": name})
             users = {role: login(role, password, company) for role in Role}
             key = fresh_key(company, "seed_demo")
         counts: Counter[str] = Counter(dict.fromkeys((*LEVELS_BY_PLURAL, "deletions"), 0))
-
-        def filled() -> Iterator[int]:
-            for order in orders(company, seed=options["seed"], pieces=options["pieces"]):
-                counts.update(fill(order, users))
-                yield order.pieces
-
-        try:
-            with company_scope(company.guid):
-                if stopped := taken(filled(), "rows", options["pieces"]):
-                    raise stopped
-        except Unprocessable as error:  # somebody has changed what it made
-            raise CommandError(str(error.faults[0]["msg"])) from error
+        made = orders(company, seed=options["seed"], pieces=options["pieces"])
+        with company_scope(company.guid):
+            if stopped := taken((fill(order, users, counts) for order in made), "rows", options["pieces"]):
+                raise stopped
         emails = [user.email for user in users.values()]
         result = {"company_guid": company.guid, "name": company.name, **counts}
         result |= {"users": emails if options["json"] else ", ".join(emails), "password": password, "key": key}
@@ -71,15 +67,15 @@ def orders(company: Company, *, seed: int, pieces: int) -> Iterator[Order]:
         yield Order(company.guid, f"S{seed}-{number + 1:04}", share, (company.guid, seed, number), number)
 
 
-def fill(order: Order, users: Mapping[Role, User]) -> Counter[str]:
-    """Sends the order, a batch a level, and deletes some of it, as people do; counts its rows, and the deletions made.
+def fill(order: Order, users: Mapping[Role, User], counts: Counter[str]) -> int:
+    """Sends the order, a batch a level, and deletes some of it, as people do; adds its rows, and the deletions made, to
+    the counts. The number of its pieces.
 
     What an earlier run has deleted is left alone, so that another run changes nothing. Raises ConflictRetry;
     Unprocessable if somebody has moved or taken what it needs.
     """
     roots = _to_delete(order)
-    gone = {guid for _, guid in roots}
-    counts: Counter[str] = Counter()
+    gone = {root for _, root in roots}
     for model in LEVELS:
         items = order.items[model.plural]
         columns = ("guid", "component_guid", "project_guid")
@@ -90,13 +86,13 @@ def fill(order: Order, users: Mapping[Role, User]) -> Counter[str]:
             lines = [Line(index, orjson.dumps(item)) for index, item in enumerate(wanted)]
             origin = Origin(Operation.SYNC, users[Role.INTEGRATION].as_caller().actor, "seed_demo", run=uuid7())
             submit(model, lines, origin=origin, options=Options(strict=True))  # no level has more than a request may
-        counts[model.plural] = len(items)
-    for model, guid in roots:
+        counts[model.plural] += len(items)
+    for model, root in roots:
         with suppress(NotFound):  # it has been deleted before
             origin = Origin(Operation.DELETE, users[Role.PROJECT_MANAGER].as_caller().actor, run=uuid7())
-            delete_one(model, uuid.UUID(guid), origin=origin)
+            delete_one(model, uuid.UUID(root), origin=origin)
             counts["deletions"] += 1
-    return counts
+    return order.pieces
 
 
 def _to_delete(order: Order) -> list[tuple[type[Entity], str]]:

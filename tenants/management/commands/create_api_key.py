@@ -1,4 +1,3 @@
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -9,26 +8,22 @@ from tenants.models import ApiKey
 from tenants.networks import networks_in
 
 
-def words(parse: Callable[[str], Iterable[object]]) -> Callable[[str], str]:
-    return argument(lambda text: " ".join(map(str, parse(text))))
-
-
 class Command(PrintingCommand):
     help = "Creates an API key for a company and shows it, the only time that it can be seen."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--company", type=guid, metavar="GUID", required=True)
-        parser.add_argument("--scopes", type=words(scopes_in), required=True, help="sync:read,sync:write")
+        parser.add_argument("--scopes", type=argument(scopes_in), required=True, help="sync:read,sync:write")
         parser.add_argument("--description", type=text, default="")
         parser.add_argument("--expires", type=future, metavar="DATE", help="ISO 8601; a bare date means 00:00 UTC")
         help = "where it may be used from, CIDR: 192.0.2.0/24,2001:db8::/32; anywhere otherwise"
-        parser.add_argument("--networks", type=words(networks_in), default="", metavar="LIST", help=help)
+        parser.add_argument("--networks", type=argument(networks_in), default="", metavar="LIST", help=help)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if len(options["description"]) > 255:
             raise CommandError("a key's description has at most 255 characters")
-        fields = {name: options[name] for name in ("networks", "description")}
-        fields |= {"scopes": options["scopes"].split(), "expires_at": options["expires"]}
-        key, text = ApiKey.issue(company=company_of(options["company"]), **fields)
+        fields = {"description": options["description"], "expires_at": options["expires"]}
+        fields["networks"] = " ".join(map(str, options["networks"]))
+        key, text = ApiKey.issue(company=company_of(options["company"]), scopes=options["scopes"], **fields)
         result = {"guid": key.guid, "key": text, "scopes": key.scopes, "company_guid": key.company_guid}
         self.answer(options, result, KEEP_KEY)
