@@ -5,8 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from pieces.models import LEVELS
-from pieces.purging import purge_history
+from pieces.purging import PLURALS, purge_history
 from tenants.management.printing import NOT_REMOVED, PrintingCommand, add_age, age_of, taken
 
 
@@ -17,7 +16,7 @@ class Command(PrintingCommand):
         add_age(parser, timedelta(days=400), "400d")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        removed = Counter[str](dict.fromkeys((level.plural for level in LEVELS), 0))
+        removed = Counter[str](dict.fromkeys(PLURALS, 0))
         steps = purge_history(timezone.now() - age_of(options), removed, dry_run=options["dry_run"])
         trouble = taken(steps, "states")
         self.answer(options, dict(removed), *([NOT_REMOVED] if options["dry_run"] else []))
