@@ -98,6 +98,7 @@ class Deletion(models.Model):
     objects: ClassVar[Any] = TenantManager.from_queryset(BulkQuerySet)()
 
     class Meta:
+        verbose_name_plural = "trash"
         constraints = (models.UniqueConstraint(fields=["company", "guid"], name="deletion_company_guid"),)
 
     def __str__(self) -> str:

@@ -41,6 +41,7 @@ class EntityAdmin(Exported):
 
     list_before_template = "pieces/list_of.html"
     actions = ("delete_chosen",)
+    empty_value_display = ""
     known_first: tuple[str, ...] = ()  # the columns that an index has in order, beside "changed"
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
@@ -49,6 +50,11 @@ class EntityAdmin(Exported):
         codes = (f"{parent}__code" for parent in self.list_select_related or ())
         companies = (f"{name}__name" for name in self.companies)
         return rows.only("is_active", "updated_at", "company", *companies, *COLUMNS[self.model], *codes)
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        """With the state only where it may differ."""
+        without = () if request.GET.get("deleted") else ("state",)
+        return tuple(name for name in super().get_list_display(request) if name not in without)
 
     def is_filtered(self, request: HttpRequest, *but: str) -> bool:
         """Whether less is shown than one company has: then an index has the rows in the order of their guids only."""

@@ -81,7 +81,7 @@ def test_those_that_fit_come_back_and_the_others_can_follow(staff: Client, famil
         assert (run.operation, run.restored) == ("restore", 4)
         left = str(Deletion.objects.get(kind="piece").guid)
     text = text_of(staff.get(f"{RESTORE}?guid={left}"))
-    assert "This brings back 3 pieces" in text
+    assert "This brings back, but for what is listed below 3 pieces" in text
     assert "3 pieces can’t come back" in text
     remove(staff, holders[0])
     remove(staff, holders[1])

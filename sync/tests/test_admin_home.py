@@ -52,7 +52,7 @@ def test_refused_syncs_say_why_in_words(staff: Client, sync: Sync, component: Co
     wrong = [piece_item(component, piece_id=str(n), outer_length="12oo") for n in range(3)]
     sync("pieces", *wrong, piece_item(component, barcode=5))
     text = home(staff)
-    assert "1 syncs refused" in text
+    assert "1 sync refused" in text
     assert "3 × Outer length: This is not a whole number: “12oo”" in text
     assert "Barcode" not in text  # the most frequent one
 
