@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.http import QueryDict
 from drf_spectacular.utils import OpenApiRequest, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -16,7 +15,7 @@ from pieces.openapi import GONE, RUN_HEADER
 from pieces.views import ReceiptView
 from ractory.api.body import read_json_object
 from ractory.api.errors import Fault, Unprocessable
-from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, body, named, path_guid, query_parameters
+from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, body, named, path_guid
 from ractory.api.query import GUID, Flag, Query, guid_in_path
 from sync import snapshots
 from sync.models import Snapshot
@@ -119,7 +118,6 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
             "Of all rows of one entity in a project, a component or an assembly, or in the company. Send them with "
             "`?snapshot=`, then complete it: what was there when it was opened and was not sent, is soft-deleted."
         ),
-        parameters=query_parameters(Query(QueryDict())),
         request=body(OPEN_BODY, {"of a project": {"entity": "pieces", "project_guid": PROJECT}}),
         responses={201: answer("It is open.", SNAPSHOT)},
     )
@@ -137,7 +135,7 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
     @extend_schema(
         operation_id="get_snapshot",
         summary="Get a complete set",
-        parameters=[PATH, *query_parameters(Query(QueryDict()))],
+        parameters=[PATH],
         responses={200: answer("Where it stands.", SNAPSHOT), 410: answer(GONE, ERROR)},
     )
     def retrieve(self, request: Request, guid: str) -> Response:
@@ -147,7 +145,7 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
         operation_id="give_up_snapshot",
         summary="Give a complete set up",
         description="What was sent stays as it is; nothing is deleted.",
-        parameters=[PATH, *query_parameters(Query(QueryDict()))],
+        parameters=[PATH],
         responses={204: answer("It is gone."), 410: answer(GONE, ERROR)},
     )
     def destroy(self, request: Request, guid: str) -> Response:
@@ -161,7 +159,7 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
             "The rows of the set that were there when it was opened and were not sent are soft-deleted, with what is "
             "below them, as one deletion. The second time the first answer comes again."
         ),
-        parameters=[PATH, *query_parameters(CompleteQuery(QueryDict())), RUN_HEADER],
+        parameters=[PATH, RUN_HEADER],
         request=OpenApiRequest(COMPLETE_BODY),
         responses={
             200: answer("What went.", COMPLETED),

@@ -6,9 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
-from django.http import QueryDict
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.pagination import BasePagination
@@ -19,9 +18,8 @@ from rest_framework.viewsets import ModelViewSet
 
 from ractory.api.body import read_json_object
 from ractory.api.errors import Conflict
-from ractory.api.openapi import an_object, query_parameters
-from ractory.api.paging import LINK, TOTAL, Page, PageQuery
-from ractory.api.query import Query
+from ractory.api.openapi import an_object
+from ractory.api.paging import Page, PageQuery
 from ractory.api.redaction import redacted
 from ractory.api.retry import transactional
 from tenants import serializers
@@ -66,12 +64,11 @@ class KeyPagination(ListPagination):
     envelope = "api_keys"
 
 
-@extend_schema(parameters=query_parameters(Query(QueryDict())))  # of all actions: the company
-@extend_schema_view(list=extend_schema(parameters=[*query_parameters(PageQuery(QueryDict())), LINK, TOTAL]))
 class ManagedViewSet(TenantView, ModelViewSet[Any]):
     """What the three have in common. PUT is PATCH: what is left out stays as it is."""
 
     permission_classes = (MayManage,)
+    list_query = PageQuery
     pagination_class = ListPagination
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -80,9 +77,6 @@ class ManagedViewSet(TenantView, ModelViewSet[Any]):
         has_body = request.method in ("POST", "PUT", "PATCH")
         data: Any = read_json_object(request._request, limit=MAX_CREDENTIALS) if has_body else {}
         setattr(request, "_full_data", data)  # noqa: B010  # it is not in the stubs
-
-    def new_query(self, data: QueryDict) -> Query:
-        return PageQuery(data) if self.action == "list" else Query(data)
 
     def get_queryset(self) -> Any:
         rows = of_company(super().get_queryset())  # the first wall: the managers of these models are not scoped

@@ -30,13 +30,15 @@ def caller_of(request: Request) -> Caller:
 
 class TenantView(APIView):
     """An endpoint on a tenant's data. Once credentials, permission and query are known it enters the scope: the
-    caller's own company, or for a SystemAdmin every one, or the one that the query names. Raises 403 for a foreign
-    one, 404 for one that does not exist."""
+    caller's own company, or for a SystemAdmin every one, or the one that the query names. Raises 422 with every fault
+    of the query, 403 for a foreign company, 404 for one that does not exist."""
 
     lookup_field = "guid"  # where it is a viewset
     lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
     query_class: ClassVar[type[Query]] = Query
-    query: Any  # an instance of `query_class`, the parameters of this request
+    list_query: ClassVar[type[Query]] = Query  # of a viewset's list
+    checks_query: ClassVar[bool] = True  # or else the view reports faults of the query with those of the body
+    query: Any  # an instance of one of these, the parameters of this request
 
     def check_permissions(self, request: Request) -> None:
         """Counts the request first: DRF asks for permission before, so refusals could be had without limit."""
@@ -51,7 +53,8 @@ class TenantView(APIView):
         if request.method not in self.allowed_methods:  # whose query nobody knows
             self.http_method_not_allowed(request)
         self.query = self.new_query(request.query_params)
-        self.check_query()
+        if self.checks_query:
+            self.query.checked()
         scope, named = Scope(caller_of(request).company), self.query.company
         if named is not None:
             if not scope.covers(named):
@@ -64,11 +67,7 @@ class TenantView(APIView):
 
     def new_query(self, data: QueryDict) -> Query:
         """The form with these parameters; for views whose forms need to know more."""
-        return self.query_class(data)
-
-    def check_query(self) -> None:
-        """Raises 422 with every fault of the query. Views that report them with those of the body do nothing here."""
-        self.query.checked()
+        return (self.list_query if getattr(self, "action", None) == "list" else self.query_class)(data)
 
 
 MAX_CREDENTIALS = 64 * 1024  # bytes of a body; anyone may send one

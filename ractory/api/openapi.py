@@ -4,6 +4,7 @@ share, each with one envelope (contract, "Conventions")."""
 from collections.abc import Mapping
 from typing import Any
 
+from django.http import QueryDict
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse
 from rest_framework.generics import GenericAPIView
@@ -17,7 +18,14 @@ NAMED: dict[str, Json] = {}  # the document's schemas by name (`complete` puts t
 
 
 class DescribedSchema(AutoSchema):
-    """drf-spectacular's with its guess what is a list for generic views only: our schemas say so themselves."""
+    """drf-spectacular's with the parameters that a view's query has, and the headers that answers to it may have; and
+    with its guess what is a list for generic views only: our schemas say so themselves."""
+
+    def get_override_parameters(self) -> list[Any]:
+        if not hasattr(self.view, "new_query"):
+            return []
+        query = self.view.new_query(QueryDict())
+        return [*query_parameters(query), *query.headers]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return isinstance(self.view, GenericAPIView) and bool(super()._is_list_view(serializer))
@@ -70,6 +78,7 @@ def query_parameters(query: Query) -> list[OpenApiParameter]:
             explode=False if field.schema.get("type") == "array" else None,  # with commas between the words
         )
         for name, field in query.fields.items()
+        if field.schema
     ]
 
 

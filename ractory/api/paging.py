@@ -176,6 +176,7 @@ class CursorQuery(Query):
     """The parameters of a list that is paged through by `Link` alone: in its `order`, or by a field `ordering`."""
 
     order: ClassVar[tuple[Key, ...]] = (Key("guid", models.UUIDField()),)
+    headers: ClassVar[tuple[Any, ...]] = (LINK,)
 
     limit = Whole(1, MAX_LIMIT, DEFAULT_LIMIT, help_text=f"How many rows at most; {DEFAULT_LIMIT} by default.")
     cursor = Text(help_text="Where a page begins: comes with the address in `Link`, and is of no use elsewhere.")
@@ -201,5 +202,6 @@ class CursorQuery(Query):
 class PageQuery(CursorQuery):
     """The parameters of the other lists."""
 
+    headers = (LINK, TOTAL)
     offset = Whole(0, 2**31 - 1, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
     count = Flag(help_text="Adds the header `X-Total-Count`.")

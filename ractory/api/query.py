@@ -5,7 +5,7 @@ import re
 import uuid
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -175,6 +175,7 @@ class Query(forms.Form):
 
     company_guid = Guid(help_text=COMPANY)
 
+    headers: ClassVar[tuple[Any, ...]] = ()  # of the answers, as the OpenAPI document describes them
     data: QueryDict
     fields: dict[str, Any]  # each a Parameter
 
