@@ -62,7 +62,6 @@ def test_a_piece_s_cells_are_texts_and_numbers(staff: Client, company: Company, 
     assert (cells["Guid"], cells["Project guid"]) == (str(piece.guid), str(piece.project_guid))
     assert cells["Changed"] == cells["Updated at"] == piece.updated_at.isoformat()
     assert cells["Trolley cell"] == "7"  # a text of digits stays one
-    assert not {"Picture", "Digest", "Sent digest", "Created in"} & set(titles)
     assert table(staff.get(f"/admin/pieces/piece/export/shown.{kind}"))[0] == titles[: titles.index("Changed") + 1]
 
 
@@ -124,6 +123,7 @@ def test_each_list_takes_the_same_queries_for_many_and_has_nothing_of_others(
         assert count == queries
         assert len(many) > len(one)
         assert len({tuple(row) for row in many}) == len(many)
+        assert not {"Picture", "Digest", "Errors json"} & set(many[0])
         others = (str(foreign.project.company_guid), "theirs", str(foreign.piece.guid))
         assert not [row for row in many if set(others) & set(map(str, row))]
 
@@ -131,11 +131,10 @@ def test_each_list_takes_the_same_queries_for_many_and_has_nothing_of_others(
 def test_the_trash_and_the_runs_say_who_and_what_in_words(staff: Client, family: Family) -> None:
     staff.post("/admin/pieces/component/remove/", {"guid": str(family.component.guid)})
     titles, row = table(staff.get("/admin/pieces/deletion/export/shown.csv"))
-    assert titles == ["Deleted", "With it went", "When", "By", "State"]
+    cells = dict(zip(titles, row, strict=True))
     when = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00"
-    assert re.fullmatch(
-        rf"component {family.component.code}\|1 assembly, 1 piece\|{when}\|user\d+@example.com\|", "|".join(row)
-    )
+    assert (cells["Deleted"], cells["With it went"]) == (f"component {family.component.code}", "1 assembly, 1 piece")
+    assert re.fullmatch(rf"{when} user\d+@example.com ", f"{cells['When']} {cells['By']} {cells['State']}")
     titles, row = table(staff.get("/admin/sync/syncrun/export/shown.xlsx"))
     assert re.fullmatch(rf"{when}\|Deletion of .*\|done\|.* deleted\|\d+ ms\|user.*", "|".join(row))
 
