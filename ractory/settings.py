@@ -256,6 +256,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "NOTSET", "propagate": True},
         "django.db.backends": {"level": "INFO"},  # every statement with its values, else, with LOG_LEVEL=DEBUG
+        "pyBarcode": {"level": "WARNING"},  # it tells each command that there is no Pillow, which nobody needs
         # A refusal is the client's affair and has its receipt; what is ours, a 500, comes with its traceback.
         "django.request": {"level": "ERROR"},
     },

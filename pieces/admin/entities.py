@@ -20,6 +20,7 @@ from pieces.admin.exporting import Exported
 from pieces.admin.filters import ProjectFilter, asked, beginning, by_choice, by_parent, by_value, in_projects
 from pieces.admin.finding import MAX_HITS, find
 from pieces.admin.history import PER_PAGE, history_of, note_names
+from pieces.admin.labels import Labelled
 from pieces.admin.page import COLUMNS, about, label_of, with_parents
 from pieces.admin.trash import confirm, delete_many, guids_of, preview_deletion
 from pieces.filters import HistoryQuery
@@ -40,7 +41,7 @@ class EntityAdmin(Exported):
     """Rows come in by sync and go by soft deletion; the list shows the last changed ones first."""
 
     list_before_template = "pieces/list_of.html"
-    actions = ("delete_chosen",)
+    actions: tuple[str, ...] = ("delete_chosen",)
     empty_value_display = ""
     known_first: tuple[str, ...] = ()  # the columns that an index has in order, beside "changed"
 
@@ -179,7 +180,8 @@ class AssemblyAdmin(EntityAdmin):
     list_filter = (DELETED, ProjectFilter, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
 
 
-class PieceAdmin(EntityAdmin):
+class PieceAdmin(Labelled, EntityAdmin):
+    actions = (*EntityAdmin.actions, "print_labels")
     list_display = (
         *("piece_id", "barcode", "in_project", "in_component", "profile_code", "outer_length", "trolley_cell"),
         *("state", "changed"),

@@ -96,6 +96,7 @@ PAGES: dict[str, Page] = {
     "(?P<url>.*)$": Page("look", 404),
     **{key: page for kind in ("project", "component", "assembly", "piece") for key, page in entity(kind).items()},
     "pieces/piece/find/": Page("look"),
+    "pieces/piece/labels/<slug:kind>/?guid=": Page("look", values={"kind": "piece"}),
     **{
         f"pieces/deletion/{route}": page
         for route, page in {
