@@ -75,7 +75,7 @@ test-postgresql-15: $(INSTALLED)  ## the suite on Debian's PostgreSQL 15 (apt-ge
 		DATABASE_URL=postgres://ractory:ractory@$$PGHOST:$$PGPORT/ractory $(BIN)/python -m pytest --quiet $(ARGS)'
 
 # Chromium is Debian's, so that installing it needs root: these are no part of `make test`.
-test-browser: $(INSTALLED)  ## the staff's pages in Chromium (apt-get install chromium chromium-driver)
+test-browser: $(INSTALLED)  ## the staff's pages in Chromium (apt-get install chromium chromium-driver zbar-tools poppler-utils)
 	env -u DATABASE_URL $(BIN)/python -m pytest --quiet -o python_files='walk_*.py' $(ARGS) ractory/tests/browser
 
 # PgBouncer, nginx, promtool and systemd-analyze are Debian's, too.

@@ -34,6 +34,7 @@ DOCS = (
 )
 ADMIN = f"{DOCS} 'unsafe-eval'"  # unfold's menus and dialogs are Alpine, which compiles the attributes of the page
 NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+CAMERA = NO_DEVICES.replace("camera=()", "camera=(self)")  # staff's pages scan with it
 
 
 class RequestMiddleware(MiddlewareMixin):
@@ -76,7 +77,8 @@ class HeadersMiddleware(MiddlewareMixin):
         if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's own pages have inline scripts
             page = ADMIN if path.startswith("/admin/") else NOTHING
             response.headers.setdefault("Content-Security-Policy", DOCS if path == "/api/docs" else page)
-        response.headers.setdefault("Permissions-Policy", NO_DEVICES)
+        devices = CAMERA if path.startswith("/admin/") else NO_DEVICES
+        response.headers.setdefault("Permissions-Policy", devices)
         if path.startswith("/api/v1/"):
             response.headers.setdefault("Cache-Control", "no-store")
         return response

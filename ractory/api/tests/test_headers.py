@@ -53,6 +53,7 @@ def test_every_answer_says_what_a_page_may_do(company: Company, path: str) -> No
         assert answer["X-Content-Type-Options"] == "nosniff"
         assert answer["Referrer-Policy"] == answer["Cross-Origin-Opener-Policy"] == "same-origin"
         assert "geolocation=()" in answer["Permissions-Policy"]
+        assert ("camera=(self)" in answer["Permissions-Policy"]) == path.startswith("/admin/")
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/v1/pieces", "/api/v1/nothing", "/api/schema", STATIC, "/nothing"])

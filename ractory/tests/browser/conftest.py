@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,22 +23,27 @@ def found(*names: str) -> str:
     """The path of the first of these programs. Fails the test that needs it, if there is none."""
     path = next((path for name in names if (path := shutil.which(name))), None)
     if path is None:
-        pytest.fail(f"There is no {names[0]} on the PATH: as root, apt-get install -y chromium chromium-driver")
+        pytest.fail(f"There is no {names[0]} on the PATH: see .ci/run for what to install")
     return path
 
 
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+@contextmanager
+def started(profile: Path, *flags: str) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = found("chromium", "chromium-browser")
-    profile: Path = tmp_path_factory.mktemp("profile")
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+    for flag in (*FLAGS, f"--user-data-dir={profile}", *flags):
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=Service(found("chromedriver")))
     try:
         yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with started(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture

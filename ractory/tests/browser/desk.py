@@ -22,9 +22,9 @@ class Desk:
         self.driver, self.url = driver, url
         self._violations: list[str] = []
 
-    def window(self, width: int, height: int) -> None:
+    def window(self, width: int, height: int, scale: int = 1) -> None:
         """This many CSS pixels inside; a window itself can't be as narrow as a phone."""
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def go(self, path: str) -> None:
