@@ -15,7 +15,7 @@ from django.http import QueryDict
 from pieces.expressions import SEPARATOR, JoinedTexts
 from pieces.models import SHORT, Assembly, Component, Entity, Piece, Project
 from pieces.reading import counted, fields_of, visible
-from ractory.api.paging import CursorQuery, Fields, Key, Ordering, Page, PageQuery
+from ractory.api.paging import CursorQuery, Fields, Key, Ordering, PageQuery
 from ractory.api.query import MAX_VALUES, Flag, Guid, Listed, Moment, Query, Text
 from tenants.scope import current_scope
 
@@ -72,11 +72,15 @@ class ListQuery(PageQuery, EntityQuery):
     def costly(self) -> str | None:
         """The parameter that may make the database look at every row there is, for one page; None if there is none."""
         page = self.page()
+        order = ["company", *(key.name for key in page.keys)]
+        indexes = [index.fields for index in self.model._meta.indexes if index.condition is None]
+        one_way = len({key.descending for key in page.keys}) == 1
+        has_index = len(page.keys) == 1 or (one_way and current_scope().company is not None and order in indexes)
         reasons = {
             "search": self.checked().get("search"),
             "offset": page.offset > DEEP,
             "count": page.count,
-            "ordering": not has_index(self.model, page),
+            "ordering": not has_index,
         }
         return next((name for name, is_so in reasons.items() if is_so), None)
 
@@ -140,16 +144,6 @@ class PieceQuery(ListQuery):
     piece_id, barcode = Listed(Text(), help_text=ONE_OF_TEXTS), Listed(Text(), help_text=ONE_OF_TEXTS)
     profile_code, trolley, trolley_cell = Text(), Text(), Text()
     search = Search()
-
-
-def has_index(model: type[Entity], page: Page) -> bool:
-    """Whether an index has a whole list in the order of the page."""
-    if len(page.keys) == 1:  # by guid
-        return True
-    if current_scope().company is None or len({key.descending for key in page.keys}) > 1:
-        return False
-    order = ["company", *(key.name for key in page.keys)]
-    return any(index.fields == order and index.condition is None for index in model._meta.indexes)
 
 
 @cache

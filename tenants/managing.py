@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet
 
-from ractory.api.body import read_json_object
+from ractory.api.body import SMALL, read_json_object
 from ractory.api.errors import Conflict
 from ractory.api.openapi import an_object
 from ractory.api.paging import Page, PageQuery
@@ -27,7 +27,7 @@ from tenants.logins import Attempt
 from tenants.models import ApiKey, Company, User
 from tenants.permissions import MayManage, MayManageCompanies
 from tenants.scope import Scope, every_company, of_company, within
-from tenants.views import MAX_CREDENTIALS, TenantView, caller_of
+from tenants.views import TenantView, caller_of
 
 
 def record(user: uuid.UUID, obj: Any, action: int, message: Any) -> None:
@@ -75,7 +75,7 @@ class ManagedViewSet(TenantView, ModelViewSet[Any]):
         super().initial(request, *args, **kwargs)
         # DRF's own parsing knows no bounds, and takes a chunked body for an empty one.
         has_body = request.method in ("POST", "PUT", "PATCH")
-        data: Any = read_json_object(request._request, limit=MAX_CREDENTIALS) if has_body else {}
+        data: Any = read_json_object(request._request, limit=SMALL) if has_body else {}
         setattr(request, "_full_data", data)  # noqa: B010  # it is not in the stubs
 
     def get_queryset(self) -> Any:

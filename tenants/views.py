@@ -11,12 +11,12 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.settings import api_settings as jwt_settings
 
-from ractory.api.body import read_json_object
+from ractory.api.body import read_fields
+from ractory.api.errors import Unprocessable
 from ractory.api.openapi import TEXT, an_object, answer, body, named
 from ractory.api.query import GUID, NO_NUL, Json, Query
-from tenants.authentication import CHALLENGE, Tokens, begin, renew
+from tenants.authentication import CHALLENGE, begin, renew
 from tenants.caller import Caller, KeyScope, Role
 from tenants.logins import Attempt
 from tenants.models import Company, User
@@ -53,9 +53,10 @@ class TenantView(APIView):
         if request.method not in self.allowed_methods:  # whose query nobody knows
             self.http_method_not_allowed(request)
         self.query = self.new_query(request.query_params)
-        if self.checks_query:
-            self.query.checked()
-        scope, named = Scope(caller_of(request).company), self.query.company
+        if not self.query.is_valid() and self.checks_query:
+            raise Unprocessable(self.query.faults())
+        # None, too, if what is sent is no UUID, which is among the faults.
+        scope, named = Scope(caller_of(request).company), self.query.cleaned_data.get("company_guid")
         if named is not None:
             if not scope.covers(named):
                 raise PermissionDenied(f"Company {named} is not yours.")
@@ -70,18 +71,8 @@ class TenantView(APIView):
         return (self.list_query if getattr(self, "action", None) == "list" else self.query_class)(data)
 
 
-MAX_CREDENTIALS = 64 * 1024  # bytes of a body; anyone may send one
-
-
 class _PublicView(APIView):
     authentication_classes = permission_classes = ()
-
-    @staticmethod
-    def given(request: Request, kind: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-        """The body's fields. Raises 422 for those that are missing or of a wrong shape."""
-        fields = kind(data=read_json_object(request._request, limit=MAX_CREDENTIALS))
-        fields.is_valid(raise_exception=True)
-        return dict(fields.validated_data)
 
     def get_authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -128,15 +119,6 @@ NEW_PAIR = answer("The tokens.", named("Tokens", TOKENS), {"integration": PAIR_E
 PERSON = {"email": "anna@example.com", "password": "correct horse battery staple"}
 
 
-def _pair(user: User, tokens: Tokens) -> dict[str, Any]:
-    return {
-        "access_token": tokens.access,
-        "refresh_token": tokens.refresh,
-        "role": user.role,
-        "expires_in": int(jwt_settings.ACCESS_TOKEN_LIFETIME.total_seconds()),
-    }
-
-
 class LoginView(_PublicView):
     @extend_schema(
         operation_id="login",
@@ -147,12 +129,12 @@ class LoginView(_PublicView):
     )
     @every_company()  # nobody knows yet whose user it is
     def post(self, request: Request) -> Response:
-        user = authenticate(request._request, **self.given(request, LoginSerializer))
+        user = authenticate(request._request, **read_fields(request, LoginSerializer))
         if not isinstance(user, User):
             raise AuthenticationFailed("Wrong email or password.")
         if user.tenant is not None and user.tenant.moved_to:  # while it is being moved one may log in, and read
             user.tenant.check_place(request._request)
-        return Response(_pair(user, begin(user)))
+        return Response(begin(user)._asdict())
 
 
 class RefreshView(_PublicView):
@@ -164,11 +146,11 @@ class RefreshView(_PublicView):
         responses={200: NEW_PAIR},
     )
     def post(self, request: Request) -> Response:
-        given = self.given(request, RefreshSerializer)
+        given = read_fields(request, RefreshSerializer)
         attempt = Attempt(request._request)
-        user, tokens = renew(given["refresh_token"])
+        tokens = renew(given["refresh_token"])
         attempt.succeeded()
-        return Response(_pair(user, tokens))
+        return Response(tokens._asdict())
 
 
 class MeView(APIView):

@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiReque
 from rest_framework.generics import GenericAPIView
 
 from ractory.api.errors import MAX_LISTED, Unavailable
-from ractory.api.query import GUID, Json, Query
+from ractory.api.query import GUID, Json
 
 TEXT: Json = {"type": "string"}
 COUNT: Json = {"type": "integer", "minimum": 0}
@@ -25,7 +25,17 @@ class DescribedSchema(AutoSchema):
         if not hasattr(self.view, "new_query"):
             return []
         query = self.view.new_query(QueryDict())
-        return [*query_parameters(query), *query.headers]
+        parameters = [
+            OpenApiParameter(
+                name,
+                field.schema,
+                description=field.help_text or f"Only rows with this `{name}`.",
+                explode=False if field.schema.get("type") == "array" else None,  # with commas between the words
+            )
+            for name, field in query.fields.items()
+            if field.schema
+        ]
+        return [*parameters, *query.headers]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return isinstance(self.view, GenericAPIView) and bool(super()._is_list_view(serializer))
@@ -66,20 +76,6 @@ def header(name: str, description: str, schema: Json, *codes: int, always: bool 
 
 def path_guid(description: str) -> OpenApiParameter:
     return OpenApiParameter("guid", GUID, OpenApiParameter.PATH, description=description)
-
-
-def query_parameters(query: Query) -> list[OpenApiParameter]:
-    """The parameters of a form, as its fields describe themselves."""
-    return [
-        OpenApiParameter(
-            name,
-            field.schema,
-            description=field.help_text or f"Only rows with this `{name}`.",
-            explode=False if field.schema.get("type") == "array" else None,  # with commas between the words
-        )
-        for name, field in query.fields.items()
-        if field.schema
-    ]
 
 
 ERROR = named("Error", an_object({"detail": TEXT}, description="Every error but a 422."))
