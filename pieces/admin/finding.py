@@ -17,7 +17,7 @@ MAX_HITS = 50  # per field
 # In this order; guids come before all. Each of these has an index by company.
 LOOKED_UP: Sequence[tuple[type[Entity], str]] = (
     *((Piece, name) for name in ("barcode", "piece_id", "trolley_cell", "trolley")),
-    *((Component, "code"), (Project, "code")),
+    *((Component, "code"), (Project, "code"), (Project, "company_name")),
 )
 GTINS = (8, 12, 13, 14)  # digits: of EAN-8, UPC-A, EAN-13 and ITF-14; a shorter one is a longer one with zeros in front
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pieces.acts import Origin
 from pieces.admin.finding import LOOKED_UP
 from pieces.changes import delete_one
-from pieces.models import Operation, Piece
+from pieces.models import Operation, Piece, Project
 from pieces.tests.copies import copies
 from pieces.tests.factories import PieceFactory
 from pieces.tests.families import KINDS, Family
@@ -59,6 +59,11 @@ def test_a_guid_opens_what_it_names(staff: Client, family: Family, kind: str) ->
 @pytest.mark.parametrize("kind", ["component", "project"])
 def test_a_code_opens_its_component_or_project(staff: Client, family: Family, kind: str) -> None:
     assert found(staff, str(family[kind])) == page_of(family[kind])
+
+
+def test_a_customer_s_name_opens_the_project(staff: Client, family: Family) -> None:
+    Project.across_companies.update(company_name="Sommer")
+    assert found(staff, "Sommer") == page_of(family.project)
 
 
 def test_letters_are_tried_in_capitals_too_but_as_typed_first(staff: Client, company: Company) -> None:
