@@ -157,7 +157,9 @@
     setTimeout(() => isCut && sayThatItWasCut(), 5 * STOP); // nothing came of it here
     offerSearches(find);
     find.form.addEventListener("submit", onSearch);
-    document.getElementById("scanned").addEventListener("close", onAnswer);
+    const dialog = document.getElementById("scanned");
+    dialog.addEventListener("click", (event) => event.target.value && dialog.close(event.target.value));
+    dialog.addEventListener("close", onAnswer);
   }
 
   function onSearch(event) {
