@@ -98,10 +98,6 @@ def _form_field(field: Any) -> forms.Field:
     )
 
 
-def initial_of(entity: Entity) -> dict[str, Any]:
-    return {field.attname: getattr(entity, field.attname) for field in fields_of(type(entity))}
-
-
 class FieldChange(NamedTuple):
     """What a form that was sent does to a field, or somebody else since it was opened."""
 

@@ -13,7 +13,7 @@ from pieces.admin.page import crumbs_of, groups_of
 from pieces.models import LEVELS
 from pieces.templatetags.entities import page_of
 from ractory.api.errors import Conflict
-from sync.admin.editing import edit, form_of, initial_of
+from sync.admin.editing import edit, form_of
 from tenants.admin.staff import caller_of
 from tenants.caller import Capability
 
@@ -36,7 +36,7 @@ class SyncedAdmin(plain.EntityAdmin):
         if not entity.is_active:
             self.message_user(request, "What is deleted can't be changed. Nothing was saved.", messages.ERROR)
             return redirect(page_of(entity.kind, guid))
-        form = form_of(self.model)(request.POST or None, request.FILES or None, initial=initial_of(entity))
+        form = form_of(self.model)(request.POST or None, request.FILES or None, initial=vars(entity))
         context = {"entity": entity, "form": form, "crumbs": crumbs_of(entity)}
         if form.is_bound:
             try:

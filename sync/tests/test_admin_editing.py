@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -252,6 +253,22 @@ def test_of_what_both_have_changed_one_chooses(
     assert confirm(staff, family.piece, page, **choice).status_code == 302
     row = row_of("piece", family.piece.guid)
     assert (row.outer_length, row.inner_length, row.info2) == (1300 if keep == "mine" else 7, 8, "mine")
+
+
+def test_a_change_in_the_very_moment_is_seen_too(staff: Client, sync: Sync, family: Family) -> None:
+    page = preview(staff, family.piece, outer_length="1300")
+
+    def quicker(execute: Any, sql: str, *args: Any) -> Any:
+        """Another one writes as soon as the row has been read."""
+        result = execute(sql, *args)
+        if "has_picture" in sql and not Piece.across_companies.filter(outer_length=7).exists():
+            Piece.across_companies.update(outer_length=7, updated_at=timezone.now())
+        return result
+
+    with connection.execute_wrapper(quicker):
+        page = confirm(staff, family.piece, page)
+    assert "whose value? mine: 1300 mm theirs: 7 mm" in text_of(page)
+    assert row_of("piece", family.piece.guid).outer_length == 7
 
 
 def test_a_change_that_comes_after_the_question_is_seen_too(staff: Client, sync: Sync, family: Family) -> None:
