@@ -16,7 +16,7 @@ from ractory.tests.browser.works import EMAIL, PASSWORD, Works
 
 FOLDER = Path(os.environ.get("SCREENSHOTS", "docs/screenshots"))
 IN_DOCS = {
-    *("home-wide", "piece-wide", "piece-phone", "edit-wide", "delete-wide", "trash-phone"),
+    *("home-wide", "piece-wide", "piece-phone", "edit-wide", "confirm-wide", "delete-wide", "trash-phone"),
     *("runs-wide", "run-wide", "run-phone", "changes-wide", "undo-wide", "key-wide"),
     *("export-wide", "labels-wide", "camera-phone"),
 }
@@ -76,6 +76,10 @@ def test_shoot_the_pages(shooting: tuple[Desk, str], works: Works) -> None:
     shoot(shooting, "labels")
     desk.go(f"/admin/pieces/piece/{works.piece.guid}/edit/")
     shoot(shooting, "edit")
+    desk.fill("outer_length", "-1254")
+    desk.fill("profile_color", "anthracite")
+    desk.press(".sticky .primary")
+    shoot(shooting, "confirm")
     desk.go("/admin/tenants/apikey/")
     shoot(shooting, "keys")
     desk.go("/admin/tenants/apikey/add/")
