@@ -4,9 +4,10 @@ Named columns match exactly, an empty value finds the empty string. `search` fin
 upper and lower case are the same to it (beyond ASCII only as far as the database's collation knows better).
 """
 
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
+import django_filters
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q, QuerySet
@@ -14,9 +15,9 @@ from django.http import QueryDict
 
 from pieces.expressions import SEPARATOR, JoinedTexts
 from pieces.models import SHORT, Assembly, Component, Entity, Piece, Project
-from pieces.reading import counted, fields_of, visible
-from ractory.api.paging import CursorQuery, Fields, Key, Ordering, PageQuery
-from ractory.api.query import MAX_VALUES, Flag, Guid, Listed, Moment, Query, Text
+from pieces.reading import counted, fields_of
+from ractory.api.paging import CursorQuery, Fields, Key, Ordering, Page, PageQuery
+from ractory.api.query import MAX_VALUES, Flag, Guid, Listed, Moment, Parameter, Query, Text
 from tenants.scope import current_scope
 
 ONE_OF_TEXTS = f"Only rows with one of these texts, up to {MAX_VALUES}; one that has commas is found if it comes alone."
@@ -24,7 +25,7 @@ DEEP = 10_000  # rows that are skipped in an index before it is worth a limit
 
 
 class EntityQuery(Query):
-    """What lists and single objects can both be asked for."""
+    """The parameters of all endpoints of an entity. Deleting and restoring have no others."""
 
     include_inactive = Flag(help_text="Soft-deleted rows, too.")
 
@@ -53,97 +54,138 @@ class HistoryQuery(CursorQuery):
 
 
 class ListQuery(PageQuery, EntityQuery):
-    """The parameters of a list. Those that are named as a column find the rows with that value, or with one of several;
-    an empty text is a value."""
-
-    model: ClassVar[type[Entity]]
-    searched: ClassVar[tuple[str, ...]] = ()  # the columns that `search` looks into
+    """The parameters of a list; those that choose rows come from its filter set."""
 
     detail = Flag(help_text="Full objects instead of short ones.")
-    guid = Listed(Guid(), help_text=f"Only rows with one of these guids, up to {MAX_VALUES}.")
-    updated_since = Moment(help_text="Only rows changed at or after this moment; UTC unless it says otherwise.")
 
-    def __init__(self, data: QueryDict) -> None:
+    def __init__(self, data: QueryDict, model: type[Entity]) -> None:
         super().__init__(data)
-        self.fields["ordering"] = Ordering(sortable_fields(self.model))
-        self.fields["fields"] = Fields(fields_of(self.model, full=True))
+        self.model = model
+        self.fields["ordering"] = Ordering(sortable_fields(model))
+        self.fields["fields"] = Fields(fields_of(model, full=True))
 
     @property
     def costly(self) -> str | None:
         """The parameter that may make the database look at every row there is, for one page; None if there is none."""
         page = self.page()
-        order = ["company", *(key.name for key in page.keys)]
-        indexes = [index.fields for index in self.model._meta.indexes if index.condition is None]
-        one_way = len({key.descending for key in page.keys}) == 1
-        has_index = len(page.keys) == 1 or (one_way and current_scope().company is not None and order in indexes)
         reasons = {
             "search": self.checked().get("search"),
             "offset": page.offset > DEEP,
             "count": page.count,
-            "ordering": not has_index,
+            "ordering": not has_index(self.model, page),
         }
         return next((name for name, is_so in reasons.items() if is_so), None)
 
-    def rows(self) -> "QuerySet[Any]":
-        """The rows that are asked for, of the tenant scope. Raises 422."""
-        given = self.checked()
-        wanted: dict[str, Any] = {"updated_at__gte": given["updated_since"]}
-        for column in fields_of(self.model, full=True):
-            if column in self.fields and column != "company_guid":  # which is the scope already
-                value = given[column]
-                if isinstance(value, list):  # an index has the rows with one value in the order of the list
-                    column, value = (column, value[0]) if len(value) == 1 else (f"{column}__any_of", value)
-                wanted[column] = value
-        rows = visible(self.model, include_inactive=given["include_inactive"])
-        return self._searched(rows.filter(**{lookup: value for lookup, value in wanted.items() if value is not None}))
 
-    def _searched(self, rows: "QuerySet[Any]") -> "QuerySet[Any]":
-        """Those with the text of `search` in one of the columns.
+class ValueFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
+    """Rows with this value, or with one of several. An empty text is a value, where django-filter's own filters would
+    pass it over."""
 
-        No index can help on PostgreSQL: below row-level security only leakproof functions are looked up in one, and
-        none that finds parts of texts is (test_indexes.py). So the list is walked in its order until the page is full;
-        comparing all texts at once takes two thirds of the time of one after the other.
-        """
-        text = self.cleaned_data.get("search")
-        if not text:
-            return rows
-        if SEPARATOR in text:  # it might begin in one column and end in the next
-            return rows.filter(Q(*((f"{column}__icontains", text) for column in self.searched), _connector=Q.OR))
-        found: QuerySet[Any] = rows.alias(searched=JoinedTexts(*self.searched)).filter(searched__icontains=text)
+    label = None  # no page shows one
+
+    def __init__(self, kind: type[Parameter] = Text, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.field_class = kind
+
+    def filter(self, qs: "QuerySet[Any]", value: Any) -> "QuerySet[Any]":
+        lookup = self.lookup_expr
+        if isinstance(value, list):  # an index has the rows with one value in the order of the list
+            lookup, value = (lookup, value[0]) if len(value) == 1 else ("any_of", value)
+        return qs if value is None else qs.filter(**{f"{self.field_name}__{lookup}": value})
+
+
+class SearchFilter(ValueFilter):
+    """Rows with this text in one of the columns.
+
+    No index can help on PostgreSQL: below row-level security only leakproof functions are looked up in one, and none
+    that finds parts of texts is (test_indexes.py). So the list is walked in its order until the page is full; comparing
+    all texts at once takes two thirds of the time of one after the other.
+    """
+
+    def __init__(self, *columns: str) -> None:
+        meaning = "Only rows with this text in one of their main fields, in upper or lower case."
+        super().__init__(max_length=SHORT, help_text=meaning)
+        self.columns = columns
+
+    def filter(self, qs: "QuerySet[Any]", value: str | None) -> "QuerySet[Any]":
+        if not value:
+            return qs
+        if SEPARATOR in value:  # it might begin in one column and end in the next
+            return qs.filter(Q(*((f"{column}__icontains", value) for column in self.columns), _connector=Q.OR))
+        found: QuerySet[Any] = qs.alias(searched=JoinedTexts(*self.columns)).filter(searched__icontains=value)
         return found
 
 
-class Search(Text):
-    def __init__(self) -> None:
-        meaning = "Only rows with this text in one of their main fields, in upper or lower case."
-        super().__init__(max_length=SHORT, help_text=meaning)
+class EntityFilterSet(django_filters.FilterSet):  # type: ignore[misc]  # untyped
+    """Which rows a list shows. Its form has the list's other parameters too, so that a 422 names every fault."""
+
+    guid = ValueFilter(Listed, each=Guid(), help_text=f"Only rows with one of these guids, up to {MAX_VALUES}.")
+    updated_since = ValueFilter(
+        Moment,
+        "updated_at",
+        "gte",
+        help_text="Only rows changed at or after this moment; UTC unless it says otherwise.",
+    )
+
+    model: ClassVar[type[Entity]]
+
+    class Meta:
+        form = ListQuery
+
+    def __init__(self, data: QueryDict) -> None:
+        """The query is checked before it is known whose rows there are: `filter_queryset` gets these."""
+        super().__init__(data, queryset=self.model.across_companies.none())
+
+    @cached_property
+    def form(self) -> ListQuery:
+        form: ListQuery = self.get_form_class()(self.data, self.model)
+        return form
+
+    def filter_queryset(self, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        """Those of the rows that are asked for. Raises 422."""
+        given = self.form.checked()
+        for name, each in self.filters.items():
+            queryset = each.filter(queryset, given[name])
+        return queryset
 
 
-class ProjectQuery(ListQuery):
-    model, searched = Project, ("code", "company_name")
-    code, search = Text(), Search()
+class ProjectFilterSet(EntityFilterSet):
+    model = Project
+    code = ValueFilter()
+    search = SearchFilter("code", "company_name")
 
 
-class ComponentQuery(ListQuery):
-    model, searched = Component, ("code", "designation")
-    project_guid, code, search = Guid(), Text(), Search()
+class ComponentFilterSet(EntityFilterSet):
+    model = Component
+    project_guid = ValueFilter(Guid)
+    code = ValueFilter()
+    search = SearchFilter("code", "designation")
 
 
-class AssemblyQuery(ListQuery):
+class AssemblyFilterSet(EntityFilterSet):
     model = Assembly
-    project_guid, component_guid = Guid(), Guid()
+    project_guid, component_guid = ValueFilter(Guid), ValueFilter(Guid)
 
 
-class PieceQuery(ListQuery):
+class PieceFilterSet(EntityFilterSet):
     model = Piece
-    searched = (
+    project_guid, component_guid, assembly_guid = (ValueFilter(Guid) for _ in range(3))
+    piece_id, barcode = (ValueFilter(Listed, each=Text(), help_text=ONE_OF_TEXTS) for _ in range(2))
+    profile_code, trolley, trolley_cell = (ValueFilter() for _ in range(3))
+    search = SearchFilter(
         *("piece_id", "barcode", "profile_code", "profile_name", "component_code", "component_description"),
         *("component_number", "project_number", "client", "trolley", "trolley_cell"),
     )
-    project_guid, component_guid, assembly_guid = Guid(), Guid(), Guid()
-    piece_id, barcode = Listed(Text(), help_text=ONE_OF_TEXTS), Listed(Text(), help_text=ONE_OF_TEXTS)
-    profile_code, trolley, trolley_cell = Text(), Text(), Text()
-    search = Search()
+
+
+def has_index(model: type[Entity], page: Page) -> bool:
+    """Whether an index has a whole list in the order of the page."""
+    if len(page.keys) == 1:  # by guid
+        return True
+    if current_scope().company is None or len({key.descending for key in page.keys}) > 1:
+        return False
+    order = ["company", *(key.name for key in page.keys)]
+    return any(index.fields == order and index.condition is None for index in model._meta.indexes)
 
 
 @cache

@@ -22,7 +22,7 @@ from pieces.changes import delete_one, restore_one
 from pieces.history import read_at, read_history
 from pieces.models import Entity, Operation
 from pieces.openapi import endpoints_of
-from pieces.reading import check_parents, fields_of, read_one, read_page
+from pieces.reading import check_parents, fields_of, read_one, read_page, visible
 from pieces.receipts import Receipt
 from ractory.api.errors import Unprocessable
 from ractory.api.query import Query, guid_in_path
@@ -73,11 +73,18 @@ class ReceiptView(TenantView):
 class EntityViewSet(ViewSetMixin, ReceiptView):
     """List, read, soft-delete and restore one entity (contract, "Reading and managing")."""
 
+    filterset_class: ClassVar[type[filters.EntityFilterSet]]
+
     def get_permissions(self) -> list[BasePermission]:
         return [MayDelete() if self.action in ("destroy", "restore") else MayRead()]
 
     def new_query(self, data: QueryDict) -> Query:
-        return filters.ReadQuery(data, self.model) if self.action == "retrieve" else super().new_query(data)
+        if self.action == "list":
+            self.filterset = self.filterset_class(data)
+            return self.filterset.form
+        if self.action == "retrieve":
+            return filters.ReadQuery(data, self.model)
+        return filters.HistoryQuery(data) if self.action == "history" else filters.EntityQuery(data)
 
     def operation_of(self, request: Request) -> Operation | None:
         return {"destroy": Operation.DELETE, "restore": Operation.RESTORE}.get(self.action or "")
@@ -85,9 +92,10 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
     @may_lag
     def list(self, request: Request) -> Response:
         """A page of the rows that the filters leave, `Link` to the next page, `X-Total-Count` if asked for."""
-        given, page, costly = self.query.checked(), self.query.page(), self.query.costly
+        query: filters.ListQuery = self.query
+        given, page, costly = query.checked(), query.page(), query.costly
         check_parents(given, include_inactive=given["include_inactive"])
-        rows = self.query.rows()
+        rows = self.filterset.filter_queryset(visible(self.model, include_inactive=given["include_inactive"]))
         with costly_read(rows.db, caller_of(request).guid, costly) if costly else nullcontext():
             items, last = read_page(rows, page, given["fields"] or fields_of(self.model, full=given["detail"]))
             headers = page.headers(request, last, rows)
@@ -103,7 +111,7 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
             return Response(read_at(self.model, found, moment, fields, include_inactive=inactive))
         return Response(read_one(self.model, found, fields, include_inactive=inactive))
 
-    @action(detail=True, query_class=filters.HistoryQuery)
+    @action(detail=True)
     @may_lag
     def history(self, request: Request, guid: str) -> Response:
         page = self.query.page()
@@ -126,14 +134,14 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
         return guid_in_path(text, self.model.kind.value)
 
 
-def viewset_of(query: type[filters.ListQuery]) -> type[EntityViewSet]:
-    """The endpoints of the entity that is listed so, with what the OpenAPI document says of them."""
-    attributes = {"model": query.model, "list_query": query}
-    viewset = type(f"{query.model.__name__}ViewSet", (EntityViewSet,), attributes)
-    return extend_schema_view(**endpoints_of(query.model))(viewset)
+def viewset_of(filterset: type[filters.EntityFilterSet]) -> type[EntityViewSet]:
+    """The endpoints of the entity that the filter set is of, with what the OpenAPI document says of them."""
+    attributes = {"model": filterset.model, "filterset_class": filterset}
+    viewset = type(f"{filterset.model.__name__}ViewSet", (EntityViewSet,), attributes)
+    return extend_schema_view(**endpoints_of(filterset))(viewset)
 
 
-ProjectViewSet = viewset_of(filters.ProjectQuery)
-ComponentViewSet = viewset_of(filters.ComponentQuery)
-AssemblyViewSet = viewset_of(filters.AssemblyQuery)
-PieceViewSet = viewset_of(filters.PieceQuery)
+ProjectViewSet = viewset_of(filters.ProjectFilterSet)
+ComponentViewSet = viewset_of(filters.ComponentFilterSet)
+AssemblyViewSet = viewset_of(filters.AssemblyFilterSet)
+PieceViewSet = viewset_of(filters.PieceFilterSet)

@@ -47,8 +47,7 @@ class SyncQuery(Query):
     def __init__(self, data: QueryDict, model: type[Entity]) -> None:
         super().__init__(data)
         self.model = model
-        # Without a schema it is not in the document.
-        self.fields["match"].schema = {"type": "string", "enum": MATCHED_BY[model][:1]} if model in MATCHED_BY else {}
+        self.fields["match"].schema = {"type": "string", "enum": [MATCHED_BY.get(model, [""])[0]]}
 
     def clean_match(self) -> bool:
         match, by = self.cleaned_data["match"], MATCHED_BY.get(self.model, ("",))[0]
@@ -62,7 +61,6 @@ class SyncView(ReceiptView):
     """One batch of one entity, all or nothing; `SYNC_VIEWS` has one for each level."""
 
     permission_classes = (MaySync,)
-    checks_query = False  # its faults are told together with those of the body
     operation = Operation.SYNC
 
     def perform_authentication(self, request: Request) -> None:
@@ -74,6 +72,9 @@ class SyncView(ReceiptView):
 
     def new_query(self, data: QueryDict) -> Query:
         return SyncQuery(data, self.model)
+
+    def check_query(self) -> None:
+        """Its faults are told together with those of the body."""
 
     def post(self, request: Request) -> HttpResponse:
         with ExitStack() as alone:

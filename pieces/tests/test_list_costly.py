@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.http import QueryDict
 from pytest_django import Settings
 
-from pieces.filters import PieceQuery, ProjectQuery
+from pieces.filters import PieceFilterSet, ProjectFilterSet
 from pieces.tests.factories import PieceFactory
 from pieces.tests.families import Family
 from ractory.api.tests.client import Api
@@ -42,11 +42,11 @@ def test_what_looks_at_more_rows_than_it_shows_is_known(company: Company) -> Non
     ]
     with company_scope(company.guid):
         for parameter, queries in costly.items():
-            assert [PieceQuery(asked(**query)).costly for query in queries] == [parameter] * len(queries)
-        assert ProjectQuery(asked(ordering="code")).costly is None
+            assert [PieceFilterSet(asked(**query)).form.costly for query in queries] == [parameter] * len(queries)
+        assert ProjectFilterSet(asked(ordering="code")).form.costly is None
     with every_company():  # whose indexes begin with a company
-        assert ProjectQuery(asked(ordering="code")).costly == "ordering"
-        assert ProjectQuery(asked(ordering="-guid")).costly is None
+        assert ProjectFilterSet(asked(ordering="code")).form.costly == "ordering"
+        assert ProjectFilterSet(asked(ordering="-guid")).form.costly is None
 
 
 @pytest.mark.django_db

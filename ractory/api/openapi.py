@@ -4,13 +4,12 @@ share, each with one envelope (contract, "Conventions")."""
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import QueryDict
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse
 from rest_framework.generics import GenericAPIView
 
 from ractory.api.errors import MAX_LISTED, Unavailable
-from ractory.api.query import GUID, Json
+from ractory.api.query import GUID, Json, Query
 
 TEXT: Json = {"type": "string"}
 COUNT: Json = {"type": "integer", "minimum": 0}
@@ -18,24 +17,7 @@ NAMED: dict[str, Json] = {}  # the document's schemas by name (`complete` puts t
 
 
 class DescribedSchema(AutoSchema):
-    """drf-spectacular's with the parameters that a view's query has, and the headers that answers to it may have; and
-    with its guess what is a list for generic views only: our schemas say so themselves."""
-
-    def get_override_parameters(self) -> list[Any]:
-        if not hasattr(self.view, "new_query"):
-            return []
-        query = self.view.new_query(QueryDict())
-        parameters = [
-            OpenApiParameter(
-                name,
-                field.schema,
-                description=field.help_text or f"Only rows with this `{name}`.",
-                explode=False if field.schema.get("type") == "array" else None,  # with commas between the words
-            )
-            for name, field in query.fields.items()
-            if field.schema
-        ]
-        return [*parameters, *query.headers]
+    """drf-spectacular's with its guess what is a list for generic views only: our schemas say so themselves."""
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return isinstance(self.view, GenericAPIView) and bool(super()._is_list_view(serializer))
@@ -76,6 +58,19 @@ def header(name: str, description: str, schema: Json, *codes: int, always: bool 
 
 def path_guid(description: str) -> OpenApiParameter:
     return OpenApiParameter("guid", GUID, OpenApiParameter.PATH, description=description)
+
+
+def query_parameters(query: Query) -> list[OpenApiParameter]:
+    """The parameters of a form, as its fields describe themselves."""
+    return [
+        OpenApiParameter(
+            name,
+            field.schema,
+            description=field.help_text or f"Only rows with this `{name}`.",
+            explode=False if field.schema.get("type") == "array" else None,  # with commas between the words
+        )
+        for name, field in query.fields.items()
+    ]
 
 
 ERROR = named("Error", an_object({"detail": TEXT}, description="Every error but a 422."))

@@ -122,55 +122,60 @@ def decode_cursor(text: str, keys: Sequence[Key]) -> tuple[Any, ...]:
         raise ValidationError("Input should be a cursor of a next link", "cursor_parsing") from error
 
 
+class Ordering(Parameter):
+    """Names of fields, comma-separated, `-` for descending; as keys that end with the unique one, `guid`, which follows
+    the direction of the last: an index then serves both directions."""
+
+    def __init__(self, sortable: Mapping[str, "models.Field[Any, Any]"]) -> None:
+        super().__init__(help_text=f"Up to {MAX_KEYS} fields, each once, with `-` for descending; nulls come last.")
+        self.sortable = sortable
+        self.absent = (Key("guid", sortable["guid"]),)
+        self.schema = names_schema([sign + name for name in sortable for sign in ("", "-")]) | {"maxItems": MAX_KEYS}
+
+    def to_python(self, value: Any) -> tuple[Key, ...]:
+        keys: dict[str, Key] = {}
+        for signed in value.split(","):
+            name = signed.removeprefix("-")
+            if name not in self.sortable:
+                raise ValidationError(f"There is no ordering by {shown(name)}", "ordering_unknown")
+            if name in keys:
+                raise ValidationError(f"Input should name {name} once", "ordering_twice")
+            keys[name] = Key(name, self.sortable[name], signed.startswith("-"))
+        if len(keys) > MAX_KEYS:
+            raise ValidationError(f"Input should name at most {MAX_KEYS} fields", "too_long")
+        keys.setdefault("guid", Key("guid", self.sortable["guid"], keys[name].descending))
+        return tuple(keys.values())[: list(keys).index("guid") + 1]  # what comes after a unique field orders nothing
+
+
 class Fields(Parameter):
     """Some of these names, each once, comma-separated; of the fields that an object shall have, unless `what` says."""
 
-    absent: Any = ()
+    absent = ()
 
     def __init__(self, names: Collection[str], what: str = "field", help_text: str = "") -> None:
         fields = "These fields of each object and no others, each once; `detail` says nothing then."
         super().__init__(help_text=help_text or fields)
         self.names, self.what = names, what
-        words = {"type": "string", "enum": list(names)}
-        self.schema = {"type": "array", "items": words, "minItems": 1, "uniqueItems": True}
+        self.schema = names_schema(names)
 
-    def to_python(self, value: Any) -> tuple[Any, ...]:
+    def to_python(self, value: Any) -> tuple[str, ...]:
         chosen = tuple(value.split(","))
         for number, name in enumerate(chosen):
             if name not in self.names:
-                raise ValidationError(f"There is no {self.what} {shown(name)}", f"{self.what.split()[0]}_unknown")
+                raise ValidationError(f"There is no {self.what} {shown(name)}", f"{self.what}_unknown")
             if name in chosen[:number]:
-                raise ValidationError(f"Input should name {name} once", f"{self.what.split()[0]}_twice")
+                raise ValidationError(f"Input should name {name} once", f"{self.what}_twice")
         return chosen
 
 
-class Ordering(Fields):
-    """Names of fields, comma-separated, `-` for descending; as keys that end with the unique one, `guid`, which follows
-    the direction of the last: an index then serves both directions."""
-
-    def __init__(self, sortable: Mapping[str, "models.Field[Any, Any]"]) -> None:
-        said = f"Up to {MAX_KEYS} fields, each once, with `-` for descending; nulls come last."
-        super().__init__(sortable, what="ordering by", help_text=said)
-        self.sortable, self.absent = sortable, (Key("guid", sortable["guid"]),)
-        self.schema["items"]["enum"] = [sign + name for name in sortable for sign in ("", "-")]
-        self.schema["maxItems"] = MAX_KEYS
-
-    def to_python(self, value: Any) -> tuple[Key, ...]:
-        signed = value.split(",")
-        names = super().to_python(",".join(name.removeprefix("-") for name in signed))
-        if len(names) > MAX_KEYS:
-            raise ValidationError(f"Input should name at most {MAX_KEYS} fields", "too_long")
-        keys = [Key(name, self.sortable[name], sign.startswith("-")) for name, sign in zip(names, signed, strict=True)]
-        if "guid" in names:
-            return tuple(keys[: names.index("guid") + 1])  # what comes after a unique field orders nothing
-        return (*keys, Key("guid", self.sortable["guid"], keys[-1].descending))
+def names_schema(names: Iterable[str]) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string", "enum": list(names)}, "minItems": 1, "uniqueItems": True}
 
 
 class CursorQuery(Query):
     """The parameters of a list that is paged through by `Link` alone: in its `order`, or by a field `ordering`."""
 
     order: ClassVar[tuple[Key, ...]] = (Key("guid", models.UUIDField()),)
-    headers: ClassVar[tuple[Any, ...]] = (LINK,)
 
     limit = Whole(1, MAX_LIMIT, DEFAULT_LIMIT, help_text=f"How many rows at most; {DEFAULT_LIMIT} by default.")
     cursor = Text(help_text="Where a page begins: comes with the address in `Link`, and is of no use elsewhere.")
@@ -196,6 +201,5 @@ class CursorQuery(Query):
 class PageQuery(CursorQuery):
     """The parameters of the other lists."""
 
-    headers = (LINK, TOTAL)
     offset = Whole(0, 2**31 - 1, help_text="How many rows to leave out. To page through a list, rather follow `Link`.")
     count = Flag(help_text="Adds the header `X-Total-Count`.")

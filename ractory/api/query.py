@@ -5,7 +5,7 @@ import re
 import uuid
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -175,9 +175,15 @@ class Query(forms.Form):
 
     company_guid = Guid(help_text=COMPANY)
 
-    headers: ClassVar[tuple[Any, ...]] = ()  # of the answers, as the OpenAPI document describes them
     data: QueryDict
     fields: dict[str, Any]  # each a Parameter
+
+    @property
+    def company(self) -> uuid.UUID | None:
+        """The company that is named; None also if what is sent is no UUID, which is among the faults."""
+        self.is_valid()  # fills cleaned_data
+        company: uuid.UUID | None = self.cleaned_data.get("company_guid")
+        return company
 
     def faults(self) -> list[Fault]:
         """Everything that is wrong with the parameters; first, which of them are given twice."""
