@@ -25,7 +25,7 @@ from tenants.models import ApiKey, Company
 from tenants.scope import every_company
 from tenants.tests.factories import PASSWORD, CompanyFactory, UserFactory, issue_key
 
-NOT_THE_API = ("admin/", "metrics", "api/<path:rest>")
+NOT_THE_API = ("admin/", "^admin/", "metrics", "api/<path:rest>")
 NOBODY, SYSTEM_ADMIN = "nobody", "SystemAdmin"
 
 # The contract's table, by hand: not derived from tenants.caller, which it tests.
