@@ -70,6 +70,10 @@ WORST: dict[str, tuple[str, list[Worst]]] = {
     ),
     "ractory.api.redaction.ReportFilter.hidden_settings": ("search", of("A", "API", "TOKE", "DATABASE_")),
     "pieces.admin.entities.RASTER_IMAGE": ("match", raw(b"\x89PNG", b"RIFF")),
+    "sync.admin.editing.RASTER_IMAGE": ("match", raw(b"\x89PNG", b"RIFF")),
+    "sync.admin.editing.WholeNumber.re_decimal": ("search", of("1", ".")),
+    "sync.admin.plain_words.PLACE": ("sub", of("pieces[", "pieces[1", "pieces[1]", "p")),
+    "sync.admin.plain_words.QUOTED": ("sub", of('"', '"\\', "\\", '"a')),
     "pieces.admin.exporting.MARKUP": (
         "sub",
         of("<", '<time datetime="', '<time datetime="">', '<a class="button', '<a class="button">', "<b>", "<a "),

@@ -26,7 +26,7 @@ WORDS = {
     "json_invalid": "What was sent is damaged, or cut off: it is not JSON",
 }
 PLACE = re.compile(rf"\b({'|'.join(LEVELS_BY_PLURAL)})\[([0-9]+)\]")
-QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"?')  # matches at each quote, closed or not: so in one pass
 
 
 def in_plain_words(fault: Mapping[str, Any]) -> str:

@@ -123,9 +123,13 @@ def test_the_right_old_password_gives_a_new_one_and_forgets_the_failures(setting
     assert login(user.email, NEW).status_code == 200
 
 
-def test_only_staff_may_change_their_password_on_the_page() -> None:
+def test_only_who_is_logged_in_may_change_the_own_password_on_the_page() -> None:
     assert Client().post(OWN, own_password(PASSWORD)).headers["Location"].startswith("/admin/login/")
-    assert session_of(UserFactory.create(role=Role.OPERATOR)).get(OWN).status_code == 302
+    assert session_of(UserFactory.create(role=Role.OPERATOR)).get(OWN).status_code == 200
+    switched_off = UserFactory.create(role=Role.OPERATOR)
+    session = session_of(switched_off)
+    User.objects.filter(guid=switched_off.guid).update(is_active=False)
+    assert session.get(OWN).status_code == 302
 
 
 def test_passwords_that_a_person_sets_for_others_count_as_that_persons_logins(
