@@ -34,6 +34,9 @@ OF_THEIR_OWN = {
     "ractory/variables.py::parse",
     "tenants/management/printing.py::duration",
     "sync/files/reading.py::_head",
+    "sync/admin/plain_words.py::in_plain_words",
+    "sync/admin/editing.py::to_python",
+    "pieces/admin/labels.py::bars",
 }
 Worst = Callable[[int], Any]
 
