@@ -32,7 +32,6 @@ from pieces.formulas import escaped
 from pieces.models import INTERNAL
 from pieces.querysets import streamed
 from tenants.admin.staff import StaffAdmin
-from tenants.templatetags.staff import NOTHING
 
 CHUNK = 500  # rows that are written at once
 NOT_EXPORTED = INTERNAL | {"picture"}  # nor is what a list defers because it may be long
@@ -103,9 +102,7 @@ def plain(value: Any) -> Cell:
         return value.isoformat()
     if isinstance(value, bool):
         return str(value).lower()
-    if value is None or isinstance(value, int):
-        return value
-    return "" if value == NOTHING else str(value)
+    return value if value is None or isinstance(value, int) else str(value)
 
 
 def in_csv(chunks: Chunks) -> Generator[bytes]:
