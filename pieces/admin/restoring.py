@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from django.db.models import F
 from django.http import HttpRequest
 from uuid_utils.compat import uuid7
 
@@ -38,8 +39,8 @@ def preview_restore(guids: Sequence[Guid]) -> dict[str, Any]:
         roots = model.all_objects.filter(deletion_guid__any_of=of_level)
         counts[model.plural] += roots.count() if of_level else 0
         for level in model.below() if of_level else ():
-            below = level.all_objects.filter(deletion_guid__any_of=holding)
-            counts[level.plural] += below.filter(**{f"{model.kind}__deletion_guid__any_of": of_level}).count()
+            below = level.all_objects.filter(deletion_guid__any_of=of_level)
+            counts[level.plural] += below.filter(deletion_guid=F(f"{model.kind}__deletion_guid")).count()
         for kind in model.parents if of_level else ():
             over = LEVELS_BY_KIND[kind].all_objects.filter(is_active=False, guid__in=roots.values(kind.column))
             over = over.exclude(deletion_guid__any_of=holding).without_picture()

@@ -144,7 +144,9 @@ def test_a_deleted_parent_is_named_and_can_come_back_together(staff: Client, fam
             f"&guid={guid}" for guid in dict.fromkeys((*re.findall("guid=([^&]+)", preview)[1:], above))
         )
         assert preview.replace("&", "&amp;") in page.content.decode()
-    assert "What these are in is deleted" not in text_of(staff.get(preview))
+    whole = text_of(staff.get(preview))
+    assert "What these are in is deleted" not in whole
+    assert "This brings back 1 project, 1 component, 1 assembly, 1 piece What" in whole
     assert "What these are in" in text_of(staff.post(RESTORE, {"guid": [piece, project]}))
     assert is_active(family.project) == [False]
     text = text_of(staff.post(RESTORE, {"guid": [piece, project], "fitting": "yes"}, follow=True))

@@ -86,7 +86,7 @@ def test_a_conflict_is_explained_and_nothing_is_restored(anna: Desk, works: Work
     anna.press("#restore")
     anna.press("form.once button.primary")
     assert "Nothing was restored." in anna.text("#conflict")
-    assert "is taken by piece “PCE-0004”" in anna.text("#conflict")
+    assert "Rename PCE-0004 …" in anna.text("#clashes")
 
 
 def test_the_faults_of_a_refused_sync_are_readable(anna: Desk) -> None:
@@ -101,8 +101,8 @@ def test_the_faults_of_a_refused_sync_are_readable(anna: Desk) -> None:
     kinds = anna.text("#kinds")
     assert "6 ×" in kinds
     assert "Outer length" in kinds
-    assert 'got "12oo"' in kinds
-    assert re.search(r"10\s+Piece id\s+Field required", anna.text("#faults"))
+    assert "6 × Outer length This is not a whole number: “12oo”" in kinds
+    assert re.search(r"10 400000000209 Piece id This must be filled in", anna.text("#faults"))
 
 
 def test_a_key_is_made_shown_once_and_works(anna: Desk, works: Works, api: Api) -> None:
