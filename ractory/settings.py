@@ -340,6 +340,7 @@ UNFOLD = {
     "STYLES": [lambda request: static("tenants/staff.css")],
     "SCRIPTS": [
         lambda request: static("tenants/staff.js"),
+        lambda request: static("tenants/frame.js"),
         lambda request: static("tenants/editing.js"),
         lambda request: static("tenants/scanning.js"),
     ],

@@ -85,7 +85,7 @@ def test_shoot_the_pages(shooting: tuple[Desk, str], works: Works) -> None:
     desk.go("/admin/tenants/apikey/add/")
     shoot(shooting, "key-form")
     desk.fill("description", "Saw 2")
-    desk.press("form .primary")
+    desk.press("#content form .primary")
     shoot(shooting, "key")
     desk.go("/admin/tenants/user/add/")
     shoot(shooting, "user")

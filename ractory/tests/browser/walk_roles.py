@@ -100,7 +100,7 @@ def test_f5_makes_no_second_key_and_a_revoked_one_says_so(desk: Desk, works: Wor
     desk.follow("To the key Saw 2")
     page = desk.driver.current_url.removeprefix(desk.url).removesuffix("change/")
     desk.go(f"{page}revoke/")
-    desk.press("form .danger")
+    desk.press("#content form .danger")
     desk.go(f"{page}rotate/")
     assert "The key Saw 2 has been revoked" in desk.text("#refusal")
     desk.press(".panel a[href='/admin/tenants/apikey/']")

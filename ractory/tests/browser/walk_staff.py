@@ -109,7 +109,7 @@ def test_a_key_is_made_shown_once_and_works(anna: Desk, works: Works, api: Api) 
     anna.follow("API keys")
     anna.press("a[href*='/apikey/add/']")
     anna.fill("description", "Saw 2")
-    anna.press("form .primary")
+    anna.press("#content form .primary")
     key = anna.element("#new-key").get_attribute("value") or ""
     assert key.startswith("rfk_")
     assert key in (anna.element("#new-curl").get_attribute("value") or "")
@@ -121,7 +121,7 @@ def test_a_key_is_made_shown_once_and_works(anna: Desk, works: Works, api: Api) 
     assert key not in anna.driver.page_source
     anna.follow("Saw 2")
     anna.follow("Revoke")
-    anna.press("form .danger")
+    anna.press("#content form .danger")
     assert api.get("/api/v1/pieces").status_code == 401
 
 
