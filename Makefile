@@ -74,8 +74,15 @@ test-postgresql-15: $(INSTALLED)  ## the suite on Debian's PostgreSQL 15 (apt-ge
 		-c "CREATE DATABASE ractory OWNER ractory" && \
 		DATABASE_URL=postgres://ractory:ractory@$$PGHOST:$$PGPORT/ractory $(BIN)/python -m pytest --quiet $(ARGS)'
 
-# Chromium is Debian's, so that installing it needs root: these are no part of `make test`.
-test-browser: $(INSTALLED)  ## the staff's pages in Chromium (apt-get install chromium chromium-driver zbar-tools poppler-utils)
+# axe-core, which looks at pages as a blind or a colour-blind person meets them.
+AXE = ractory/tests/browser/node_modules/.package-lock.json
+
+$(AXE): ractory/tests/browser/package.json ractory/tests/browser/package-lock.json
+	npm ci --silent --prefix ractory/tests/browser
+	@touch $@
+
+# Chromium and npm are Debian's, so that installing them needs root: these are no part of `make test`.
+test-browser: $(INSTALLED) $(AXE)  ## the staff's pages in Chromium (apt-get install chromium chromium-driver zbar-tools poppler-utils npm)
 	env -u DATABASE_URL $(BIN)/python -m pytest --quiet -o python_files='walk_*.py' $(ARGS) ractory/tests/browser
 
 # PgBouncer, nginx, promtool and systemd-analyze are Debian's, too.

@@ -50,7 +50,7 @@ class Desk:
     def scan(self, text: str) -> None:
         """As a scanner does, a moment after the page came: types wherever the focus is, and ends with Enter."""
         time.sleep(0.2)
-        self._leave(lambda: self.driver.switch_to.active_element.send_keys(text, Keys.ENTER))
+        self.leave_by(lambda: self.driver.switch_to.active_element.send_keys(text, Keys.ENTER))
 
     def type_keys(self, text: str, *, gap: float, end: str = "", hiccup: float = 0) -> None:
         """Real key events, so many milliseconds from one to the next, in the middle more by the hiccup; then the end.
@@ -76,17 +76,18 @@ class Desk:
 
     def press(self, css: str) -> None:
         """Clicks what leads to another page, and waits for that."""
-        self._leave(lambda: self.element(css).click())
+        self.leave_by(lambda: self.element(css).click())
 
     def follow(self, text: str) -> None:
-        self._leave(lambda: self.driver.find_element(By.PARTIAL_LINK_TEXT, text).click())
+        self.leave_by(lambda: self.driver.find_element(By.PARTIAL_LINK_TEXT, text).click())
 
     def choose(self, name: str, text: str) -> None:
         """Picks from a list that is sent as soon as it changes."""
         option = f"//select[@name='{name}']/option[.='{text}']"
-        self._leave(lambda: self.driver.find_element(By.XPATH, option).click())
+        self.leave_by(lambda: self.driver.find_element(By.XPATH, option).click())
 
-    def _leave(self, act: Callable[[], object]) -> None:
+    def leave_by(self, act: Callable[[], object]) -> None:
+        """Does what leads to another page, and waits for that."""
         before = self.driver.find_element(By.TAG_NAME, "html")
         act()
         WebDriverWait(self.driver, PATIENCE).until(lambda driver: _is_gone(before), "no other page came")
@@ -97,12 +98,15 @@ class Desk:
     def text(self, css: str = "body") -> str:
         return self.element(css).text
 
+    def messages(self) -> list[str]:
+        """All that stands in the console since this was last asked: warnings, too."""
+        log = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # partly typed
+        self._violations += [entry["message"] for entry in log if "Content Security Policy" in entry["message"]]
+        return [f"{entry['level']}: {entry['message']}" for entry in log]
+
     def faults(self) -> list[str]:
         """What the pages' scripts complained about since this was last asked."""
-        log = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # partly typed
-        faults = [entry["message"] for entry in log if entry["level"] == "SEVERE"]
-        self._violations += [fault for fault in faults if "Content Security Policy" in fault]
-        return faults
+        return [message for message in self.messages() if message.startswith("SEVERE")]
 
     def violations(self) -> list[str]:
         """What a page's Content-Security-Policy has forbidden since this was last asked."""

@@ -12,7 +12,9 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
-from pieces.models import Component, Piece
+from pieces.acts import Origin
+from pieces.changes import delete_one
+from pieces.models import Component, Operation, Piece
 from pieces.receipts import SyncRun, first_guid
 from ractory.api.tests.client import Api
 from sync.tests.batches import Sync
@@ -40,6 +42,16 @@ class Works:
         pieces = [piece | {"outer_length": 1} for piece in _batches(self.company, "", "40")["pieces"][:number]]
         answer = self.sync("pieces", *pieces)
         assert answer.status_code == 200, answer.content
+
+    def item(self, number: int) -> dict[str, Any]:
+        """A piece of the company's as it was sent first."""
+        return _batches(self.company, "", "40")["pieces"][number]
+
+    def delete_a_piece(self) -> None:
+        """By a person, so that the trash is not empty."""
+        with every_company():
+            piece = Piece.objects.get(company=self.company, barcode="400000000007")
+            delete_one(Piece, piece.guid, origin=Origin(Operation.DELETE, f"user:{EMAIL}"), now=timezone.now())
 
     def one_more(self) -> None:
         """A delivery of one piece that was not to be."""
