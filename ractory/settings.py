@@ -317,7 +317,11 @@ PAGES = {
         page("Pieces", "straighten", "pieces_piece"),
         page("Trash", "delete", "pieces_deletion"),
     ],
-    "Connections": [page("Sync runs", "sync", "sync_syncrun"), page("API keys", "key", "tenants_apikey")],
+    "Connections": [
+        page("Upload", "upload_file", "sync_upload"),
+        page("Sync runs", "sync", "sync_syncrun"),
+        page("API keys", "key", "tenants_apikey"),
+    ],
     "People": [
         page("Users", "group", "tenants_user"),
         page("Companies", "factory", "tenants_company"),

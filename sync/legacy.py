@@ -107,7 +107,7 @@ class Migration:
         FileImport.objects.filter(entity=model.plural, source=self.source).delete()
         progress = FileImport.objects.create(company_guid=company, entity=model.plural, source=self.source, digest=b"")
         faulty = FaultyRows(model, self.report, say)
-        importer = Importer(model, progress, faulty, keep_active=False, dry_run=False)
+        importer = Importer(model, progress, faulty)
         for batch in batches_of(model, self._rows(model, company)):
             with held():
                 importer.add(batch)

@@ -1,7 +1,8 @@
 """What else is kept of what comes in: the answer under an Idempotency-Key; how far the import of a file has got."""
 
 import uuid
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
@@ -13,6 +14,7 @@ from tenants.models import Company, GuidForeignKey, TenantRow
 
 MAX_SOURCE = 500  # characters of a file's path
 MAX_ACTOR = 300  # characters
+MAX_NAME = 255  # characters of an uploaded file's name
 
 
 class IdempotentAnswer(models.Model):
@@ -47,30 +49,51 @@ class Feed(models.Model):
         return str(self.identity)
 
 
-class FileImport(TenantRow):
-    """How far the import of a file has got; written with each batch, in its transaction, so that it can go on.
+class Overtaken(Exception):
+    """Another process imports the same file, and has got on meanwhile."""
 
-    The latest import of each file. `digest` stands for the rows that are done: a file that begins with other ones is
-    another file. The counts are as in receipts.
+
+class Progress(TenantRow):
+    """How far rows of one entity have got that go in batch by batch; written with each batch, in its transaction.
+
+    The counts are as in receipts.
     """
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
     entity = models.CharField(max_length=20)  # as in the path: "pieces"
-    source = models.CharField(max_length=MAX_SOURCE)  # the file's path, or "-"
     rows = models.PositiveBigIntegerField(default=0)  # that are done, faulty ones too
-    digest = models.BinaryField(max_length=32)
     inserted = models.PositiveBigIntegerField(default=0)
     updated = models.PositiveBigIntegerField(default=0)
     unchanged = models.PositiveBigIntegerField(default=0)
     restored = models.PositiveBigIntegerField(default=0)
     deleted = models.PositiveBigIntegerField(default=0)
     faulty = models.PositiveBigIntegerField(default=0)
+    started_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)  # no two writes have the same
+
+    class Meta:
+        abstract = True
+
+    def write(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes these values to the row, not to this object: the transaction may still be rolled back. Returns them
+        all. Raises Overtaken if the row is not as this object knows it any more."""
+        written = {**values, "updated_at": timezone.now()}
+        here = type(self).objects.filter(guid=self.guid, rows=self.rows, updated_at=self.updated_at)
+        if not here.update(**written):
+            raise Overtaken
+        return written
+
+
+class FileImport(Progress):
+    """The latest import of each file, so that it can go on. `digest` stands for the rows that are done: a file that
+    begins with other ones is another file."""
+
+    source = models.CharField(max_length=MAX_SOURCE)  # the file's path, or "-"
+    digest = models.BinaryField(max_length=32)
     snapshot_guid = models.UUIDField(null=True)  # the complete set that the file is
     errors = models.CharField(max_length=MAX_SOURCE, null=True)  # the path of the faulty rows' file
     errors_size = models.PositiveBigIntegerField(default=0)  # its bytes
-    started_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["company", "entity", "source"], name="import_of_file"),)
@@ -82,6 +105,75 @@ class FileImport(TenantRow):
     def actor(self) -> str:
         """As acts and receipts name it, as far as they have room."""
         return f"import:{self.source}"[:MAX_ACTOR]
+
+
+class Upload(Progress):
+    """A file that somebody has brought by the page "Upload", and how far the server is with it (sync.files.uploads).
+
+    `rows` counts those that are done in the stage; `columns` are the file's, by names that differ; `mapping` has the
+    field of each column that is not left out.
+    """
+
+    class Stage(models.TextChoices):
+        READING = "reading", "being read"
+        COLUMNS = "columns", "columns to be chosen"
+        CHECKING = "checking", "being checked"
+        CHECKED = "checked", "checked, not imported yet"
+        IMPORTING = "importing", "being imported"
+        DONE = "done", "imported"
+        UNREADABLE = "unreadable", "can't be read"
+
+    WORKING: ClassVar[Any] = frozenset({Stage.READING, Stage.CHECKING, Stage.IMPORTING})
+
+    name = models.CharField(max_length=MAX_NAME)  # of the file, on the person's machine
+    size = models.PositiveBigIntegerField()  # bytes
+    actor = models.CharField(max_length=MAX_ACTOR)  # who brought it; of an import, who started that
+    stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.READING)
+    total = models.PositiveIntegerField(default=0)  # rows of the file, as far as they have been read
+    stored = models.PositiveBigIntegerField(default=0)  # bytes of these
+    position = models.JSONField(default=int)  # where reading goes on (sync.files.uploads)
+    columns = models.JSONField(default=list)
+    mapping = models.JSONField(default=dict)
+    notes = models.JSONField(default=list)  # what a person should know about the file
+    reasons = models.JSONField(default=list)  # kinds of faults: [field, type, how many, the first of them]
+
+    class Meta:
+        indexes = (models.Index(fields=["company", "guid"], name="upload_by_company"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def batches(self) -> Any:
+        return self.parts.filter(is_file=False)
+
+    @property
+    def state(self) -> str:
+        label = str(self.Stage(self.stage).label)
+        return f"{label}, {self.rows:,} of {self.total:,} rows" if self.stage in self.WORKING else label
+
+    @property
+    def by(self) -> str:
+        return self.actor.partition(":")[2]
+
+
+class UploadPart(TenantRow):
+    """A piece of an upload: some bytes of its file, until it has been read, or a batch of its rows."""
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts", db_index=False)
+    company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
+    is_file = models.BooleanField(default=False)
+    start = models.PositiveBigIntegerField()  # bytes, or rows, before it
+    data = models.BinaryField()
+    # Of a batch, as JSON: its faulty rows, and what tells its other rows apart from those of later batches.
+    faults = models.BinaryField(default=b"[]")
+    keys = models.BinaryField(default=b"{}")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["upload", "is_file", "start"], name="upload_part_by_start"),)
+
+    def __str__(self) -> str:
+        return f"{self.upload_id} from {self.start}"
 
 
 class Snapshot(TenantRow):

@@ -61,7 +61,11 @@ CAPABILITIES_AT_DESK = CAPABILITIES | {Role.INTEGRATION: frozenset({Capability.R
 # nothing is deleted for good, and what changes data has pages of its own (`StaffAdmin.route`).
 _MANAGED = [f"{action}_{model}" for action in ("view", "add", "change") for model in ("user", "apikey", "company")]
 _AT_DESK = dict.fromkeys(_MANAGED, Capability.MANAGE)
-_AT_DESK |= {"add_company": Capability.MANAGE_COMPANIES, "view_deletion": Capability.DELETE}
+_AT_DESK |= {
+    "add_company": Capability.MANAGE_COMPANIES,
+    "view_deletion": Capability.DELETE,
+    "view_upload": Capability.SYNC,
+}
 
 
 def needed_at_desk(name: str) -> Capability | None:

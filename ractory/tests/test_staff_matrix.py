@@ -28,6 +28,7 @@ from pieces.changes import delete_one
 from pieces.models import Deletion, Operation
 from pieces.tests.factories import ComponentFactory, PieceFactory
 from ractory.api.tests.client import Api
+from sync.models import Upload
 from sync.tests.batches import Sync, piece_item
 from tenants.caller import Role
 from tenants.models import ApiKey, Company
@@ -113,6 +114,16 @@ PAGES: dict[str, Page] = {
             "export/<slug:columns>.<slug:kind>": EXPORT,
         }.items()
     },
+    **{
+        f"sync/upload/{route}": page
+        for route, page in {
+            **of_model("sync", Page("nobody", form={}), Page("sync")),
+            "new/": Page("sync", 302, form={"entity": "pieces"}),
+            "<uuid:guid>/go-on/": Page("sync", 302, form={}),
+            "<uuid:guid>/decide/": Page("sync", 302, form={"decision": "import"}),
+            "<uuid:guid>/refused.<slug:kind>": Page("sync", values={"kind": "csv"}),
+        }.items()
+    },
     **{f"tenants/user/{route}": page for route, page in of_model("manage", MANAGED, MANAGED).items()},
     "tenants/user/<id>/password/": MANAGED,
     **{f"tenants/apikey/{route}": page for route, page in of_model("manage", MANAGED, Page("manage", form={})).items()},
@@ -163,9 +174,11 @@ def rows_of(company: Company, name: str) -> dict[str, uuid.UUID]:
         deletion = Deletion.objects.get(root_guid=gone.guid)
         key = ApiKey.objects.get(company=company)
     user = UserFactory.create(company=company, role=Role.OPERATOR, email=f"{name[:3]}@example.com", name=name)
+    about = {"entity": "pieces", "name": name, "size": 1, "actor": f"user:{name}", "stage": "checked", "faulty": 1}
+    upload = Upload.across_companies.create(company=company, **about)
     managed = {"user": user.guid, "apikey": key.guid, "company": company.guid}
     rows = {kind: row.guid for kind, row in above.items()} | {"piece": piece.guid, "deletion": deletion.guid}
-    return rows | managed | {"syncrun": uuid.UUID(answer["X-Sync-Run"])}
+    return rows | managed | {"syncrun": uuid.UUID(answer["X-Sync-Run"]), "upload": upload.guid}
 
 
 @pytest.fixture

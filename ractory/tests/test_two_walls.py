@@ -26,7 +26,7 @@ from pieces.models import Deletion, Operation, Piece
 from pieces.tests.factories import PieceFactory
 from ractory.api.rendering import to_json
 from ractory.api.tests.client import Api
-from sync.models import FileImport, IdempotentAnswer, SyncRun
+from sync.models import FileImport, IdempotentAnswer, SyncRun, Upload, UploadPart
 from tenants.models import Company
 from tenants.postgresql.policies import expose, tenant_tables
 from tenants.scope import Scope, TenantManager, current_scope, every_company
@@ -74,6 +74,9 @@ def tenant(name: str) -> Tenant:
         caller_guid=user.guid, key="k", company=company, fingerprint=b"", body=name.encode(), headers_json="{}"
     )
     FileImport.objects.create(company=company, entity="pieces", source=f"{name} file", digest=b"")
+    told = {"name": f"{name} file", "actor": f"user:{name} actor", "stage": "checked", "total": 1, "size": 1}
+    upload = Upload.objects.create(company=company, entity="pieces", **told)
+    UploadPart.objects.create(company=company, upload=upload, start=0, data=orjson.dumps([[2, {"a": f"{name} note"}]]))
     key = issue_key(company, description=f"{name} key")
     said = orjson.dumps([{"changed": {"fields": [f"{name} note"], "run": str(run.guid)}}]).decode()
     kind = ContentType.objects.get_for_model(Piece)
@@ -83,6 +86,7 @@ def tenant(name: str) -> Tenant:
         cursor.execute("UPDATE django_admin_log SET company_guid = %s WHERE id = %s", [company.guid, note.pk])
     guids = {kind: row.guid for kind, row in above.items()} | {"piece": piece.guid, "gone": gone.guid}
     guids |= {"deletion": Deletion.objects.get(root_guid=gone.guid).guid, "user": user.guid, "syncrun": run.guid}
+    guids["upload"] = upload.guid
     return Tenant(company, guids | {"apikey": company.api_keys.get().guid}, key)
 
 
@@ -125,6 +129,8 @@ PLACES = ("<str:guid>", "<uuid:guid>", "<path:object_id>", "<id>")
 OTHER_PLACES = {
     "<path:rest>": "x",
     "<path:content_type_id>": "1",
+    "<slug:columns>": "all",
+    "<slug:kind>": "csv",
     "^(?P<app_label>tenants|pieces|sync)/$": "pieces/",
     "(?P<url>.*)$": "x",
 }
@@ -214,6 +220,7 @@ def _posts(path: str, foreign: Tenant) -> Iterator[Ask]:
         **{"email": "new@example.com", "role": "Operator", "is_active": "", "description": "taken over"},
         **{"usable_password": "true", "password1": "s3cret-enough-for-all", "password2": "s3cret-enough-for-all"},
         **{"scopes": "sync:read", "overlap": "0", "code": "taken over", "piece_id": "taken over"},
+        **{"decision": "import", "entity": "pieces"},
         "seen": timezone.now().isoformat(),
     }
     if path.startswith("admin/"):
@@ -271,7 +278,7 @@ def _answer(client: Client, ask: Ask) -> str:
     else:
         body = to_json(ask.body).decode() if ask.body else ""
         answer = client.generic(ask.method, path, body, "application/json")
-    return str(answer.content.decode(errors="replace")) + str(answer.headers)
+    return str(answer.getvalue().decode(errors="replace")) + str(answer.headers)  # of a stream, too
 
 
 # --- The walls ----------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ Registers what rests on the receipts: the four levels with their history.
 
 from django.contrib import admin
 
-from sync.admin import entities, runs
+from sync.admin import entities, runs, uploads
 
 admin.site.index_title = "Home"
 admin.site.index_template = "sync/home.html"
 
-__all__ = ("entities", "runs")
+__all__ = ("entities", "runs", "uploads")

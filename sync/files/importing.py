@@ -15,7 +15,6 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 from django.db import reset_queries
-from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
@@ -37,10 +36,6 @@ COUNTS = ("inserted", "updated", "unchanged", "restored", "deleted", "faulty")
 
 class Changed(Exception):
     """The file does not begin with the rows that are in already."""
-
-
-class Overtaken(Exception):
-    """Another process imports the same file, and has got on meanwhile."""
 
 
 class FaultyRow(NamedTuple):
@@ -83,18 +78,19 @@ class FaultyRows:
         """Bytes of the file, with the batch that is being written."""
         return self.file.tell() if self.file else 0
 
-    def write(self, rows: Sequence[FaultyRow]) -> None:
-        """Puts them on the disk, in place of those of an attempt that was given up. Raises OSError."""
-        self._batch = rows
-        if self.file is None or (not rows and self.size == self._kept):
-            return
-        if self.size > self._kept:
-            self.file.seek(self._kept)
-            self.file.truncate()
-        lines = b"".join(to_json(row.as_wire(self.model)) + b"\n" for row in rows)
-        while lines:  # a disk that is getting full takes a part
-            lines = lines[self.file.write(lines) :]
-        os.fsync(self.file.fileno())
+    def write(self, rows: Sequence[FileRow], faulty: Sequence[FaultyRow]) -> dict[str, Any]:
+        """Puts the faulty ones of these rows on the disk, in place of those of an attempt that was given up; what else
+        is to be known of the progress. Raises OSError."""
+        self._batch = faulty
+        if self.file is not None and (faulty or self.size > self._kept):
+            if self.size > self._kept:
+                self.file.seek(self._kept)
+                self.file.truncate()
+            lines = b"".join(to_json(row.as_wire(self.model)) + b"\n" for row in faulty)
+            while lines:  # a disk that is getting full takes a part
+                lines = lines[self.file.write(lines) :]
+            os.fsync(self.file.fileno())
+        return {"errors_size": self.size}
 
     def keep(self) -> None:
         """The batch has been committed."""
@@ -107,20 +103,23 @@ class FaultyRows:
 
 
 class Importer:
-    """Imports into one company, within its scope; `progress` has been saved, unless it is a dry run."""
+    """Imports into one company, within its scope; `progress` has been saved, unless it is a command's dry run."""
 
     def __init__(
         self,
         model: type[Entity],
-        progress: FileImport,
-        faulty_rows: FaultyRows,
+        progress: Any,  # a FileImport, or another Progress with an actor
+        faulty_rows: Any,  # a FaultyRows, or what has its `write` and `keep`
         *,
-        keep_active: bool,
-        dry_run: bool,
+        keep_active: bool = False,
+        dry_run: bool = False,
+        match: bool = False,
         snapshot: Snapshot | None = None,
     ) -> None:
         self.model, self.progress, self.faulty_rows = model, progress, faulty_rows
-        self.keep_active, self.dry_run, self.snapshot = keep_active, dry_run, snapshot
+        self.keep_active, self.snapshot = keep_active, snapshot
+        relations = relations_of(snapshot) if snapshot else {}
+        self.options = Options(dry_run=dry_run, receipt=not dry_run, leave_out=True, match=match, snapshot=relations)
         self.ignored: set[str] = set()
         self._hash = hashlib.sha256(b"keep active" if keep_active else b"")
 
@@ -152,14 +151,7 @@ class Importer:
         digest = self._hash.copy()
         digest.update(b"".join([row.raw + b"\n" for row in rows]))
         origin = Origin(Operation.IMPORT, self.progress.actor, str(self.progress.guid), run=uuid7())
-        numbers = [row.line for row in rows]
-        options = Options(
-            dry_run=self.dry_run,
-            leave_out=True,
-            line_numbers=numbers,
-            receipt=not self.dry_run,
-            snapshot=relations_of(self.snapshot) if self.snapshot else {},
-        )
+        options = replace(self.options, line_numbers=[row.line for row in rows])
         claim = _Advance(self, rows, digest.digest())
         seen = SeenClaim(self.snapshot, claim) if self.snapshot else claim
         for attempt in range(PATIENCE):
@@ -210,15 +202,14 @@ class _Advance(Claim):
             _, _, place, *rest = fault.loc
             faults.setdefault(place, []).append((rest[0] if rest else None, fault))
         faulty = [FaultyRow(row, faults[place]) for place, row in enumerate(self.rows) if place in faults]
-        self.importer.faulty_rows.write(faulty)
         progress = self.importer.progress
         more = {**run.counts, "faulty": len(faulty), "rows": len(self.rows)}
         self.values = {name: getattr(progress, name) + count for name, count in more.items()}
-        if not self.importer.dry_run:
-            saved = {"digest": self.digest, "updated_at": timezone.now(), "errors_size": self.importer.faulty_rows.size}
-            here = FileImport.objects.filter(guid=progress.guid, rows=progress.rows)
-            if not here.update(**self.values, **saved):
-                raise Overtaken
+        self.values |= self.importer.faulty_rows.write(self.rows, faulty)
+        if isinstance(progress, FileImport):
+            self.values["digest"] = self.digest
+        if not progress._state.adding:
+            self.values = progress.write(self.values)
 
 
 def batches_of(model: type[Entity], rows: Iterator[FileRow]) -> Iterator[list[FileRow]]:

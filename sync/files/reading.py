@@ -6,6 +6,7 @@ input. What is inside a row is for sync.schemas to decode and check, a batch at 
 
 import gzip
 import json
+import math
 import os
 import re
 import sys
@@ -46,10 +47,11 @@ class BadFile(Exception):
 
 
 class Source:
-    """A stream of bytes that ends in BadFile if it can't be read. A byte order mark and gzip are taken off."""
+    """A stream of bytes that ends in BadFile if it can't be read, or unpacks to more than `limit` of them. A byte order
+    mark and gzip are taken off."""
 
-    def __init__(self, file: BufferedReader) -> None:
-        self._file = file
+    def __init__(self, file: BufferedReader, limit: float = math.inf) -> None:
+        self._file, self._left, self._limit = file, limit, limit
         self.size: int | None = None  # bytes as they lie on the disk; None for a stream
         self._line = 0  # of the line that is being read
         with self._reading():
@@ -73,7 +75,7 @@ class Source:
         """At most `size` bytes, none at the end."""
         with self._reading():
             taken, self._ahead = self._ahead[:size], self._ahead[size:]
-            return taken or self._stream.read(size)
+            return self._counted(taken or self._stream.read(size))
 
     def lines(self) -> Iterator[bytes]:
         """The lines with their ends. Raises BadFile at one of more than MAX_ROW bytes."""
@@ -87,7 +89,13 @@ class Source:
                     return
                 if len(line) > MAX_ROW:
                     raise BadFile(f"the line is longer than {MAX_ROW // 2**20} MiB", self._line)
-                yield line
+                yield self._counted(line)
+
+    def _counted(self, data: bytes) -> bytes:
+        self._left -= len(data)
+        if self._left < 0:
+            raise BadFile(f"it unpacks to more than {self._limit / 2**20:.0f} MiB")
+        return data
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

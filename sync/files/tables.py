@@ -33,7 +33,22 @@ Columns = list[tuple[str, Callable[[str], Cell] | None] | None]  # a field, and 
 
 
 def csv_rows(source: Source, model: type[Entity], names: Mapping[str, str], *, raw: bool = False) -> Iterator[FileRow]:
-    """A row per record, at the line where it begins; `names` are those of fields by those of columns in the header.
+    """A row per record, at the line where it begins; `names` are those of fields by those of columns in the header."""
+    columns: Columns = []
+    for line, cells in records(source):
+        if not columns:
+            columns = _columns(model, cells, names)
+        elif len(cells) == len(columns):
+            pairs = zip(columns, cells, strict=True)
+            item = {column[0]: read_cell(cell, column[1], raw=raw) for column, cell in pairs if cell and column}
+            yield FileRow(line, orjson.dumps(item))
+        elif cells:
+            msg = f"The header has {len(columns)} columns, this row {len(cells)}"
+            yield FileRow(line, orjson.dumps(cells), Fault((), msg, "csv_width"))
+
+
+def records(source: Source) -> Iterator[tuple[int, list[str]]]:
+    """The records, each with the line where it begins; the header is the first of them.
 
     Lines are counted as an editor counts them: quoted cells may span several.
     """
@@ -56,19 +71,10 @@ def csv_rows(source: Source, model: type[Entity], names: Mapping[str, str], *, r
     first = next(text, "")
     delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
     reader = csv.reader(chain([first], text), delimiter=delimiter, strict=True)
-    columns: Columns = []
     begins = 1
     try:
         for cells in reader:
-            if not columns:
-                columns = _columns(model, cells, names)
-            elif len(cells) == len(columns):
-                pairs = zip(columns, cells, strict=True)
-                item = {column[0]: _value(cell, column[1], raw=raw) for column, cell in pairs if cell and column}
-                yield FileRow(begins, orjson.dumps(item))
-            elif cells:
-                msg = f"The header has {len(columns)} columns, this row {len(cells)}"
-                yield FileRow(begins, orjson.dumps(cells), Fault((), msg, "csv_width"))
+            yield begins, cells
             begins, length = reader.line_num + 1, 0
     except csv.Error as error:
         raise BadFile(f"the row that begins here is no CSV: {error}", begins) from error
@@ -94,11 +100,11 @@ def _columns(model: type[Entity], header: Sequence[str], mapping: Mapping[str, s
         if target in taken:
             raise BadFile(f"the columns {shown(taken[target])} and {shown(name)} are both {target}", 1)
         taken[target] = name
-        columns.append((target, _reader(fields[target])))
+        columns.append((target, reader_of(fields[target])))
     return columns
 
 
-def _reader(field: "models.Field[Any, Any]") -> Callable[[str], Cell] | None:
+def reader_of(field: "models.Field[Any, Any]") -> Callable[[str], Cell] | None:
     """What makes of a cell what the quick decoder takes; what is no such value goes on as text, to be judged."""
     if isinstance(field, models.IntegerField):
         return lambda cell: int(cell) if WHOLE.fullmatch(cell) else cell
@@ -107,7 +113,8 @@ def _reader(field: "models.Field[Any, Any]") -> Callable[[str], Cell] | None:
     return None
 
 
-def _value(cell: str, read: Callable[[str], Cell] | None, *, raw: bool) -> Cell:
+def read_cell(cell: str, read: Callable[[str], Cell] | None = None, *, raw: bool = False) -> Cell:
+    """What a cell says: a value of its field as `read` has it, or a text."""
     if cell == NULL:
         return None
     if cell == EMPTY:

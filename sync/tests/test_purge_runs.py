@@ -19,7 +19,7 @@ from tenants.models import Counter, LoginSession
 from tenants.tests.factories import UserFactory
 from tenants.tests.staff import session_of
 
-LOGINS = {"snapshots": 0, "logins": 0, "staff_sessions": 0}
+LOGINS = {"snapshots": 0, "uploads": 0, "upload_parts": 0, "logins": 0, "staff_sessions": 0}
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,11 @@ from pieces.acts import Origin
 from pieces.models import LEVELS_BY_PLURAL, Operation
 from ractory import garbage_collection
 from ractory.api.errors import ConflictRetry
-from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, Overtaken, batches_of
+from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, batches_of
 from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
 from sync.management.running import held, meter, say
-from sync.models import MAX_SOURCE, FileImport, Snapshot
+from sync.models import MAX_SOURCE, FileImport, Overtaken, Snapshot
 from sync.snapshots import PERCENT, SCOPE, complete, open_one, open_snapshot
 from tenants.management.printing import PrintingCommand, company_of, exit_code, guid, text
 from tenants.scope import company_scope

@@ -7,18 +7,19 @@ from django.db.models import Q
 from django.utils import timezone
 
 from sync.idempotency import KEPT
-from sync.models import IdempotentAnswer, Snapshot, SyncRun
+from sync.models import IdempotentAnswer, Snapshot, SyncRun, Upload, UploadPart
 from sync.snapshots import LIFE
 from tenants.management.printing import NOT_REMOVED, PrintingCommand, add_age, age_of
 from tenants.models import Counter, LoginSession
 
+UPLOADED = timedelta(days=7)  # that the rows of an upload are kept after its end
 SLICE = 10_000  # rows a statement, so that none of them takes long
 
 
 class Command(PrintingCommand):
     help = (
-        "Removes old receipts and snapshots, answers kept for an Idempotency-Key for more than 24 hours, counters of "
-        "limits that nobody has used for as long, and expired logins."
+        "Removes old receipts, snapshots and uploads, answers kept for an Idempotency-Key for more than 24 hours, "
+        "counters of limits that nobody has used for as long, and expired logins."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,6 +34,10 @@ class Command(PrintingCommand):
             # Completed ones say for as long as receipts what they did; others were gone for clients after 24 hours.
             "snapshots": Snapshot.across_companies.filter(
                 Q(run_guid=None, opened_at__lt=now - 2 * LIFE) | Q(opened_at__lt=before)
+            ),
+            "uploads": Upload.across_companies.filter(updated_at__lt=before),
+            "upload_parts": UploadPart.across_companies.filter(
+                upload__stage__in=("done", "unreadable"), upload__updated_at__lt=now - UPLOADED
             ),
             "counters": Counter.objects.filter(until__lt=int((now - KEPT).timestamp() * 1000)),
             "logins": LoginSession.objects.filter(expires_at__lt=now),

@@ -1,0 +1,53 @@
+// The page of an upload that is being worked on: asks the server to go on until it has come to something else.
+"use strict";
+
+document.addEventListener("DOMContentLoaded", () => {
+  const form = document.getElementById("go-on");
+  if (!form) {
+    return;
+  }
+  const state = document.getElementById("state");
+  const progress = document.getElementById("progress");
+  const trouble = document.getElementById("trouble");
+
+  async function step() {
+    let answer;
+    try {
+      answer = await fetch(form.action, {
+        method: "POST",
+        body: new FormData(form),
+        headers: { Accept: "application/json" },
+      });
+    } catch {
+      return retry("The server can't be reached.");
+    }
+    if (answer.status === 409 || answer.status >= 500) {
+      return retry("The server is busy or away just now.");
+    }
+    const type = answer.headers.get("Content-Type") || "";
+    if (!answer.ok || !type.startsWith("application/json")) {
+      location.reload(); // logged out, or not there any more: the page says so
+      return;
+    }
+    const now = await answer.json();
+    if (now.stage !== form.dataset.stage) {
+      location.reload();
+      return;
+    }
+    trouble.hidden = true;
+    state.textContent = now.state.charAt(0).toUpperCase() + now.state.slice(1);
+    if (progress.hasAttribute("value")) {
+      progress.value = now.done;
+    }
+    step();
+  }
+
+  function retry(said) {
+    trouble.textContent = `${said} It is tried again in 10 seconds; nothing is lost.`;
+    trouble.hidden = false;
+    setTimeout(step, 10000);
+  }
+
+  form.querySelector(".buttons").hidden = true; // for those without scripts
+  step();
+});
