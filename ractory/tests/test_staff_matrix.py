@@ -72,7 +72,8 @@ def of_model(sees: str, add: Page, change: Page) -> dict[str, Page]:
 def entity(kind: str) -> dict[str, Page]:
     picture = Page("look", 200 if kind == "piece" else 404)
     pages = of_model("look", Page("nobody", form={}), Page("look")) | {
-        "<uuid:guid>/edit/": Page("sync", form={"seen": "x"}, post=200),
+        # Nothing of an assembly must be filled in: what was emptied already is no change.
+        "<uuid:guid>/edit/": Page("sync", form={"seen": "x"}, post=302 if kind == "assembly" else 200),
         "remove/?guid=": Page("delete", form={"guid": "{row}"}),
         "<uuid:guid>/picture/": picture,
         "export/<slug:columns>.<slug:kind>": EXPORT,
