@@ -12,11 +12,13 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from ractory.tests.browser.camera import filmed, seeing
 from ractory.tests.browser.desk import PATIENCE, PHONE, WIDE, Desk
+from ractory.tests.browser.walk_lists import in_the_way
 from ractory.tests.browser.works import EMAIL, PASSWORD, Works
 
 FOLDER = Path(os.environ.get("SCREENSHOTS", "docs/screenshots"))
 IN_DOCS = {
     *("home-wide", "piece-wide", "piece-phone", "edit-wide", "confirm-wide", "delete-wide", "trash-phone"),
+    *("pieces-wide", "pieces-phone", "restore-wide"),
     *("runs-wide", "run-wide", "run-phone", "changes-wide", "undo-wide", "key-wide"),
     *("export-wide", "labels-wide", "camera-phone"),
 }
@@ -65,12 +67,15 @@ def test_shoot_the_pages(shooting: tuple[Desk, str], works: Works) -> None:
     desk.press("form.once button.danger")
     desk.go("/admin/pieces/deletion/")
     shoot(shooting, "trash")
+    in_the_way(works, 1, 7, 13)
+    desk.follow("Restore …")
+    shoot(shooting, "restore")
     desk.go("/admin/sync/syncrun/")
     shoot(shooting, "runs")
     desk.go("/admin/sync/syncrun/?status=rejected")
     desk.press("#result_list tbody:has(.badge-bad) a")
     shoot(shooting, "run")
-    desk.go("/admin/pieces/piece/?deleted=shown")
+    desk.go("/admin/pieces/piece/?o=1")
     shoot(shooting, "pieces")
     desk.go(f"/admin/pieces/piece/labels/project/?guid={works.piece.project_guid}")
     shoot(shooting, "labels")

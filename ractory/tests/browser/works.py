@@ -95,7 +95,10 @@ def _earlier_runs(company: Company) -> None:
         at = timezone.now() - timedelta(days=days)
         rows = 300 + 137 * days % 500
         good = {"received": rows, "inserted": rows // 3, "updated": rows - rows // 3, "unchanged": rows // 4}
-        wrong = [{"loc": ["body", "pieces", n, "barcode"], "msg": "…", "type": "x"} for n in range(days % 5)]
+        wrong = [
+            {"loc": ["body", "pieces", n, "barcode"], "msg": "Field required", "type": "missing"}
+            for n in range(days % 5)
+        ]
         shared = {"company": company, "entity": "pieces", "started_at": at, "request_id": f"r{days}", "duration_ms": 41}
         for fields in (good | {"status": "succeeded", "http_status": 200}, _refusal(wrong) if wrong else None):
             if fields:
