@@ -39,7 +39,7 @@ def in_plain_words(fault: Mapping[str, Any]) -> str:
     elif said.startswith("The body is not JSON"):
         code = "json_invalid"
     words = WORDS.get(code) or WORDS.get(code.partition("_")[0])
-    words = words or re.sub("^(Input|String) should", "This should", said)
+    words = words or re.sub("^(Input|String) should", "This should", said).replace("piece_id ", "piece id ")
     text = QUOTED.sub(_unescaped, f"{words}: {sent}" if sent not in ("", "null") else words)
     return PLACE.sub(lambda place: f"{LEVELS_BY_PLURAL[place[1]].kind} {int(place[2]) + 1}", text)
 

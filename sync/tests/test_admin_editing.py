@@ -187,7 +187,7 @@ def test_all_that_is_wrong_is_said_at_once(staff: Client, family: Family) -> Non
 def test_a_taken_piece_id_is_named(staff: Client, family: Family) -> None:
     holder = PieceFactory.create(assembly=family.assembly, piece_id="taken")
     page = preview(staff, family.piece, piece_id="taken")
-    assert "piece_id “taken” is taken in project P-0 by piece taken" in text_of(page)
+    assert "piece id “taken” is taken in project P-0 by piece taken" in text_of(page)
     assert f"/piece/{holder.guid}/change/" in page.content.decode()
     assert row_of("piece", family.piece.guid).piece_id == family.piece.piece_id
 

@@ -252,10 +252,15 @@ def test_of_two_scans_without_a_pause_nothing_is_merged(anna: Desk) -> None:
 
 
 def test_the_last_searches_are_offered_until_logout(anna: Desk) -> None:
-    for text in ("PCE-0001", "PCE-0002", "PCE-0001"):
-        anna.scan(text)
+    anna.scan("PCE-0001")
+    before = anna.driver.current_url
+    time.sleep(0.2)
+    anna.type_keys("*pce-0002*", gap=SCANNER, end="Tab")
+    WebDriverWait(anna.driver, PATIENCE).until(lambda driver: driver.current_url != before)
+    assert "PCE-0002" in anna.text(".page-head")
+    anna.scan("PCE-0001")
     offered = "return [...document.querySelectorAll('#searches option')].map(one => one.value)"
-    assert anna.driver.execute_script(offered) == ["PCE-0001", "PCE-0002"]
+    assert anna.driver.execute_script(offered) == ["PCE-0001", "*pce-0002*"]
     anna.driver.execute_script("document.getElementById('logout-form').requestSubmit()")
     WebDriverWait(anna.driver, PATIENCE).until(lambda driver: "logout" in driver.current_url)
     anna.log_in(EMAIL, PASSWORD)
