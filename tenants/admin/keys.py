@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from unfold import widgets
 from unfold.decorators import action
 from uuid_utils.compat import uuid7
@@ -63,8 +64,7 @@ class NetworksForm(forms.Form):
         try:
             return " ".join(map(str, networks_in(self.cleaned_data["networks"])))
         except ValueError as error:
-            said = f"{error}."
-            raise forms.ValidationError(said[0].upper() + said[1:]) from error
+            raise forms.ValidationError(capfirst(f"{error}.")) from error
 
 
 class KeyForm(NetworksForm, forms.ModelForm):  # type: ignore[type-arg]  # it is generic for mypy only
