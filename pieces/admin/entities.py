@@ -110,15 +110,8 @@ class EntityAdmin(Exported):
         if entity.deletion:
             note_names([entity.deletion])
         changes, older = history_of(entity, replace(HistoryQuery(request.GET).page(), limit=PER_PAGE))
-        context = about(entity) | {"state": self.state(entity), "urls": self.urls_of(entity)}
-        context |= {"changes": changes, "cursor": older}
+        context = about(entity) | {"state": self.state(entity), "changes": changes, "cursor": older}
         return self.page(request, "pieces/entity.html", title=str(entity), **context)
-
-    def urls_of(self, entity: Any) -> dict[str, str]:
-        picture = {"picture": reverse(f"admin:pieces_{entity.kind}_picture", args=[entity.guid])}
-        if entity.deletion:
-            return picture | {"restore": act_on("pieces_deletion_restore", [entity.deletion_guid])}
-        return picture | {"remove": act_on(f"pieces_{entity.kind}_remove", [entity.guid])}
 
     def entity_or_404(self, guid: str | UUID) -> Any:
         try:

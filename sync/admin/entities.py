@@ -1,12 +1,11 @@
 """The admins of the four levels with what sync knows: changes by hand."""
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern
 
 from pieces.admin import entities as plain
 from pieces.admin.page import crumbs_of, groups_of
@@ -20,12 +19,6 @@ from tenants.caller import Capability
 
 class SyncedAdmin(plain.EntityAdmin):
     """Adds a page to change an entity."""
-
-    def urls_of(self, entity: Any) -> dict[str, str]:
-        urls = super().urls_of(entity)
-        if entity.is_active:
-            urls["edit"] = reverse(f"admin:pieces_{entity.kind}_edit", args=[entity.guid])
-        return urls
 
     def get_urls(self) -> list[URLPattern]:
         return [self.route("<uuid:guid>/edit/", self.edit, "edit", Capability.SYNC), *super().get_urls()]
