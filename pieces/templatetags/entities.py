@@ -4,7 +4,8 @@ No import of the admin here: unfold renders a template while it is imported, and
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from django import template
 from django.urls import reverse
@@ -39,10 +40,9 @@ def place(entity: Entity | None) -> SafeString | str:
     return format_html_join(" › ", "{}", ((link_to(parent),) for parent in above))
 
 
-def with_links(text: str, guids: Iterable[uuid.UUID | str]) -> SafeString:
-    """The text, in which each of these guids is a link that finds what it names."""
-    find = reverse("admin:pieces_piece_find")
+def with_links(text: str, links: Mapping[Any, str]) -> SafeString:
+    """The text, in which a link stands for each of these guids."""
     html: str = conditional_escape(text)
-    for guid in guids:
-        html = html.replace(str(guid), f'<a href="{find}?q={guid}">{guid}</a>')
+    for guid, link in links.items():
+        html = html.replace(str(guid), conditional_escape(link))
     return mark_safe(html)  # noqa: S308  # escaped above

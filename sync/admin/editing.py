@@ -15,8 +15,6 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.utils.crypto import salted_hmac
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
 from unfold import widgets
 from uuid_utils.compat import uuid7
 
@@ -26,7 +24,8 @@ from pieces.admin.history import linked
 from pieces.admin.page import fact, groups_of, label_of, unit_of
 from pieces.models import MAX_PICTURE, SHORT, Entity, Operation, Pictured
 from pieces.names import found_by_guid
-from ractory.api.errors import Conflict, Fault, Unprocessable
+from pieces.templatetags.entities import with_links
+from ractory.api.errors import Conflict, Unprocessable
 from sync.admin.plain_words import WORDS, in_plain_words
 from sync.schemas import IF_UPDATED_AT, INT_MAX, INT_MIN, Line
 from sync.submission import Options, submit
@@ -171,15 +170,10 @@ def edit(form: forms.Form, entity: Any, *, caller: Caller) -> tuple[Sequence[Fie
         for fault in refusal.found:
             if fault.loc[-1] == IF_UPDATED_AT:
                 raise Conflict from refusal
-            form.add_error(str(fault.loc[-1]) if fault.loc[-1] in form.fields else None, _with_names(fault))
+            found = found_by_guid((kind, guid) for guid, kind in fault.mentions.items())
+            links = {guid: linked(guid, found) for guid in fault.mentions}
+            name = str(fault.loc[-1]) if fault.loc[-1] in form.fields else None
+            form.add_error(name, with_links(in_plain_words(fault.as_record()), links))
         return changes, shown, None
     labels = [] if run.counts["unchanged"] else [change.label for change in wanted]
     return changes, shown, labels if is_sure else None
-
-
-def _with_names(fault: Fault) -> SafeString:
-    html: str = escape(in_plain_words(fault.as_record()))
-    found = found_by_guid((kind, guid) for guid, kind in fault.mentions.items())
-    for guid in fault.mentions:
-        html = html.replace(str(guid), linked(guid, found))
-    return mark_safe(html)  # noqa: S308  # escaped above

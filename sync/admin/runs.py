@@ -13,9 +13,10 @@ from django.contrib import admin, messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_http_methods, require_safe
@@ -191,7 +192,7 @@ def faults_of(run: SyncRun, listed: str) -> list[dict[str, Any]]:
     """The faults of a receipt that are listed as JSON, each with its item, counted from 1, and field by name; `msg` is
     HTML."""
     labels = {field.attname: label_of(field) for field in LEVELS_BY_PLURAL[run.entity].wire_fields()}
-    faults = []
+    faults, find = [], reverse("admin:pieces_piece_find")
     for fault in orjson.loads(listed):
         where = [part for part in fault["loc"] if part not in ("body", "query", run.entity)]
         number = next((part + 1 for part in where if isinstance(part, int)), None)
@@ -199,7 +200,8 @@ def faults_of(run: SyncRun, listed: str) -> list[dict[str, Any]]:
         field = "the whole request" if name is None else labels.get(name, name)
         # That of a line in a file says so, and the page says it beside.
         msg = in_plain_words(fault | {"msg": fault["msg"].removeprefix(f"Line {number}: ")})
-        msg = with_links(msg, fault.get("mentions", ()))
+        mentions = fault.get("mentions", ())
+        msg = with_links(msg, {guid: format_html('<a href="{}?q={}">{}</a>', find, guid, guid) for guid in mentions})
         faults.append({"count": 1, "item": ""} | fault | {"number": number, "field": field, "msg": msg})
     return faults
 
