@@ -52,23 +52,27 @@ class Batch:
     """What lines say: an item each, and what is wrong or unknown, of which the first is kept, cut, whatever is sent."""
 
     faults: list[Fault]  # in the order of the lines; the first ones, and the first of each kind
-    fault_count: int
     most: int | None  # faults that are kept; None: all
     strict: bool  # unknown names are faults too
     names: set[str] = field(default_factory=set)  # that nobody knows
     items: list[Item | None] = field(default_factory=list)  # None for a line that is at fault
-    kinds: Counter[tuple[str, str]] = field(default_factory=Counter)  # of all faults; of the first hundred kinds
+    kinds: Counter[tuple[str, str]] = field(init=False)  # of all faults; beyond a hundred kinds, all others as one
+
+    def __post_init__(self) -> None:
+        self.kinds = Counter(fault.kind for fault in self.faults)
+
+    @property
+    def fault_count(self) -> int:
+        return self.kinds.total()
 
     @property
     def ignored(self) -> list[str]:
         return sorted(self.names)
 
     def add(self, loc: tuple[str | int, ...], code: str, msg: str, *value: object) -> None:
-        self.fault_count += 1
         kind = Fault(loc, msg, code).kind
         is_new = kind not in self.kinds and len(self.kinds) < MAX_LISTED
-        if is_new or kind in self.kinds:
-            self.kinds[kind] += 1
+        self.kinds[kind if is_new or kind in self.kinds else ("", "others")] += 1
         if is_new or self.most is None or len(self.faults) < self.most:
             self.faults.append(Fault(loc, f"{msg}, got {shown(value[0])}" if value else msg, code))
 
@@ -146,7 +150,7 @@ def parse(
     `names` are unknown ones beside the lines. With `strict` these, and unknown fields of items, are faults too. A line
     that is no JSON (too deep, or with too long a number) is a fault if it may be left out, else a ParseError.
     """
-    batch = Batch(list(faults), len(faults), None if leave_out else MAX_LISTED, strict)
+    batch = Batch(list(faults), None if leave_out else MAX_LISTED, strict)
     batch.add_unknown(("body",), names)
     for line in lines:
         item = _decoded(model, line.raw)

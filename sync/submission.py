@@ -9,9 +9,9 @@ lock and no write.
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID as Guid
 
 import msgspec
@@ -26,7 +26,7 @@ from pieces.content import content_of, sent_digest
 from pieces.models import LEVELS, Entity
 from pieces.querysets import fetched
 from pieces.receipts import Receipt
-from ractory.api.errors import MAX_LISTED, ConflictRetry, Fault, Unprocessable, by_kind, shown
+from ractory.api.errors import ConflictRetry, Fault, Unprocessable, shown
 from ractory.api.retry import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
 from sync.planning import Action, Context, Parent, Plan, look, make_plan
 from sync.schemas import Item, Line, parse
@@ -80,21 +80,16 @@ def _at_lines(faults: Sequence[Fault], line_numbers: Sequence[int]) -> Iterator[
 
 def _with_names(lines: Sequence[Line], faults: Sequence[Fault]) -> list[Fault]:
     """The faults with the names of their items, as far as these can be read, for whoever reads the receipt."""
-    places = {fault.loc[2:3] for fault in faults}
-    names = dict[tuple[str | int, ...], str]()
-    for line in lines if faults else ():
-        if (line.place,) in places:
-            names[line.place,] = _name_in(line.raw)
-    return [replace(fault, item=names.get(fault.loc[2:3], "")) for fault in faults]
+    raws: dict[Any, bytes] = {(line.place,): line.raw for line in lines} if faults else {}
+    return [replace(fault, item=_name_in(raws.get(fault.loc[2:3], b"{}"))) for fault in faults]
 
 
-def _name_in(raw: bytes) -> str:
-    try:
-        item = msgspec.json.decode(raw)
-    except (ValueError, RecursionError):
-        return ""
-    names = [item.get(name) for name in KNOWN_BY] if isinstance(item, dict) else []
-    return next((str(name) for name in names if isinstance(name, str | int) and name != ""), "")
+def _name_in(item: bytes) -> str:
+    with suppress(ValueError, RecursionError, AttributeError):  # no JSON, or no object
+        fields = msgspec.json.decode(item)
+        named = (fields.get(name) for name in KNOWN_BY)
+        return next((str(name) for name in named if name and isinstance(name, str | int)), "")
+    return ""
 
 
 class Claim:
@@ -160,8 +155,7 @@ def _check(
     rest = [line for line in lines if line.place not in recognised]
     batch = parse(model, rest, strict=options.strict, faults=faults, names=names, leave_out=options.leave_out)
     if batch.fault_count and not options.leave_out:
-        faults = _with_names(lines, batch.faults)
-        raise Unprocessable(faults, batch.fault_count, ignored=batch.ignored, kinds=batch.kinds)
+        raise Unprocessable(_with_names(lines, batch.faults), batch.kinds, ignored=batch.ignored)
     items = {line.place: item for line, item in zip(rest, batch.items, strict=True) if item is not None}
     scope, left_out = current_scope(), list(batch.faults)
     for place in [place for place, item in items.items() if not scope.covers(item["company_guid"])]:
@@ -190,7 +184,6 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
     if company is None and len(companies := {item["company_guid"] for item in checked.items.values()}) == 1:
         company = companies.pop()
     left_out = sorted(checked.left_out, key=lambda fault: fault.loc[2:3])
-    at_lines = list(_at_lines(left_out, options.line_numbers))
     run = Run(
         model=model,
         origin=origin,
@@ -200,9 +193,7 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
         outcomes=sorted(outcomes),
         ignored=checked.ignored,
         left_out=left_out,
-        faults=[fault.as_record() for fault in at_lines[:MAX_LISTED]],
-        kinds=by_kind(at_lines),
-        fault_count=len(left_out),
+        **Unprocessable(list(_at_lines(left_out, options.line_numbers))).records(),
         http_status=200 if outcomes or not checked.left_out else Unprocessable.status_code,
         dry_run=options.dry_run,
         idempotency_key=options.idempotency_key,

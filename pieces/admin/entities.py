@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from pieces.admin.exporting import Exported
-from pieces.admin.filters import ProjectFilter, asked, beginning, by_choice, by_parent, by_value, in_projects
+from pieces.admin.filters import BY_PROJECT, asked, beginning, by_choice, by_parent, by_value, in_projects
 from pieces.admin.finding import MAX_HITS, find
 from pieces.admin.history import PER_PAGE, history_of, note_names
 from pieces.admin.labels import Labelled
@@ -161,7 +161,7 @@ class ProjectAdmin(EntityAdmin):
 class ComponentAdmin(EntityAdmin):
     list_display = ("code", "in_project", "designation", "quantity", "state", "changed")
     list_select_related = ("project",)
-    list_filter = (DELETED, by_value("code"), ProjectFilter, by_parent(Kind.PROJECT))
+    list_filter = (DELETED, by_value("code"), BY_PROJECT, by_parent(Kind.PROJECT))
     known_first = ("code",)
     search_fields = ("code",)
     search_help_text = "Code, project or customer begins with …"
@@ -170,7 +170,7 @@ class ComponentAdmin(EntityAdmin):
 class AssemblyAdmin(EntityAdmin):
     list_display = ("__str__", "in_project", "in_component", "trolley", "cell_number", "state", "changed")
     list_select_related = ("project", "component")
-    list_filter = (DELETED, ProjectFilter, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
+    list_filter = (DELETED, BY_PROJECT, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
 
 
 class PieceAdmin(Labelled, EntityAdmin):
@@ -182,7 +182,7 @@ class PieceAdmin(Labelled, EntityAdmin):
     list_select_related = ("project", "component")
     list_filter = (
         DELETED,
-        ProjectFilter,
+        BY_PROJECT,
         *(by_value(field) for field in ("profile_code", "trolley", "trolley_cell")),
         *(by_parent(kind) for kind in (Kind.PROJECT, Kind.COMPONENT, Kind.ASSEMBLY)),
     )

@@ -26,44 +26,25 @@ Condition = Q | Callable[[], Q]  # a function, if it depends on the time
 def by_choice(parameter: str, label: str, choices: Mapping[str, tuple[str, Condition]]) -> type[DropdownFilter]:
     """A filter by one of a few conditions, each with its name; the one under "" holds until another is chosen."""
 
-    class ChoiceFilter(DropdownFilter):  # type: ignore[misc]  # unfold carries no types
-        title = label
-        parameter_name = parameter
-        all_option = None
+    def narrowed(self: Any, request: HttpRequest, rows: "QuerySet[Any]") -> "QuerySet[Any]":
+        _, condition = choices.get(self.value() or "", choices[""])
+        return rows.filter(condition() if callable(condition) else condition)
 
-        def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-            return [(value, name) for value, (name, _) in choices.items()]
+    names = [(value, name) for value, (name, _) in choices.items()]
+    own = {"title": label, "parameter_name": parameter, "all_option": None, "queryset": narrowed}
+    return type("ChoiceFilter", (DropdownFilter,), own | {"lookups": lambda *_: names})
 
-        def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-            _, condition = choices.get(self.value() or "", choices[""])
-            return queryset.filter(condition() if callable(condition) else condition)
 
-    return ChoiceFilter
+def by_text(parameter: str, label: str, narrow: Callable[["QuerySet[Any]", str], "QuerySet[Any]"]) -> type[TextFilter]:
+    def narrowed(self: Any, request: HttpRequest, rows: "QuerySet[Any]") -> "QuerySet[Any]":
+        return narrow(rows, text) if (text := asked(self.value())) else rows
+
+    return type("ByText", (TextFilter,), {"title": label, "parameter_name": parameter, "queryset": narrowed})
 
 
 def by_value(field: str) -> type[TextFilter]:
     """A filter by the exact value of a field that has an index per company."""
-
-    class ValueFilter(TextFilter):  # type: ignore[misc]  # unfold carries no types
-        title = field.replace("_", " ")
-        parameter_name = field
-
-        def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-            value = asked(self.value())
-            return indexed(queryset.filter(**{field: value})) if value else queryset
-
-    return ValueFilter
-
-
-class ProjectFilter(TextFilter):  # type: ignore[misc]  # unfold carries no types
-    """What is in the projects whose code, or else whose customer, begins with a text."""
-
-    title = "project: code or customer"
-    parameter_name = "project"
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        text = asked(self.value())
-        return in_projects(queryset, text) if text else queryset
+    return by_text(field, field.replace("_", " "), lambda rows, value: indexed(rows.filter(**{field: value})))
 
 
 def in_projects(rows: "QuerySet[Any]", text: str) -> "QuerySet[Any]":
@@ -126,3 +107,6 @@ def by_parent(kind: Kind) -> type[admin.SimpleListFilter]:
             return queryset.filter(**{kind.value: self.parent}) if self.parent else queryset.none()
 
     return ParentFilter
+
+
+BY_PROJECT = by_text("project", "project: code or customer", in_projects)

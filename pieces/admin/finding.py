@@ -54,7 +54,8 @@ def find(text: str) -> Found:
 def _having(model: type[Entity], field: str, text: str) -> list[Any]:
     rows = indexed(model.all_objects.filter(**{f"{field}__any_of": _written(text, is_code=field == "barcode")}))
     parents = [name for name in ("project", "component") if name in model.parents]
-    shown = rows.select_related(*parents).only("is_active", *COLUMNS[model], *(f"{parent}__code" for parent in parents))
+    names = ("company__name", *(f"{parent}__code" for parent in parents))
+    shown = rows.select_related("company", *parents).only("is_active", field, *COLUMNS[model], *names)
     found = list(shown.order_by("-is_active", "guid")[:MAX_HITS])
     return [entity for entity in found if getattr(entity, field) == text] or found
 

@@ -2,7 +2,7 @@
 pieces.admin.restoring."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -37,8 +37,6 @@ STATES = {
     "all": ("all", Q()),
 }
 KINDS = {"": ("All", Q())} | {level.kind.value: (level.plural, Q(kind=level.kind.value)) for level in LEVELS}
-
-Counts = Mapping[str, int]  # rows by the plural of their level
 
 
 def confirm(

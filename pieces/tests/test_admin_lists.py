@@ -1,5 +1,6 @@
 """The lists of the four levels: what is found in them and how, in which order, whose, and by which index."""
 
+import html
 import re
 
 import pytest
@@ -163,3 +164,24 @@ def test_the_looks_of_a_search_are_as_many_among_thousands(staff: Client, family
     copies(family.piece, 300)
     assert [taken(query) for query in queries] == few
     assert max(few) <= 9
+
+
+@pytest.mark.parametrize("field", ["trolley", "trolley_cell"])
+def test_a_full_cell_leads_to_all_of_its_pieces(staff: Client, family: Family, field: str) -> None:
+    copies(family.piece, 40, **{field: "'T 1'"})
+    assert "Show all" not in text_of(staff.get(f"{LIST}find/?q=T 1"))
+    copies(family.piece, 40, piece_id="'more-' || n", **{field: "'T 1'"})
+    with CaptureQueriesContext(connection) as queries:
+        page = staff.get(f"{LIST}find/?q=t 1").content.decode()
+    assert len(queries) <= 12
+    [link] = re.findall(r'href="/admin/pieces/piece/(\?trolley[^"]*)"', page)
+    both = [*rows(staff, html.unescape(link)), *rows(staff, f"{html.unescape(link)}&p=2")]
+    assert len(both) == len(set(both)) == 80
+
+
+def test_who_sees_all_companies_sees_whose_is_found(staff: Client, family: Family, foreign: Family) -> None:
+    for piece in (family.piece, foreign.piece):
+        copies(piece, 1, piece_id="'same'")
+    page = text_of(system_admin().get(f"{LIST}find/?q=same"))
+    for piece in (family.piece, foreign.piece):
+        assert f"{piece.project} › {piece.component} {piece.company.name}" in page

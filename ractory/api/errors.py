@@ -17,6 +17,7 @@ MAX_ECHO = 100  # characters of what a client sent that come back, and are kept 
 MAX_MESSAGE = 500  # characters; the values in it are cut before, so this is for what nobody has thought of
 
 Mentions = Mapping[uuid.UUID, str]  # the entities that a message names: their guids, each with its kind
+Kinds = Mapping[tuple[str, str], int]  # how many faults there are by field and type
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,6 @@ class Fault:
 
     @property
     def kind(self) -> tuple[str, str]:
-        """The field, if it is about one, and the type."""
         return self.loc[-1] if isinstance(self.loc[-1], str) else "", self.type
 
     def as_wire(self) -> dict[str, Any]:
@@ -44,41 +44,29 @@ class Fault:
         return self.as_wire() | {name: value for name, value in more.items() if value}
 
 
-def by_kind(faults: Sequence[Fault], kinds: Mapping[tuple[str, str], int] | None = None) -> list[dict[str, Any]]:
-    """How many faults of one type there are in one field, the most frequent first, each with an example: for a receipt.
-    `kinds` says it of more faults than are given, among which the first of each kind is."""
-    first = {fault.kind: fault for fault in reversed(faults)}
-    counts = Counter(kinds if kinds is not None else (fault.kind for fault in faults))
-    return [first[kind].as_record() | {"count": count} for kind, count in counts.most_common(MAX_LISTED)]
-
-
 class Unprocessable(APIException):
     """422 with every fault of the request. `faults` are as they go over the wire, the first 100, then one entry that
-    says how many more; `found` all that were given, of `total`; `ignored` the unknown fields. Its detail is the
-    first fault's message."""
+    says how many more; `found` all that were given, of `total`; `kinds` says of all how many there are of each kind;
+    `ignored` the unknown fields. Its detail is the first fault's message."""
 
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
 
-    def __init__(
-        self,
-        faults: Sequence[Fault],
-        total: int | None = None,
-        *,
-        ignored: Sequence[str] = (),
-        kinds: Mapping[tuple[str, str], int] | None = None,
-    ) -> None:
+    def __init__(self, faults: Sequence[Fault], kinds: Kinds | None = None, *, ignored: Sequence[str] = ()) -> None:
         super().__init__(faults[0].msg if faults else None)
-        self.ignored, self.kinds = ignored, kinds
-        self.found, self.total = tuple(faults), total or len(faults)
+        self.ignored, self.found = ignored, tuple(faults)
+        self.kinds = Counter(fault.kind for fault in faults) if kinds is None else Counter(kinds)
+        self.total = self.kinds.total()
         self.faults = [fault.as_wire() for fault in faults[:MAX_LISTED]]
         if self.total > MAX_LISTED:
             rest = Fault(faults[0].loc[:1], f"… and {self.total - MAX_LISTED} more faults", "too_many_faults")
             self.faults.append(rest.as_wire())
 
     def records(self) -> dict[str, Any]:
-        """What a receipt says of the faults: the first of them, of which kinds they are, and how many."""
+        """What a receipt says of the faults: the first of them, how many of each kind with an example, and how many."""
+        first = {fault.kind: fault.as_record() for fault in reversed(self.found)}
+        kinds = [first[kind] | {"count": count} for kind, count in self.kinds.most_common() if kind in first]
         faults = [fault.as_record() for fault in self.found[:MAX_LISTED]]
-        return {"faults": faults, "kinds": by_kind(self.found, self.kinds), "fault_count": self.total}
+        return {"faults": faults, "kinds": kinds[:MAX_LISTED], "fault_count": self.total}
 
 
 class TooLarge(APIException):
