@@ -203,22 +203,22 @@ def _object(row: FileRow) -> Row:
 
 def _submit(upload: Upload, until: float) -> None:
     """Checks, or imports, batch by batch. Raises what the Importer raises."""
-    importer = _UploadImporter(upload)
+    model = LEVELS_BY_PLURAL[upload.entity]
+    batches = _Batches(upload, model)
+    importer = Importer(model, upload, batches, dry_run=upload.stage == Stage.CHECKING, match=model in MATCHED_BY)
     while upload.rows < upload.total:
-        importer.add(importer.next())
+        importer.add(batches.next())
         if time.monotonic() > until:
             break
     if upload.rows == upload.total:
         advance(upload, stage=Stage.CHECKED if upload.stage == Stage.CHECKING else Stage.DONE)
 
 
-class _UploadImporter(Importer):
-    """Imports the rows of an upload, and notes at each batch its faulty ones."""
+class _Batches:
+    """The batches of an upload, for the Importer, which hands their faulty rows back (`write`)."""
 
-    def __init__(self, upload: Upload) -> None:
-        model = LEVELS_BY_PLURAL[upload.entity]
-        super().__init__(model, upload, self, dry_run=upload.stage == Stage.CHECKING, match=model in MATCHED_BY)
-        self.upload, fields = upload, fields_of(model)
+    def __init__(self, upload: Upload, model: type[Entity]) -> None:
+        self.upload, self.model, fields = upload, model, fields_of(model)
         self.fields = {column: fields[name] for column, name in upload.mapping.items()}
         self.lines: dict[str, int] = {}  # by what no two rows may have in common, the one that has it
         for keys in upload.batches.filter(start__lte=upload.rows).values_list("keys", flat=True):
