@@ -58,7 +58,7 @@ def mistakes_of(component: Component) -> list[Mistake]:
         one("piece_id", "", "This must be filled in"),
         one("piece_id", "p" * 256, "This should have at most 255 characters"),
         one("piece_id", "0", "Row 2 has the same piece id"),
-        one("piece_id", there.piece_id, f"piece_id “{there.piece_id}” is taken in project", guid=uuid.UUID(int=7)),
+        one("piece_id", there.piece_id, f"piece id “{there.piece_id}” is taken in project", guid=uuid.UUID(int=7)),
         one("project_guid", "", "This must be filled in"),
         one("project_guid", "P-001", "This is not a guid"),
         one("project_guid", NOBODY, f"There is no project {NOBODY}"),

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from pieces.models import HISTORIES, Component, Piece
 from sync.models import SyncRun
 from sync.tests.batches import Sync, all_rows, full_piece, piece_item
+from sync.tests.test_admin_editing import save
 from tenants.caller import Role
 from tenants.models import Company
 from tenants.scope import every_company
@@ -179,10 +180,7 @@ def test_a_deletion_a_restore_and_a_change_by_hand_are_undone(staff: Client, mad
 
     with every_company():
         piece = Piece.objects.order_by("piece_id")[0]
-    address = f"/admin/pieces/piece/{piece.guid}/edit/"
-    form = staff.get(address).context["form"]
-    values = {name: value for name, value in form.initial.items() if value is not None}
-    assert staff.post(address, values | {"outer_length": "7"}).status_code == 302
+    assert save(staff, piece, outer_length="7").status_code == 302
     undo(staff, last())
     assert lengths() == [1200] * 3
     staff.post("/admin/pieces/component/remove/", {"guid": str(component.guid)})

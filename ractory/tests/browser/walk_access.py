@@ -19,7 +19,7 @@ from tenants.caller import Role
 from tenants.models import ApiKey, User
 from tenants.scope import every_company
 
-NO_PAGE = re.compile("export/|picture/|jsi18n/")  # files
+NO_PAGE = re.compile(r"export/|picture/|jsi18n/|refused\.")  # files
 
 
 @pytest.fixture
