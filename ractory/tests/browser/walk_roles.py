@@ -11,8 +11,8 @@ from tenants.models import ApiKey, User
 
 OF_ALL = ["Home", "Projects", "Components", "Assemblies", "Pieces", "Sync runs"]
 ALSO = {
-    Role.SYSTEM_ADMIN: {"Trash", "API keys", "Users", "Companies"},
-    Role.COMPANY_ADMIN: {"Trash", "API keys", "Users", "Companies"},
+    Role.SYSTEM_ADMIN: {"Trash", "Upload", "API keys", "Users", "Companies"},
+    Role.COMPANY_ADMIN: {"Trash", "Upload", "API keys", "Users", "Companies"},
     Role.PROJECT_MANAGER: {"Trash"},
     Role.INTEGRATION: set(),
     Role.OPERATOR: set(),
