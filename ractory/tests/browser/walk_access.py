@@ -14,7 +14,7 @@ from ractory.tests.browser.axe import Axe
 from ractory.tests.browser.desk import WIDE, Desk
 from ractory.tests.browser.works import EMAIL, PASSWORD, ROOT, Works, guid
 from ractory.tests.test_staff_matrix import MAY, PAGES, Page, address
-from sync.models import SyncRun
+from sync.models import SyncRun, Upload
 from tenants.caller import Role
 from tenants.models import ApiKey, User
 from tenants.scope import every_company
@@ -46,9 +46,11 @@ def rows_of(works: Works) -> dict[str, object]:
         run = SyncRun.objects.filter(company=company, received=1, status="succeeded").latest("guid")
         deletion = Deletion.objects.filter(company=company).latest("guid")
         key, user = ApiKey.objects.get(company=company), User.objects.get(email=EMAIL)
+        file = {"entity": "pieces", "name": "cut.csv", "size": 1, "actor": f"user:{EMAIL}"}
+        upload = Upload.objects.create(company=company, stage="unreadable", notes=["It is empty."], **file)
     rows: dict[str, object] = {"piece": works.piece.guid, "component": works.component.guid, "company": company.guid}
     rows |= {"project": guid(company, "project"), "assembly": guid(company, "assembly", 0), "deletion": deletion.guid}
-    return rows | {"syncrun": run.guid, "apikey": key.guid, "user": user.guid}
+    return rows | {"upload": upload.guid, "syncrun": run.guid, "apikey": key.guid, "user": user.guid}
 
 
 def is_page(route: str, page: Page) -> bool:
