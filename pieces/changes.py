@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from django.db import connections, transaction
 from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Greatest
 from rest_framework.exceptions import NotFound
 from uuid_utils.compat import uuid7
 
@@ -373,6 +373,8 @@ def _set_apart(rows: EntityQuerySet, deletion: Deletion, *, acts: Acts) -> None:
         same = ("company_guid", "act_guid", "actor", "request_id", "created_at")
         said = {name: getattr(deletion, name) for name in same}
         Deletion.objects.create(guid=apart, kind=Piece.kind.value, root_guid=first, roots=found, **said)
+        count = "roots" if deletion.kind == Piece.kind else "pieces"
+        Deletion.objects.filter(guid=deletion.guid).update(**{count: Greatest(F(count) - found, 0)})
 
 
 def copy_in(model: type[Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -73,6 +73,8 @@ def test_those_that_fit_come_back_and_the_others_can_follow(staff: Client, famil
     answer = staff.post(RESTORE, {"guid": deletion, "fitting": "yes"}, follow=True)
     assert "Restored: 1 component, 1 assembly, 2 pieces. What did not fit is still in the trash." in text_of(answer)
     assert is_active(*family.from_level("component")) == [True] * 3
+    assert "5 were deleted" in text_of(staff.get("/admin/"))  # those that stay are not counted again
+    assert "1 assembly, 2 pieces" in text_of(staff.get(f"{TRASH}?state=restored"))
     listed = text_of(staff.get(TRASH))
     assert re.search(r"piece W-\d and 2 more \S+ › \S+ nothing .* anna@example.com", listed)
     with every_company():

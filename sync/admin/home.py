@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Count, F, OuterRef, Q, Subquery, Sum
 from django.http import HttpRequest
@@ -38,7 +37,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     order = ("-guid",) if several else ("-updated_at", "-guid")
     projects = Project.objects.select_related("company").only("code", "company_name", "due_date", "company__name")
     return context | {
-        "today": today(first_guid(now - timedelta(days=1))),
+        "today": today(now - timedelta(days=1)),
         "companies": companies_by_last_sync(now),
         "refused": [(run, what(run), kinds_of(run)[:1]) for run in refused],
         "runs": [(run, what(run), result(run)) for run in last],
@@ -50,13 +49,14 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def today(since: UUID) -> dict[str, int]:
-    """By the receipts from this guid on, how many pieces came, changed and went, and how many syncs were refused."""
+def today(since: datetime) -> dict[str, int]:
+    """By the receipts since then, how many pieces came, changed and went, and how many syncs were refused."""
     changed = F("updated") - F("unchanged") - F("restored") - F("deleted")
     sums = {"came": Sum("inserted", filter=OF_PIECES), "changed": Sum(changed, filter=OF_PIECES)}
-    runs = SyncRun.objects.filter(guid__gte=since).aggregate(**sums, refused=Count("guid", filter=REJECTED))
+    runs = SyncRun.objects.filter(guid__gte=first_guid(since)).aggregate(**sums, refused=Count("guid", filter=REJECTED))
     gone = {"below": Sum("pieces"), "alone": Sum("roots", filter=Q(kind=Kind.PIECE))}
-    went = Deletion.objects.filter(guid__gte=since).aggregate(**gone)
+    # What a restore in part leaves is a deletion of today, of what went when it went.
+    went = Deletion.objects.filter(guid__gte=first_guid(since), created_at__gte=since).aggregate(**gone)
     return {"deleted": sum(filter(None, went.values())), **{name: rows or 0 for name, rows in runs.items()}}
 
 
