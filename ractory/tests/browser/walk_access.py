@@ -5,9 +5,11 @@ The pages are those of the permission matrix, which fails if one has no entry in
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.hashers import make_password
+from selenium.webdriver.common.by import By
 
 from pieces.models import Deletion
 from ractory.tests.browser.axe import Axe
@@ -15,6 +17,8 @@ from ractory.tests.browser.desk import WIDE, Desk
 from ractory.tests.browser.works import EMAIL, PASSWORD, ROOT, Works, guid
 from ractory.tests.test_staff_matrix import MAY, PAGES, Page, address
 from sync.models import SyncRun, Upload
+from sync.tests.mistakes import csv_of, mistakes_of
+from sync.tests.mistakes import rows_of as rows_of_file
 from tenants.caller import Role
 from tenants.models import ApiKey, User
 from tenants.scope import every_company
@@ -67,6 +71,7 @@ def test_every_page_of_a_role(desk: Desk, works: Works, axe: Axe, role: str) -> 
     titles: dict[str, str] = {}
     for route in (*routes, refused):
         desk.go(address(route, PAGES[route], rows)[0])  # type: ignore[arg-type]
+        assert bool(desk.driver.find_elements(By.ID, "refusal")) == (route == refused), route
         axe.look(route)
         if (same := titles.setdefault(desk.driver.title, route)) != route:
             axe.faults[f"the title of {same}"] = route
@@ -159,3 +164,26 @@ def test_a_new_key(desk: Desk, axe: Axe) -> None:
     desk.fill("description", "Saw 2")
     desk.press("#content form .primary")
     axe.look("key, shown once")
+
+
+def test_labels_of_both_sizes(desk: Desk, works: Works, axe: Axe) -> None:
+    desk.log_in(EMAIL, PASSWORD)
+    for size in ("roll", "a4"):
+        desk.go(f"/admin/pieces/piece/labels/component/?guid={works.component.guid}&size={size}")
+        axe.look(f"labels, {size}")
+
+
+def test_an_upload_from_its_columns_to_its_receipt(desk: Desk, works: Works, axe: Axe, tmp_path: Path) -> None:
+    file = tmp_path / "Zuschnitt.csv"
+    rows = rows_of_file(mistakes_of(works.component)[:8], works.component)
+    file.write_bytes(csv_of([{"Teil": row.pop("piece_id"), **row} for row in rows]))
+    desk.log_in(EMAIL, PASSWORD)
+    desk.go("/admin/sync/upload/")
+    axe.look("uploads")
+    desk.element("#file").send_keys(str(file))
+    desk.press("#upload button.primary")
+    for css, leads_on in (("#columns", "#columns"), ("#decide", "#decide"), ("#receipt", None)):
+        desk.element(css)
+        axe.look(f"upload, {css}")
+        if leads_on:
+            desk.press(f"{leads_on} button.primary")
