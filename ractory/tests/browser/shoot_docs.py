@@ -8,19 +8,24 @@ import os
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from ractory.tests.browser.camera import filmed, seeing
 from ractory.tests.browser.desk import PATIENCE, PHONE, WIDE, Desk
 from ractory.tests.browser.walk_lists import in_the_way
+from ractory.tests.browser.walk_upload import bring, come
 from ractory.tests.browser.works import EMAIL, PASSWORD, Works
+from sync.tests.files import small_piece
+from sync.tests.mistakes import csv_of
 
 FOLDER = Path(os.environ.get("SCREENSHOTS", "docs/screenshots"))
 IN_DOCS = {
     *("home-wide", "piece-wide", "piece-phone", "edit-wide", "confirm-wide", "delete-wide", "trash-phone"),
     *("pieces-wide", "pieces-phone", "restore-wide"),
     *("runs-wide", "run-wide", "run-phone", "changes-wide", "undo-wide", "key-wide"),
-    *("export-wide", "labels-wide", "camera-phone"),
+    *("export-wide", "columns-wide", "check-wide", "check-phone", "receipt-wide", "labels-wide", "camera-phone"),
 }
 MAX_SIZE = 180_000  # bytes
 
@@ -96,6 +101,36 @@ def test_shoot_the_pages(shooting: tuple[Desk, str], works: Works) -> None:
     shoot(shooting, "user")
     desk.scan("T3-05")
     shoot(shooting, "find")
+
+
+def test_shoot_an_upload(shooting: tuple[Desk, str], works: Works, tmp_path: Path) -> None:
+    """A cutting list with columns that nobody knows, and some cells that are wrong."""
+    desk, _ = shooting
+    wrong = {
+        7: {"Sägelänge": "12oo"},
+        12: {"Sägelänge": "1.254"},
+        23: {"Wagen": "#REF!"},
+        31: {"barcode": "4,0791E+12"},
+    }
+    path, rows = tmp_path / "Zuschnitt KW 22.csv", []
+    for number in range(40):
+        piece = small_piece(works.component, number, profile_code="K70-101", barcode=f"40791160042{number:02}")
+        cells = {"Sägelänge": 1254 - number, "Wagen": f"T4-{number % 12:02}", **wrong.get(number, {})}
+        rows.append({**piece, "piece_id": f"Z{number:03}", **cells})
+    path.write_bytes(csv_of(rows))
+    bring(desk, path)
+    come(desk, "#columns")
+    shoot(shooting, "columns")
+    for column, field in (("Sägelänge", "outer_length"), ("Wagen", "trolley_cell")):
+        label = desk.driver.find_element(By.XPATH, f"//label[.='{column}']/ancestor::tr//select")
+        Select(label).select_by_value(field)
+    desk.press("#columns button.primary")
+    come(desk, "#decide")
+    shoot(shooting, "check")
+    desk.press("#decide button.primary")
+    come(desk, "#receipt")
+    desk.driver.execute_script("document.getElementById('faults').scrollIntoView()")
+    shoot(shooting, "receipt")
 
 
 BLIND = """
