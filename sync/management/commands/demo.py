@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from contextlib import ExitStack
 from typing import Any
 from urllib.error import HTTPError
@@ -20,11 +19,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from sync.management.running import held
-from sync.samples.orders import Order, guid
-from sync.samples.people import fresh_key, login
+from sync.samples import Items, fresh_key, guid, login, order, sample_company
 from tenants.caller import Role
 from tenants.management.printing import exit_code
-from tenants.models import Company
 from tenants.scope import every_company
 
 PIECES = 1000
@@ -73,8 +70,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         password = secrets.token_urlsafe(9)
         with every_company(), transaction.atomic():
-            own = uuid.UUID(guid("company"))
-            company, _ = Company.objects.get_or_create(guid=own, defaults={"name": "Demo Windows"})
+            company = sample_company("Demo Windows", guid("company"))
             login(Role.COMPANY_ADMIN, password, company, EMAIL)
             key = fresh_key(company, KEY_NAME)  # the one before is revoked
         try:
@@ -83,7 +79,7 @@ class Command(BaseCommand):
                     server = Server(key)
                     stack.callback(server.end)
                 server.call("GET", "/api/v1/health")  # once it is up
-                self._push_and_read_back(server, Order(company.guid, "DEMO-2026-001", PIECES))
+                self._push_and_read_back(server, order(company.guid, "DEMO-2026-001", PIECES))
                 self.stdout.write(f"\nAdmin    {server.url}/admin/    {EMAIL} / {password}")
                 self.stdout.write(f"API docs {server.url}/api/docs")
                 self.stdout.write(f"API key  {key}")
@@ -96,15 +92,15 @@ class Command(BaseCommand):
                 sys.exit(exit_code(stop))
             self.stdout.write("")  # below the terminal's ^C
 
-    def _push_and_read_back(self, server: Server, order: Order) -> None:
-        for plural, items in order.items.items():
-            result, ms = server.call("POST", f"/api/v1/sync/{plural}", {plural: items})
+    def _push_and_read_back(self, server: Server, items: Items) -> None:
+        for plural, sent in items.items():
+            result, ms = server.call("POST", f"/api/v1/sync/{plural}", {plural: sent})
             done = f"{result['inserted']} inserted, {result['updated']} updated"
             self.stdout.write(f"POST /api/v1/sync/{plural:10}  {done}  {ms}")
-        sent = {item["guid"]: item for item in order.items["pieces"]}
-        query = urlencode({"project_guid": guid("project"), "limit": 1000, "detail": "true"})
+        pieces = {item["guid"]: item for item in items["pieces"]}
+        query = urlencode({"project_guid": items["projects"][0]["guid"], "limit": 1000, "detail": "true"})
         read, ms = server.call("GET", f"/api/v1/pieces?{query}")
-        equal = sum(row["guid"] in sent and sent[row["guid"]].items() <= row.items() for row in read)
+        equal = sum(row["guid"] in pieces and pieces[row["guid"]].items() <= row.items() for row in read)
         self.stdout.write(f"GET  /api/v1/pieces           {len(read)} read back, {equal} equal in every field  {ms}")
         if (len(read), equal) != (PIECES, PIECES):
             raise CommandError("what was read back is not what was sent")
