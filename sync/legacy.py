@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from pieces.models import LEVELS, Entity
 from ractory.api.rendering import to_json
-from sync.files.importing import FaultyRows, Importer, batches_of
+from sync.files.importing import Importer, batches_of
 from sync.files.reading import FileRow
 from sync.management.running import held, say
 from sync.models import FileImport
@@ -105,14 +105,16 @@ class Migration:
 
     def _import(self, model: type[Entity], company: UUID, bar: "tqdm[Any]") -> None:
         FileImport.objects.filter(entity=model.plural, source=self.source).delete()
-        progress = FileImport.objects.create(company_guid=company, entity=model.plural, source=self.source, digest=b"")
-        faulty = FaultyRows(model, self.report, say)
-        importer = Importer(model, progress, faulty)
+        written = {"errors_size": self.report.tell() if self.report else 0, "digest": b""}
+        of_company = {"company_guid": company, "entity": model.plural, "source": self.source}
+        progress = FileImport.objects.create(**of_company, **written)
+        importer = Importer(model, progress, errors=self.report, show=say)
         for batch in batches_of(model, self._rows(model, company)):
             with held():
-                importer.add(batch)
+                faulty = importer.add(batch)
+            for row in faulty:
+                self.reasons.update({f"{model.plural}: {fault.type}" for _, fault in row.faults})
             bar.update(len(batch))
-        self.reasons += Counter({f"{model.plural}: {kind}": rows for kind, rows in faulty.reasons.items()})
         for name in ("rows", "inserted", "unchanged", "faulty"):
             self.done[f"{model.plural}_{name}"] += getattr(progress, name)
 

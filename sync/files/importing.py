@@ -7,10 +7,10 @@ the file has got is written with the batch, so that a file is taken up exactly w
 import hashlib
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import islice
 from typing import IO, Any, NamedTuple
 
 import orjson
@@ -23,7 +23,7 @@ from ractory.api.body import MAX_VALUES, is_crowded
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable
 from ractory.api.rendering import to_json
 from sync.files.reading import BadFile, FileRow
-from sync.models import FileImport, Snapshot
+from sync.models import Snapshot
 from sync.schemas import Line, max_items
 from sync.snapshots import SeenClaim, relations_of
 from sync.submission import Claim, Options, Run, submit
@@ -34,13 +34,10 @@ SHOWN = 10  # faulty rows that are shown to a person
 COUNTS = ("inserted", "updated", "unchanged", "restored", "deleted", "faulty")
 
 
-class Changed(Exception):
-    """The file does not begin with the rows that are in already."""
-
-
 class FaultyRow(NamedTuple):
     """A row that was left out, and every reason: the field, if one is meant, with its fault."""
 
+    place: int  # among the rows that went in together
     row: FileRow
     faults: Sequence[tuple[str | int | None, Fault]]
 
@@ -60,81 +57,42 @@ class FaultyRow(NamedTuple):
         return f"line {self.row.line}: {'; '.join(reasons)}"
 
 
-class FaultyRows:
-    """Where the faulty rows go: to an unbuffered file, or the first ones to a person.
+class Importer(Claim):
+    """Imports into one company, within its scope; `progress` has been saved, unless it is a command's dry run.
 
-    What is written belongs to a batch, and stays only once the batch is kept.
+    Faulty rows go to `errors`, an unbuffered file, from the byte on that the progress knows; or else the first ones to
+    a person, by `show`.
     """
-
-    def __init__(self, model: type[Entity], file: IO[bytes] | None, show: Callable[[str], None]) -> None:
-        self.model, self.file, self.show = model, file, show
-        self._kept = self.size
-        self._shown = 0
-        self.reasons: Counter[str] = Counter()  # types of faults: the rows that have them
-        self._batch: Sequence[FaultyRow] = ()
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file, with the batch that is being written."""
-        return self.file.tell() if self.file else 0
-
-    def write(self, rows: Sequence[FileRow], faulty: Sequence[FaultyRow]) -> dict[str, Any]:
-        """Puts the faulty ones of these rows on the disk, in place of those of an attempt that was given up; what else
-        is to be known of the progress. Raises OSError."""
-        self._batch = faulty
-        if self.file is not None and (faulty or self.size > self._kept):
-            if self.size > self._kept:
-                self.file.seek(self._kept)
-                self.file.truncate()
-            lines = b"".join(to_json(row.as_wire(self.model)) + b"\n" for row in faulty)
-            while lines:  # a disk that is getting full takes a part
-                lines = lines[self.file.write(lines) :]
-            os.fsync(self.file.fileno())
-        return {"errors_size": self.size}
-
-    def keep(self) -> None:
-        """The batch has been committed."""
-        self._kept = self.size
-        self.reasons.update(kind for row in self._batch for kind in {fault.type for _, fault in row.faults})
-        if self.file is None:
-            for row in self._batch[: SHOWN - self._shown]:
-                self.show(str(row))
-            self._shown = min(SHOWN, self._shown + len(self._batch))
-
-
-class Importer:
-    """Imports into one company, within its scope; `progress` has been saved, unless it is a command's dry run."""
 
     def __init__(
         self,
         model: type[Entity],
-        progress: Any,  # a FileImport, or another Progress with an actor
-        faulty_rows: Any,  # a FaultyRows, or what has its `write` and `keep`
+        progress: Any,  # a FileImport, or another Progress with an actor, and a `note` of its own
         *,
+        errors: IO[bytes] | None = None,
+        show: Callable[[str], None] | None = None,
         keep_active: bool = False,
         dry_run: bool = False,
         match: bool = False,
         snapshot: Snapshot | None = None,
     ) -> None:
-        self.model, self.progress, self.faulty_rows = model, progress, faulty_rows
+        self.model, self.progress, self.errors, self.show = model, progress, errors, show
         self.keep_active, self.snapshot = keep_active, snapshot
         relations = relations_of(snapshot) if snapshot else {}
         self.options = Options(dry_run=dry_run, receipt=not dry_run, leave_out=True, match=match, snapshot=relations)
         self.ignored: set[str] = set()
-        self._hash = hashlib.sha256(b"keep active" if keep_active else b"")
 
     def skip(self, rows: Iterator[FileRow]) -> None:
-        """Goes to where the import stopped. Raises Changed if what comes before is not what has been imported."""
-        for _ in range(self.progress.rows):
-            row = next(rows, None)
-            if row is None:
-                raise Changed
-            self._hash.update(row.raw + b"\n")
-        if self.progress.rows and self._hash.digest() != bytes(self.progress.digest):
-            raise Changed
+        """Goes to where the import stopped. Raises BadFile if what comes before is not what has been imported."""
+        number = self.progress.rows
+        if number and self._digest(b"", islice(rows, number)) != bytes(self.progress.digest):
+            raise BadFile(
+                f"its first {number} rows are not those that were imported (with the same --map, --raw and "
+                "--keep-active?); without --resume it is a new file"
+            )
 
-    def add(self, rows: Sequence[FileRow]) -> None:
-        """A batch, in one transaction with its receipt and the progress.
+    def add(self, rows: Sequence[FileRow]) -> list[FaultyRow]:
+        """A batch, in one transaction with its receipt and the progress; which rows of it were left out.
 
         Raises ConflictRetry and Overtaken; OSError if the faulty rows can't be written. Then nothing of it is in.
         """
@@ -148,15 +106,13 @@ class Importer:
                 unreadable.append(replace(fault, loc=("body", self.model.plural, place)))
             else:
                 lines.append(Line(place, self._completed(row.raw)))
-        digest = self._hash.copy()
-        digest.update(b"".join([row.raw + b"\n" for row in rows]))
         origin = Origin(Operation.IMPORT, self.progress.actor, str(self.progress.guid), run=uuid7())
         options = replace(self.options, line_numbers=[row.line for row in rows])
-        claim = _Advance(self, rows, digest.digest())
-        seen = SeenClaim(self.snapshot, claim) if self.snapshot else claim
+        claim = SeenClaim(self.snapshot, self) if self.snapshot else self
+        self.rows = rows
         for attempt in range(PATIENCE):
             try:
-                run = submit(self.model, lines, origin=origin, options=options, claim=seen, faults=unreadable)
+                run = submit(self.model, lines, origin=origin, options=options, claim=claim, faults=unreadable)
                 break
             except ConflictRetry:
                 if attempt == PATIENCE - 1:
@@ -164,14 +120,50 @@ class Importer:
                 time.sleep(1)
             except Unprocessable:
                 # Each time others were found at fault, as when pieces hand their piece_ids on in a long chain.
-                for row in rows:
-                    self.add([row])
-                return
-        self._hash = digest
+                return [faulty for row in rows for faulty in self.add([row])]
         self.ignored.update(run.ignored)
-        for name, value in claim.values.items():
+        if self.show and self.errors is None:
+            for faulty in self.faulty[: max(0, SHOWN - self.progress.faulty)]:
+                self.show(str(faulty))
+        for name, value in self.values.items():
             setattr(self.progress, name, value)
-        self.faulty_rows.keep()
+        return self.faulty
+
+    def keep(self, run: Run) -> None:
+        """With the data of a batch: its faulty rows, and how far the import has got. Raises Overtaken, OSError."""
+        faults: dict[Any, list[tuple[Any, Fault]]] = {}
+        for fault in run.left_out:
+            _, _, place, *rest = fault.loc
+            faults.setdefault(place, []).append((rest[0] if rest else None, fault))
+        self.faulty = [FaultyRow(place, row, faults[place]) for place, row in enumerate(self.rows) if place in faults]
+        more = {**run.counts, "faulty": len(self.faulty), "rows": len(self.rows)}
+        self.values = {name: getattr(self.progress, name) + count for name, count in more.items()} | self.note()
+        if not self.progress._state.adding:
+            self.values = self.progress.write(self.values)
+
+    def note(self) -> dict[str, Any]:
+        """Writes the faulty rows, in place of those of an attempt that was given up; what else is to be known of the
+        progress."""
+        values = {"digest": self._digest(bytes(self.progress.digest), self.rows)}
+        if self.errors is None:
+            return values
+        if self.errors.tell() > self.progress.errors_size:
+            self.errors.seek(self.progress.errors_size)
+            self.errors.truncate()
+        lines = b"".join(to_json(row.as_wire(self.model)) + b"\n" for row in self.faulty)
+        while lines:  # a disk that is getting full takes a part
+            lines = lines[self.errors.write(lines) :]
+        if self.faulty:
+            os.fsync(self.errors.fileno())
+        return values | {"errors_size": self.errors.tell()}
+
+    def _digest(self, digest: bytes, rows: Iterable[FileRow]) -> bytes:
+        """That of the rows up to these, from that of those before them."""
+        if not digest and self.keep_active:
+            digest = b"keep active"
+        for row in rows:
+            digest = hashlib.sha256(digest + row.raw).digest()
+        return digest
 
     def _completed(self, raw: bytes) -> bytes:
         """The row's JSON with the company in front, and behind it what the command line says.
@@ -184,32 +176,6 @@ class Importer:
         tail = b',"is_active":true}' if self.keep_active else b"}"
         is_empty = raw[1:2] != b'"' and not raw[1:-1].strip()
         return head + tail if is_empty else head + b"," + raw[1:-1] + tail
-
-
-@dataclass(slots=True)
-class _Advance(Claim):
-    """The claim of a batch: its faulty rows, and how far the import has got with it."""
-
-    importer: Importer
-    rows: Sequence[FileRow]
-    digest: bytes
-    values: dict[str, Any] = field(default_factory=dict)  # of the progress, once this is kept
-
-    def keep(self, run: Run) -> None:
-        """Raises Overtaken."""
-        faults: dict[Any, list[tuple[Any, Fault]]] = {}
-        for fault in run.left_out:
-            _, _, place, *rest = fault.loc
-            faults.setdefault(place, []).append((rest[0] if rest else None, fault))
-        faulty = [FaultyRow(row, faults[place]) for place, row in enumerate(self.rows) if place in faults]
-        progress = self.importer.progress
-        more = {**run.counts, "faulty": len(faulty), "rows": len(self.rows)}
-        self.values = {name: getattr(progress, name) + count for name, count in more.items()}
-        self.values |= self.importer.faulty_rows.write(self.rows, faulty)
-        if isinstance(progress, FileImport):
-            self.values["digest"] = self.digest
-        if not progress._state.adding:
-            self.values = progress.write(self.values)
 
 
 def batches_of(model: type[Entity], rows: Iterator[FileRow]) -> Iterator[list[FileRow]]:

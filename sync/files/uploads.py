@@ -7,7 +7,7 @@ do it at once one is Overtaken and has done nothing (docs/decisions/0024).
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,7 @@ from pieces.models import LEVELS_BY_PLURAL, Entity, Piece
 from ractory.api.errors import Fault
 from ractory.api.retry import in_transaction
 from sync.files.columns import Unusable, fields_of, guess, in_words, value_of
-from sync.files.importing import COUNTS, FaultyRow, Importer
+from sync.files.importing import COUNTS, Importer
 from sync.files.reading import BadFile, FileRow, Source, detect, json_rows, ndjson_rows
 from sync.files.spreadsheets import MAX_COLUMNS, Sheet
 from sync.files.tables import records
@@ -203,40 +203,39 @@ def _object(row: FileRow) -> Row:
 
 def _submit(upload: Upload, until: float) -> None:
     """Checks, or imports, batch by batch. Raises what the Importer raises."""
-    model = LEVELS_BY_PLURAL[upload.entity]
-    batches = _Batches(upload, model)
-    importer = Importer(model, upload, batches, dry_run=upload.stage == Stage.CHECKING, match=model in MATCHED_BY)
+    importer = _UploadImporter(upload)
     while upload.rows < upload.total:
-        importer.add(batches.next())
+        importer.add(importer.next_items())
         if time.monotonic() > until:
             break
     if upload.rows == upload.total:
         advance(upload, stage=Stage.CHECKED if upload.stage == Stage.CHECKING else Stage.DONE)
 
 
-class _Batches:
-    """The batches of an upload, for the Importer, which hands their faulty rows back (`write`)."""
-
-    def __init__(self, upload: Upload, model: type[Entity]) -> None:
-        self.upload, self.model, fields = upload, model, fields_of(model)
+class _UploadImporter(Importer):
+    def __init__(self, upload: Upload) -> None:
+        model = LEVELS_BY_PLURAL[upload.entity]
+        super().__init__(model, upload, dry_run=upload.stage == Stage.CHECKING, match=model in MATCHED_BY)
+        fields = fields_of(model)
         self.fields = {column: fields[name] for column, name in upload.mapping.items()}
         self.lines: dict[str, int] = {}  # by what no two rows may have in common, the one that has it
         for keys in upload.batches.filter(start__lte=upload.rows).values_list("keys", flat=True):
             self.lines |= orjson.loads(keys)
 
-    def next(self) -> list[FileRow]:
+    def next_items(self) -> list[FileRow]:
         """What is not done of the batch that comes next."""
-        self.part = self.upload.batches.filter(start__lte=self.upload.rows).latest("start")
+        self.part = self.progress.batches.filter(start__lte=self.progress.rows).latest("start")
         self.keys: dict[str, int] = {}  # those of this batch
-        self.reasons: dict[int, dict[str, str]] = {}  # why cells can't be used, by the identity of their row, and field
-        self.batch = [self._item(Row(*row)) for row in orjson.loads(self.part.data)]
-        return self.batch[self.upload.rows - self.part.start :]
+        self.reasons: list[dict[str, str]] = []  # by row and field, why cells can't be used
+        items = [self._item(Row(*row)) for row in orjson.loads(self.part.data)]
+        return items[self.progress.rows - self.part.start :]
 
     def _item(self, row: Row) -> FileRow:
-        if row.fault:
-            return FileRow(row.line, b"", Fault((), row.fault, "row_invalid"))
         item: dict[str, Any] = {}
         reasons: dict[str, str] = {}
+        self.reasons.append(reasons)
+        if row.fault:
+            return FileRow(row.line, b"", Fault((), row.fault, "row_invalid"))
         for column, cell in row.cells.items():
             if field := self.fields.get(column):
                 try:
@@ -249,28 +248,22 @@ class _Batches:
             if first != row.line:
                 reasons[name] = f"Row {first} has the same {in_words(name).lower()}"
         # No field takes an object: so this fault is where it belongs, and all others of the row are found, too.
-        made = FileRow(row.line, orjson.dumps(item | {name: {} for name in reasons}))
-        self.reasons[id(made)] = reasons
-        return made
+        return FileRow(row.line, orjson.dumps(item | {name: {} for name in reasons}))
 
-    def write(self, rows: Sequence[FileRow], faulty: Sequence[FaultyRow]) -> dict[str, Any]:
-        """Within the transaction of the others of these rows; what else is to be known of the upload."""
-        counts = {(field, kind): [number, fault] for field, kind, number, fault in self.upload.reasons}
-        part = UploadPart.objects.only("faults").get(pk=self.part.pk)
-        noted, places = orjson.loads(part.faults), {id(row): place for place, row in enumerate(self.batch)}
-        for row, faults in faulty:
-            reasons, told = self.reasons.get(id(row), {}), []
-            for field, fault in faults:
-                said = replace(fault, msg=reasons[field], type="cell") if field in reasons else fault
-                told.append(said.as_record() | {"field": field or "the_whole_row"})
-                counts.setdefault((told[-1]["field"], said.type), [0, told[-1]])[0] += 1
-            noted.append([places[id(row)], told])
-        part.faults, part.keys = orjson.dumps(noted), orjson.dumps(self.keys)
-        part.save(update_fields=["faults", "keys"])
+    def note(self) -> dict[str, Any]:
+        """Keeps the faults with the batch, and how many there are of each kind with the upload."""
+        counts = {(field, kind): [number, fault] for field, kind, number, fault in self.progress.reasons}
+        faults = orjson.loads(UploadPart.objects.values_list("faults", flat=True).get(pk=self.part.pk))
+        for faulty in self.faulty:
+            place, told = self.progress.rows - self.part.start + faulty.place, []
+            for field, fault in faulty.faults:
+                if reason := self.reasons[place].get(str(field)):
+                    fault = replace(fault, msg=reason, type="cell")
+                told.append(fault.as_record() | {"field": field or "the_whole_row"})
+                counts.setdefault((told[-1]["field"], fault.type), [0, told[-1]])[0] += 1
+            faults.append([place, told])
+        UploadPart.objects.filter(pk=self.part.pk).update(faults=orjson.dumps(faults), keys=orjson.dumps(self.keys))
         return {"reasons": [[*kind, *count] for kind, count in counts.items()]}
-
-    def keep(self) -> None:
-        """All is kept with the transaction."""
 
 
 def _keys(model: type[Entity], item: dict[str, Any]) -> dict[str, str]:

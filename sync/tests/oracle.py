@@ -25,7 +25,7 @@ from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, Entity
 from pieces.reading import counted, fields_of
 from ractory.api.rendering import to_json
 from ractory.api.tests.client import Api
-from sync.files.importing import FaultyRows, Importer
+from sync.files.importing import Importer
 from sync.files.reading import FileRow
 from sync.management.commands import undo_run
 from sync.models import FileImport, SyncRun
@@ -90,7 +90,7 @@ class Past:
         file = FileImport(company_guid=self.company.guid, entity=model.plural, source=source, digest=b"")
         with company_scope(self.company.guid):
             file.save(force_insert=True)
-        importer = Importer(model, file, FaultyRows(model, None, lambda _: None), keep_active=False, dry_run=False)
+        importer = Importer(model, file)
         for batch in filter(None, (items[:1], items[1:])):
             with company_scope(self.company.guid):
                 importer.add([FileRow(n, orjson.dumps(self.item(kind, item))) for n, item in enumerate(batch, 1)])

@@ -267,7 +267,7 @@ def test_an_import_that_broke_off_goes_on_after_the_last_batch(
     rows = path.read_bytes() + b"{}\n" + ndjson(small_piece(component, number) for number in range(2000, 3000))
     path.write_bytes(b"{}\n" + rows)
     arguments = ("import_entities", path, "--company", company.guid, "--errors", errors, "--json")
-    keep, left = importing._Advance.keep, [None, None]
+    keep, left = importing.Importer.keep, [None, None]
 
     def breaking(self: Any, run: submission.Run) -> None:
         keep(self, run)
@@ -276,7 +276,7 @@ def test_an_import_that_broke_off_goes_on_after_the_last_batch(
         left.pop()
 
     with monkeypatch.context() as patch:
-        patch.setattr(importing._Advance, "keep", breaking)
+        patch.setattr(importing.Importer, "keep", breaking)
         with pytest.raises(ZeroDivisionError):
             manage(*arguments)
     assert len(piece_ids()) == 1999
@@ -371,7 +371,7 @@ def test_two_imports_of_one_file_do_not_both_go_on(
         (["--entity", "windows"], "invalid choice: 'windows'"),
         (["--format", "xml"], "invalid choice: 'xml'"),
         (["--map", "a"], "not COLUMN=FIELD: 'a'"),
-        (["--map", "a=piece_id"], "--map is for the columns of a CSV; this is ndjson"),
+        (["--map", "a=piece_id"], "--map is for a CSV; this is ndjson"),
         (["--map", "a=piece_id", "--map", "a=cell", "--format", "csv"], "--map names a column twice"),
         (["--dry-run", "--resume"], "--dry-run writes nothing that could be resumed"),
         (["--resume"], "there is no import of this file to resume"),

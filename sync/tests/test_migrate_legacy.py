@@ -206,10 +206,10 @@ def test_stopped_half_way_it_is_taken_up_by_running_it_again(
         old.piece(above, str(number))
     add = Importer.add
 
-    def stopped(self: Importer, rows: Any) -> None:
+    def stopped(self: Importer, rows: Any) -> Any:
         if self.model is Piece:
             raise KeyboardInterrupt
-        add(self, rows)
+        return add(self, rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(Importer, "add", stopped)

@@ -16,7 +16,7 @@ from pieces.acts import Origin
 from pieces.models import LEVELS_BY_PLURAL, Operation
 from ractory import garbage_collection
 from ractory.api.errors import ConflictRetry
-from sync.files.importing import COUNTS, Changed, FaultyRows, Importer, batches_of
+from sync.files.importing import COUNTS, Importer, batches_of
 from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
 from sync.management.running import held, meter, say
@@ -77,27 +77,24 @@ class Command(PrintingCommand):
         parser.add_argument("--resume", action="store_true", help="go on where the import of this file stopped")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            if options["dry_run"] and (options["resume"] or options["complete"] is not None):
-                raise CommandError("--dry-run writes nothing that could be resumed, or completed")
-            company = company_of(options["company"])
-            garbage_collection.tune()
-            with company_scope(company.guid), ExitStack() as stack:
+        garbage_collection.tune()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(company_scope(company_of(options["company"]).guid))
                 source = stack.enter_context(opened(options["file"]))
                 rows, progress = _rows(source, options), _progress(options)
-                errors = None if options["errors"] is None else stack.enter_context(_errors_file(options, progress))
-                faulty_rows = FaultyRows(LEVELS_BY_PLURAL[options["entity"]], errors, say)
+                errors = stack.enter_context(_errors_file(options, progress)) if options["errors"] else None
                 chosen = {name: options[name] for name in ("keep_active", "dry_run")}
-                chosen["snapshot"] = _snapshot(progress, options)
-                importer = Importer(LEVELS_BY_PLURAL[options["entity"]], progress, faulty_rows, **chosen)
-                code, trouble = _run(importer, source, rows, resume=options["resume"])
-                if importer.snapshot and not code:
-                    code, trouble = _complete(importer.snapshot.guid, progress, options)
-        except CommandError as error:
-            error.returncode = UNREADABLE
-            raise
-        except BadFile as error:
-            raise CommandError(f"{options['file']}: {error}", returncode=UNREADABLE) from error
+                snapshot = _snapshot(progress, options)
+                model = LEVELS_BY_PLURAL[options["entity"]]
+                importer = Importer(model, progress, errors=errors, show=say, snapshot=snapshot, **chosen)
+                if options["resume"]:
+                    importer.skip(rows)
+            except (BadFile, CommandError) as error:
+                raise CommandError(f"{options['file']}: {error}", returncode=UNREADABLE) from error
+            code, trouble = _run(importer, source, rows)
+            if snapshot and not code:
+                code, trouble = _complete(snapshot.guid, progress, options)
         if progress.rows or not trouble:
             result = {"rows": progress.rows, **{name: getattr(progress, name) for name in COUNTS}}
             ignored = sorted(importer.ignored)
@@ -112,22 +109,15 @@ class Command(PrintingCommand):
             sys.exit(code)
 
 
-def _run(importer: Importer, source: Source, rows: Iterator[FileRow], *, resume: bool) -> tuple[int, str]:
+def _run(importer: Importer, source: Source, rows: Iterator[FileRow]) -> tuple[int, str]:
     """The exit code, and what has kept it from coming to the end."""
     progress = importer.progress
     try:
         with meter(source.size, progress.rows) as show:
-            if resume:
-                importer.skip(rows)
-            show(progress.rows, source.position)
             for batch in batches_of(importer.model, rows):
                 with held():
                     importer.add(batch)
                 show(progress.rows, source.position)
-    except Changed as error:
-        reason = f"its first {progress.rows} rows are not those that were imported"
-        reason += " (with the same --map, --raw and --keep-active?); without --resume it is a new file"
-        raise CommandError(f"{progress.source}: {reason}") from error
     except BadFile as error:
         return UNREADABLE, str(error)
     except OSError as error:  # of the faulty rows' file
@@ -167,10 +157,9 @@ def _complete(guid: uuid.UUID, progress: FileImport, options: dict[str, Any]) ->
 def _rows(source: Source, options: dict[str, Any]) -> Iterator[FileRow]:
     model, mapping = LEVELS_BY_PLURAL[options["entity"]], dict(options["map"])
     chosen = detect(source, model) if options["format"] == "auto" else options["format"]
-    if mapping and chosen != "csv":
-        raise BadFile(f"--map is for the columns of a CSV; this is {chosen}")
-    if options["raw"] and chosen != "csv":
-        raise BadFile(f"--raw is for a CSV; this is {chosen}")
+    for option in ("map", "raw"):
+        if options[option] and chosen != "csv":
+            raise BadFile(f"--{option} is for a CSV; this is {chosen}")
     if len(mapping) < len(options["map"]):
         raise BadFile("--map names a column twice")
     if chosen == "csv":
@@ -184,29 +173,31 @@ def _progress(options: dict[str, Any]) -> FileImport:
         raise BadFile(f"its path has more than {MAX_SOURCE} characters")
     values = {"company_guid": options["company"], "entity": options["entity"], "source": source}
     if options["dry_run"]:
+        if options["resume"] or options["complete"] is not None:
+            raise BadFile("--dry-run writes nothing that could be resumed, or completed")
         return FileImport(**values)
     known: QuerySet[FileImport] = FileImport.objects.filter(**values)
-    if not options["resume"]:
-        with transaction.atomic():
-            known.delete()
-            return known.create(**values, digest=b"")
-    if not known:
-        raise BadFile("there is no import of this file to resume; start it without --resume")
-    return known[0]
+    if options["resume"]:
+        if (progress := known.first()) is None:
+            raise BadFile("there is no import of this file to resume; start it without --resume")
+        return progress
+    with transaction.atomic():
+        known.delete()
+        return known.create(**values, digest=b"")
 
 
 def _snapshot(progress: FileImport, options: dict[str, Any]) -> Snapshot | None:
     """The complete set that the file is; a new one for a new import."""
-    within, level = options["complete"], LEVELS_BY_PLURAL[options["entity"]]
-    if options["resume"] and (within is None) != (progress.snapshot_guid is None):
+    within, known = options["complete"], progress.snapshot_guid
+    if options["resume"] and (within is None) != (known is None):
         raise BadFile("resume it with --complete as it was started, or without it")
     if within is None:
         return None
     try:
-        if options["resume"]:
-            return open_one(progress.snapshot_guid or uuid.UUID(int=0))
+        if known:
+            return open_one(known)
         about: dict[str, Any] = {"company": progress.company_guid, "max_deleted": options["max_deleted"] or ""}
-        snapshot = open_snapshot(level, within, actor=progress.actor, **about)
+        snapshot = open_snapshot(LEVELS_BY_PLURAL[progress.entity], within, actor=progress.actor, **about)
     except APIException as refusal:
         raise BadFile(str(refusal.detail)) from refusal
     progress.snapshot_guid = snapshot.guid
@@ -215,7 +206,7 @@ def _snapshot(progress: FileImport, options: dict[str, Any]) -> Snapshot | None:
 
 
 def _errors_file(options: dict[str, Any], progress: FileImport) -> IO[bytes]:
-    """A new file; or that of the import that is resumed, without what was written to it after the last commit."""
+    """A new file; or that of the import that is resumed, which goes on after what its last commit knows."""
     path = os.path.abspath(options["errors"])
     if os.path.exists(path) and progress.source != STDIN and os.path.samefile(path, progress.source):
         raise BadFile("--errors would overwrite it")
@@ -225,10 +216,10 @@ def _errors_file(options: dict[str, Any], progress: FileImport) -> IO[bytes]:
     try:
         file = open(path, "r+b" if goes_on else "wb", buffering=0)  # noqa: SIM115  # closed by the caller
     except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from error
+        raise BadFile(f"{path}: {error.strerror}") from error
     if goes_on:
         file.seek(progress.errors_size)
         file.truncate()
-    progress.errors = path
-    FileImport.objects.filter(guid=progress.guid).update(errors=path)
+    progress.errors, progress.errors_size = path, file.tell() if goes_on else 0
+    FileImport.objects.filter(guid=progress.guid).update(errors=path, errors_size=progress.errors_size)
     return file
