@@ -12,7 +12,7 @@ from itertools import count
 from operator import attrgetter
 from typing import Any
 
-from django.db import connection, connections, models, transaction
+from django.db import connection, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -47,16 +47,13 @@ def stamp_sql(connection: BaseDatabaseWrapper, column: str) -> str:
 
 
 class BulkQuerySet(models.QuerySet[Any]):
-    """Takes rows, tuples of the values of the columns that are named beside them, or objects as Django does. What else
-    Django's two methods can do (batches, conflicts, expressions in place of values) is left to them."""
+    """Takes rows, tuples of the values of the columns that are named beside them; objects are left to Django."""
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, columns: Sequence[str] = (), **options: Any) -> list[Any]:
         """Inserts them. Raises IntegrityError if one is there already, or breaks another constraint."""
         found = list(objs)
-        if not found:
-            return found
-        if not columns:
-            return self._create_objects(found, *args, **options)
+        if not (found and columns):
+            return super().bulk_create(found, *args, **options)
         connection, table = self._table()
         quote = connection.ops.quote_name
         into = f"INSERT INTO {table} ({', '.join(map(quote, columns))})"
@@ -67,19 +64,6 @@ class BulkQuerySet(models.QuerySet[Any]):
         else:
             marks = ", ".join(["%s"] * len(columns))
             connection.cursor().executemany(f"{into} VALUES ({marks})", found)
-        return found
-
-    def _create_objects(self, found: list[Any], *args: Any, **options: Any) -> list[Any]:
-        fields = [field for field in self.model._meta.concrete_fields if not field.generated]
-        for obj in found:
-            obj._prepare_related_fields_for_save(operation_name="bulk_create")
-        rows = [tuple([field.pre_save(obj, add=True) for field in fields]) for obj in found]
-        if args or options or _has_expressions(rows):
-            return super().bulk_create(found, *args, **options)
-        with transaction.atomic(using=self.db, savepoint=False):
-            self.bulk_create(rows, columns=[str(field.column) for field in fields])
-        for obj in found:
-            obj._state.adding, obj._state.db = False, self.db
         return found
 
     def bulk_update(
@@ -95,7 +79,7 @@ class BulkQuerySet(models.QuerySet[Any]):
         """Sets the fields where the rows are there; returns the number of these.
 
         A row begins with its key; its values are in the order of `fields`. Rows are found by their key alone: whether
-        they are in this set is for the caller to know. Objects outside of the set stay as they are.
+        they are in this set is for the caller to know.
 
         `stamp` names a further column, which gets the time of writing (stamp_sql).
         `unless_same` maps a large column to the column of its digest: where the digest stays, the value stays, and the
@@ -103,10 +87,8 @@ class BulkQuerySet(models.QuerySet[Any]):
         that somebody has written meanwhile stays as it is. On SQLite, where a writing transaction is alone, none has.
         """
         found, names = list(objs), list(fields)
-        if not found:
-            return 0
-        if isinstance(found[0], models.Model):
-            return self._update_objects(found, names, batch_size)
+        if not found or isinstance(found[0], models.Model):
+            return super().bulk_update(found, names, batch_size)
         connection, table = self._table()
         quote, columns = connection.ops.quote_name, (self.model._meta.pk.attname, *names)
         staged = self._staged(columns, found, versioned=versioned)
@@ -125,16 +107,6 @@ class BulkQuerySet(models.QuerySet[Any]):
         if connection.vendor == "sqlite":
             connection.cursor().execute(f"DROP TABLE {staged}")
         return int(done.rowcount)
-
-    def _update_objects(self, found: list[Any], names: list[str], batch_size: int | None) -> int:
-        key = self.model._meta.pk
-        columns = [key, *(self.model._meta.get_field(name) for name in names)]
-        rows = [tuple([getattr(obj, column.attname) for column in columns]) for obj in found]
-        if batch_size is not None or not names or key in columns[1:] or _has_expressions(rows):
-            return super().bulk_update(found, names, batch_size)
-        with transaction.atomic(using=self.db, savepoint=False):
-            mine = set(self.filter(pk__any_of=[row[0] for row in rows]).values_list("pk", flat=True))
-            return self.bulk_update([row for row in rows if row[0] in mine], [column.attname for column in columns[1:]])
 
     def _table(self) -> tuple[BaseDatabaseWrapper, str]:
         connection = connections[self.db]
@@ -161,7 +133,3 @@ class BulkQuerySet(models.QuerySet[Any]):
                 for row in rows:
                     copy.write_row(row)
         return name
-
-
-def _has_expressions(rows: Iterable[Row]) -> bool:
-    return any(hasattr(value, "resolve_expression") for row in rows for value in row)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db import connections, transaction
@@ -217,7 +218,8 @@ def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
     counts = {level.plural: level.objects.counts_in(model.kind, roots) for level in model.below()}
     for deletion in deletions:
         _fill(deletion, acts, {plural: rows.get(deletion.root_guid.bytes, 0) for plural, rows in counts.items()})
-    Deletion.objects.bulk_create(deletions)
+    fields = [str(field.column) for field in Deletion._meta.concrete_fields]
+    Deletion.objects.bulk_create(map(attrgetter(*fields), deletions), columns=fields)
     # The roots get theirs by guid. What is below finds it at its root, by the key, and not in a list of all, each time.
     state: dict[str, Any] = {"is_active": False, "deleted_at": acts.now}
     rows = [(each.root_guid, each.guid, each.act_guid, *state.values(), None) for each in deletions]
