@@ -79,18 +79,16 @@ def restore() -> None:
         restore_one(Piece, gone.guid, origin=Origin(Operation.RESTORE, "bench"))
 
 
-def note_seen(snapshot: str) -> None:
+def note_seen(guid: str) -> None:
     """What a hundred batches of the snapshot would have noted."""
     from pieces.models import Piece
-    from sync.models import SeenBatch, Snapshot
-    from sync.snapshots import packed
+    from sync import snapshots
+    from sync.models import Snapshot
 
-    company = Snapshot.objects.get(guid=snapshot).company_guid
+    snapshot = Snapshot.objects.get(guid=guid)
     guids = list(Piece.objects.order_by("guid").values_list("guid", flat=True)[:SEEN])
-    SeenBatch.objects.bulk_create(
-        SeenBatch(snapshot_id=snapshot, company_guid=company, guids=packed(guids[n : n + SIZE]))
-        for n in range(0, SEEN, SIZE)
-    )
+    for n in range(0, SEEN, SIZE):
+        snapshots.note_seen(snapshot, guids[n : n + SIZE])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ or brought back, or moved into the set, stays.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID as Guid
@@ -31,7 +30,6 @@ from ractory.api.errors import Conflict, Fault, Gone, Unprocessable
 from ractory.api.retry import transactional
 from ractory.api.timeouts import allow_cascade
 from sync.models import SeenBatch, Snapshot
-from sync.submission import Claim, Run
 
 LIFE = timedelta(hours=24)
 PERCENT = re.compile(r"(100|[0-9]{1,2}(\.[0-9]{1,2})?)%")
@@ -48,8 +46,10 @@ SEEN_POSTGRESQL = """
 SEEN_SQLITE = "SELECT value AS guid FROM sync_seenbatch, json_each(CAST(guids AS TEXT)) WHERE snapshot_id = %s"
 
 
-def relations_of(snapshot: Snapshot) -> dict[str, Guid]:
+def relations_of(snapshot: Snapshot | None) -> dict[str, Guid]:
     """What all rows of the set have in common: the relations, by column."""
+    if snapshot is None:
+        return {}
     narrower = {column: guid for column in SCOPE if (guid := getattr(snapshot, column))}
     return {"company_guid": snapshot.company_guid, **narrower}
 
@@ -104,30 +104,22 @@ def give_up(guid: Guid) -> None:
     Snapshot.objects.filter(guid=guid).delete()
 
 
-@dataclass(frozen=True, slots=True)
-class SeenClaim(Claim):
-    """What a batch of a snapshot does beside: it notes what it named. Others may do so at the same time."""
+def hold_open(guid: Guid) -> None:
+    """Keeps it from being completed until the transaction ends; others may send batches of it at the same time. Raises
+    409 if it is complete, 404 if it has been given up."""
+    # The lock that the foreign key of what is noted takes anyway; who completes the snapshot waits for it.
+    found = fetched(Snapshot.objects.filter(guid=guid).values_list("run_guid"), lock="FOR KEY SHARE")
+    if found != [(None,)]:
+        open_one(guid)  # raises 404 if it is not there
+        raise Conflict(f"The snapshot {guid} is complete already.")
 
-    snapshot: Snapshot
-    beside: Claim
-    notes: bool = True  # or else it only refuses what it would refuse
 
-    def take(self) -> None:
-        """Raises 409 if it is complete, 404 if it has been given up."""
-        self.beside.take()
-        guid = self.snapshot.guid
-        # The lock that the foreign key of what is noted takes anyway; who completes the snapshot waits for it.
-        found = fetched(Snapshot.objects.filter(guid=guid).values_list("run_guid"), lock="FOR KEY SHARE")
-        if found != [(None,)]:
-            open_one(guid)  # raises 404 if it is not there
-            raise Conflict(f"The snapshot {guid} is complete already.")
-
-    def keep(self, run: Run) -> None:
-        guids = [outcome.guid for outcome in run.outcomes if outcome.guid]
-        if guids and self.notes:
-            about = {"snapshot_id": self.snapshot.guid, "company_guid": self.snapshot.company_guid}
-            SeenBatch.objects.create(**about, guids=packed(guids))
-        self.beside.keep(run)
+def note_seen(snapshot: Snapshot, guids: Sequence[Guid]) -> None:
+    """Keeps what a batch named: 16 bytes each; on SQLite, which can't take these apart, JSON."""
+    if guids:
+        on_sqlite = connection.vendor == "sqlite"
+        packed = orjson.dumps([guid.hex for guid in guids]) if on_sqlite else b"".join([guid.bytes for guid in guids])
+        SeenBatch.objects.create(snapshot=snapshot, company_guid=snapshot.company_guid, guids=packed)
 
 
 @transactional
@@ -193,13 +185,6 @@ def _allowed(snapshot: Snapshot, given: str) -> int:
         return int(wanted)
     rows = LEVELS_BY_PLURAL[snapshot.entity].objects.filter(**relations_of(snapshot)).count()
     return max(int(rows * Decimal(wanted[:-1]) / 100), 0 if most else AT_LEAST)
-
-
-def packed(guids: Sequence[Guid]) -> bytes:
-    """What SeenBatch keeps: 16 bytes each; on SQLite, which can't take these apart, JSON."""
-    if connection.vendor == "sqlite":
-        return orjson.dumps([guid.hex for guid in guids])
-    return b"".join([guid.bytes for guid in guids])
 
 
 def unseen(model: type[Entity], snapshot: Guid) -> RawSQL:

@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 from uuid import UUID as Guid
 
@@ -28,8 +28,10 @@ from pieces.querysets import fetched
 from pieces.receipts import Receipt
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable, shown
 from ractory.api.retry import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
+from sync.models import Snapshot
 from sync.planning import Action, Context, Parent, Plan, look, make_plan
 from sync.schemas import Item, Line, parse
+from sync.snapshots import hold_open, note_seen, relations_of
 from tenants.scope import current_scope
 
 logger = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ MAX_WAIT = 50  # milliseconds for a lock, of rows that are stamped already
 class Options:
     strict: bool = False  # unknown fields are faults
     match: bool = False  # an item without a guid is the active row with its piece_id or code (sync.matching)
-    snapshot: Mapping[str, Guid] = field(default_factory=dict)  # the relations that all items must have
+    snapshot: Snapshot | None = None  # the complete set that all items must be of; what they name is noted as seen
     dry_run: bool = False  # all the work, and nothing is written but the receipt
     undoing: bool = False  # what has been deleted may go back below parents that are
     leave_out: bool = False  # lines at fault, and carry out the others
@@ -151,7 +153,7 @@ def _check(
     model: type[Entity], lines: Sequence[Line], options: Options, faults: Sequence[Fault], names: Sequence[str]
 ) -> _Checked:
     """Decodes and checks the lines that are not recognised, each once. Raises as `submit` does."""
-    recognised = _recognised(model, lines, options.snapshot)
+    recognised = _recognised(model, lines, relations_of(options.snapshot))
     rest = [line for line in lines if line.place not in recognised]
     batch = parse(model, rest, strict=options.strict, faults=faults, names=names, leave_out=options.leave_out)
     if batch.fault_count and not options.leave_out:
@@ -172,6 +174,8 @@ def _check(
 def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: Options, claim: Claim) -> Run:
     """The transaction: data, receipt, and what the claim is for."""
     claim.take()
+    if options.snapshot:
+        hold_open(options.snapshot.guid)
     with transaction.atomic() if options.dry_run else nullcontext():  # a savepoint to go back to
         outcomes = write_items(model, checked.items, Acts(origin), options, checked.raws, checked.recognised)
         if options.dry_run:
@@ -200,6 +204,8 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
     )
     if options.receipt:
         run.save()
+    if options.snapshot and not options.dry_run:
+        note_seen(options.snapshot, [outcome.guid for outcome in run.outcomes if outcome.guid])
     claim.keep(run)
     return run
 
@@ -256,8 +262,9 @@ def write_items(
     recognised: Mapping[int, Guid] | None = None,
 ) -> list[Outcome]:
     """Looks, plans, locks, makes sure that nothing has changed meanwhile, and writes; within a transaction."""
+    relations = relations_of(options.snapshot)
     for attempt in range(MAX_LOOKS) if items else ():
-        context = look(model, items, match=options.match, raws=raws, recognised=recognised, snapshot=options.snapshot)
+        context = look(model, items, match=options.match, raws=raws, recognised=recognised, snapshot=relations)
         plan = make_plan(model, context, undoing=options.undoing)
         if plan.faults:
             raise Unprocessable(plan.faults)

@@ -25,7 +25,7 @@ from sync.matching import MATCHED_BY
 from sync.models import Snapshot
 from sync.openapi import described
 from sync.schemas import split
-from sync.snapshots import SeenClaim, open_one, relations_of
+from sync.snapshots import open_one
 from sync.submission import Claim, Options, Run, submit
 from tenants.permissions import MaySync
 from tenants.scope import current_scope
@@ -89,17 +89,14 @@ class SyncView(ReceiptView):
         strict = prefer.get("handling") == "strict"
         faults = [*self.query.faults(), *(self.query.unknown() if strict else ()), *body.faults]
         given = self.query.cleaned_data
-        snapshot = self._snapshot(given.get("snapshot"))
         options = Options(
             strict=strict,
             match=bool(given.get("match")),
-            snapshot=relations_of(snapshot) if snapshot else {},
+            snapshot=self._snapshot(given.get("snapshot")),
             dry_run=bool(given.get("dry_run")),
             idempotency_key=receipt.idempotency_key,
         )
         claim = None if options.dry_run else self._claim(request, raw, options, partial(shown_as, prefer=prefer))
-        if snapshot:
-            claim = SeenClaim(snapshot, claim or Claim(), notes=not options.dry_run)
         try:
             done = submit(
                 self.model,
@@ -131,7 +128,7 @@ class SyncView(ReceiptView):
         caller = caller_of(request)
         meant = f"{options.match} {current_scope().company}"
         if options.snapshot:
-            meant += f" {self.query.cleaned_data['snapshot']}"
+            meant += f" {options.snapshot.guid}"
         fingerprint = hashlib.sha256(to_json([request.path_info, meant]) + raw).digest()
         return IdempotencyClaim(caller.guid, caller.company, key, fingerprint, shown)
 

@@ -34,7 +34,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "inserted": (changes, "insert"),
     "written": (IdempotencyClaim, "keep"),  # the last statement before the commit
     "committed": (sync.views, "submit"),
-    "noted": (sync.snapshots.SeenClaim, "keep"),
+    "noted": (sync.submission, "note_seen"),
     "locked": (sync.snapshots, "open_one"),
     "deleted": (sync.snapshots, "delete_together"),
     "receipt": (Receipt, "save"),

@@ -25,7 +25,6 @@ from ractory.api.rendering import to_json
 from sync.files.reading import BadFile, FileRow
 from sync.models import Snapshot
 from sync.schemas import Line, max_items
-from sync.snapshots import SeenClaim, relations_of
 from sync.submission import Claim, Options, Run, submit
 
 MAX_BATCH = 8 * 1024 * 1024  # bytes; a thousand pieces with every field but the picture have two
@@ -78,8 +77,7 @@ class Importer(Claim):
     ) -> None:
         self.model, self.progress, self.errors, self.show = model, progress, errors, show
         self.keep_active, self.snapshot = keep_active, snapshot
-        relations = relations_of(snapshot) if snapshot else {}
-        self.options = Options(dry_run=dry_run, receipt=not dry_run, leave_out=True, match=match, snapshot=relations)
+        self.options = Options(dry_run=dry_run, receipt=not dry_run, leave_out=True, match=match, snapshot=snapshot)
         self.ignored: set[str] = set()
 
     def skip(self, rows: Iterator[FileRow]) -> None:
@@ -108,11 +106,10 @@ class Importer(Claim):
                 lines.append(Line(place, self._completed(row.raw)))
         origin = Origin(Operation.IMPORT, self.progress.actor, str(self.progress.guid), run=uuid7())
         options = replace(self.options, line_numbers=[row.line for row in rows])
-        claim = SeenClaim(self.snapshot, self) if self.snapshot else self
         self.rows = rows
         for attempt in range(PATIENCE):
             try:
-                run = submit(self.model, lines, origin=origin, options=options, claim=claim, faults=unreadable)
+                run = submit(self.model, lines, origin=origin, options=options, claim=self, faults=unreadable)
                 break
             except ConflictRetry:
                 if attempt == PATIENCE - 1:
