@@ -29,11 +29,12 @@ from pieces.content import content_of
 from pieces.expressions import CommitPosition
 from pieces.models import HISTORIES, LEVELS_BY_KIND, Act, Deletion, Entity, Pictured, Piece
 from pieces.querysets import EntityQuerySet
-from pieces.receipts import Receipt, counts_of
+from pieces.receipts import Receipt
 from ractory.api.errors import Conflict
 from ractory.api.retry import transactional
 from ractory.api.timeouts import allow_cascade
 from tenants.models import Company
+from tenants.scope import current_scope
 
 Guid = uuid.UUID
 ACTIVE: Mapping[str, Any] = {"is_active": True, "deleted_at": None, "deletion": None}
@@ -85,12 +86,14 @@ class Acts:
             return guids[0]
         return Subquery(Act.objects.filter(guid__in=guids, company_guid=OuterRef("company_guid")).values("guid"))
 
-    def save_receipt(self, model: type[Entity], *, received: int = 1) -> None:
-        """The receipt of a deletion or a restore that began at rows of this level, if it is to have one."""
+    def save_receipt(self, model: type[Entity], *, company: Guid | None = None, received: int = 1, **said: Any) -> None:
+        """The receipt, if there is to be one, of what began at rows of this level and was no batch; of the one company
+        that was written in, unless it is named. `said` is what else a Receipt has."""
         if self.origin.run:
-            company = Guid(bytes=next(iter(self.guids))) if len(self.guids) == 1 else None
-            about: dict[str, Any] = {"company": company, "received": received, "counts": counts_of(self.below)}
-            Receipt(model=model, origin=self.origin, http_status=204, **about).save()
+            own = Guid(bytes=next(iter(self.guids))) if len(self.guids) == 1 else current_scope().company
+            counts = {**self.below, "updated": self.below.total()}
+            said = {"http_status": 204, **said, "company": company or own, "received": received, "counts": counts}
+            Receipt(model=model, origin=self.origin, **said).save()
 
     def forget_between(self, *levels: type[Entity]) -> None:
         """Takes away the states that these acts both made and replaced: nobody else has ever seen them. For whoever

@@ -196,9 +196,3 @@ class Receipt:
             logger.error("No receipt for a request that was answered %s", self.http_status, exc_info=error)
             return False
         return True
-
-
-def counts_of(rows: Mapping[str, int]) -> dict[str, int]:
-    """The counts of a receipt of rows that were "updated", "restored" or "deleted"."""
-    restored, deleted = rows.get("restored", 0), rows.get("deleted", 0)
-    return {"updated": rows.get("updated", 0) + restored + deleted, "restored": restored, "deleted": deleted}

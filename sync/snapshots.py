@@ -25,7 +25,6 @@ from pieces.changes import Acts, delete_together
 from pieces.expressions import CommittedIn, committed_now, first_after
 from pieces.models import HISTORIES, LEVELS_BY_KIND, LEVELS_BY_PLURAL, Act, Deletion, Entity
 from pieces.querysets import EntityQuerySet, fetched
-from pieces.receipts import Receipt, counts_of
 from ractory.api.errors import Conflict, Fault, Gone, Unprocessable
 from ractory.api.retry import transactional
 from ractory.api.timeouts import allow_cascade
@@ -148,14 +147,9 @@ def complete(guid: Guid, *, origin: Origin, max_deleted: str = "", dry_run: bool
     if going:
         deletion = Deletion(company_guid=snapshot.company_guid, kind=model.kind.value)
         delete_together(deletion, going, acts=acts)
-    Receipt(
-        model=model,
-        origin=origin,
-        company=snapshot.company_guid,
-        received=seen,
-        counts=counts_of(acts.below or {"deleted": number}),
-        dry_run=dry_run,
-    ).save()
+    else:
+        acts.below["deleted"] = number  # would be
+    acts.save_receipt(model, company=snapshot.company_guid, received=seen, http_status=200, dry_run=dry_run)
     snapshot.run_guid, snapshot.seen, snapshot.deleted = origin.run, seen, number
     if not dry_run:
         snapshot.save(update_fields=["run_guid", "seen", "deleted"])

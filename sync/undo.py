@@ -7,7 +7,7 @@ follows by the same rules by which it went, and is not read.
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
@@ -22,14 +22,13 @@ from pieces.acts import Origin
 from pieces.changes import Acts, picture_again
 from pieces.history import dicts
 from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, LEVELS_BY_PLURAL, Act, Deletion, Entity, Pictured
-from pieces.receipts import Receipt, SyncRun, counts_of
+from pieces.receipts import SyncRun
 from ractory.api.errors import MAX_LISTED, Conflict, Fault, Gone, Unprocessable
 from ractory.api.retry import in_transaction
 from ractory.api.timeouts import allow_cascade
 from sync.planning import Action
 from sync.schemas import Item
 from sync.submission import MAX_TRIES, Options, write_items
-from tenants.scope import current_scope
 
 State = dict[str, Any]  # a row's columns by name
 Rows = dict[type[Entity], Any]  # of each level a queryset
@@ -169,10 +168,15 @@ class _Attempt:
                 done.update(self._put_back(level, free, acts))
             if self.dry_run:
                 transaction.set_rollback(True)
-        found = {name: done[name] + acts.below[name] for name in ("updated", "restored")}
-        found["deleted"] = acts.below["deleted"]  # the roots are among these
-        self._save_receipt(found)
-        return Undone(found["updated"], found["deleted"], found["restored"], skipped)
+        acts.below.update({name: done[name] for name in ("updated", "restored")})  # the deleted roots are in it
+        levels = [level for level, rows in self.roots.items() if rows]
+        about: dict[str, Any] = {
+            "received": sum(map(len, self.roots.values())),
+            "http_status": 200,
+            "dry_run": self.dry_run,
+        }
+        acts.save_receipt(levels[0] if levels else entity_of(self.run), **about)
+        return Undone(acts.below["updated"], acts.below["deleted"], acts.below["restored"], skipped)
 
     def _lock_roots(self) -> None:
         """Finds what the acts wrote and nobody since, and locks all of it, from the top level down; the roots are those
@@ -281,15 +285,3 @@ class _Attempt:
                 raise Gone(f"Not all the pictures that the run {self.run} replaced are kept.")
             acts.forget_between(level)
         return [outcome.action for outcome in done]
-
-    def _save_receipt(self, found: Mapping[str, int]) -> None:
-        levels = [level for level, rows in self.roots.items() if rows]
-        companies = {row["company_guid"] for rows in self.roots.values() for row in rows} or {current_scope().company}
-        Receipt(
-            model=levels[0] if levels else entity_of(self.run),
-            origin=self.origin,
-            company=companies.pop() if len(companies) == 1 else None,
-            received=sum(map(len, self.roots.values())),
-            counts=counts_of(found),
-            dry_run=self.dry_run,
-        ).save()
