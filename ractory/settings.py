@@ -173,6 +173,7 @@ if given("REPLICA_URL"):
 # --- Who --------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "tenants.User"
+LOGIN_REDIRECT_URL = "admin:index"
 AUTHENTICATION_BACKENDS = ["tenants.logins.LimitedBackend"]
 # New passwords get the first; what has come from an old server is replaced at its user's first login.
 PASSWORD_HASHERS = [
