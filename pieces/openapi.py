@@ -3,15 +3,14 @@
 from typing import Any
 
 from django.db import models
-from django.http import QueryDict
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 
-from pieces.filters import EntityFilterSet, HistoryQuery, ReadQuery
 from pieces.history import ACTIONS
+from pieces.models import Entity
 from pieces.reading import counted, fields_of
-from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, header, named, path_guid, query_parameters
-from ractory.api.paging import LINK, MAX_LIMIT, MAX_PAGE_BYTES, TOTAL
-from ractory.api.query import GUID, Json, Query
+from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, header, named
+from ractory.api.paging import MAX_LIMIT, MAX_PAGE_BYTES
+from ractory.api.query import GUID, Json
 
 RUN_HEADER = header("X-Sync-Run", "The guid of the receipt.", GUID, 200, 204, always=True)
 AFTER = header(
@@ -60,12 +59,12 @@ HISTORY_ENTRY: Json = {
         "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2},
     },
 }
+UNREAD = OpenApiParameter("include_inactive", exclude=True)  # a bad one is a 422, and that is all
 GONE = "It was there, and is not kept any more."
 
 
-def endpoints_of(filters: type[EntityFilterSet]) -> dict[str, Any]:
+def endpoints_of(model: type[Entity]) -> dict[str, Any]:
     """What the endpoints of an entity do, for drf-spectacular's `extend_schema_view`."""
-    model = filters.model
     name, kind, plural = model.__name__, model.kind.value, model.plural
     columns = {column.attname: as_read(column) for column in model.wire_fields()}
     detail = columns | dict.fromkeys(counted(model), COUNT)
@@ -77,7 +76,6 @@ def endpoints_of(filters: type[EntityFilterSet]) -> dict[str, Any]:
     listed = answer(shapes, {"anyOf": [{"type": "array", "items": shape} for shape in (full, short, chosen)]})
     one = answer("The full object, or just the `fields` of it that were asked for.", {"anyOf": [full, chosen]})
     entry = named("HistoryEntry", an_object(HISTORY_ENTRY))
-    data, guid = QueryDict(), path_guid(f"The {kind}'s guid.")
     return {
         "list": extend_schema(
             operation_id=f"list_{plural}",
@@ -87,34 +85,34 @@ def endpoints_of(filters: type[EntityFilterSet]) -> dict[str, Any]:
                 "end before `limit`. Follow `Link` to page: whatever others change meanwhile, no row comes twice and "
                 "none is missed. A parent that is not there is a 404; parents that do not fit each other, a 400."
             ),
-            parameters=[*query_parameters(filters(data).form), AFTER, LINK, TOTAL],
+            parameters=[AFTER],
             responses={200: listed},
         ),
         "retrieve": extend_schema(
             operation_id=f"get_{kind}",
             summary=f"Get one {kind}",
-            parameters=[guid, *query_parameters(ReadQuery(data, model)), AFTER],
+            parameters=[AFTER],
             responses={200: one, 410: answer(GONE, ERROR)},
         ),
         "history": extend_schema(
             operation_id=f"list_{kind}_history",
             summary=f"Who changed the {kind}, when, and what",
             description="Newest first, of a deleted one too. A page of long entries may end before `limit`.",
-            parameters=[guid, *query_parameters(HistoryQuery(data)), AFTER, LINK],
+            parameters=[AFTER],
             responses={200: answer("The changes.", {"type": "array", "items": entry}), 410: answer(GONE, ERROR)},
         ),
         "destroy": extend_schema(
             operation_id=f"delete_{kind}",
             summary=f"Soft-delete one {kind}",
             description="Everything active below it goes along.",
-            parameters=[guid, *query_parameters(Query(data)), RUN_HEADER],
+            parameters=[UNREAD, RUN_HEADER],
             responses={204: answer("It is deleted.")},
         ),
         "restore": extend_schema(
             operation_id=f"restore_{kind}",
             summary=f"Restore one {kind}",
             description="It comes back with what that same deletion took; what had been deleted before stays deleted.",
-            parameters=[guid, *query_parameters(Query(data)), RUN_HEADER],
+            parameters=[UNREAD, RUN_HEADER],
             request=None,
             responses={204: answer("It is back.")},
         ),

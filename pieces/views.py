@@ -74,6 +74,7 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
     """List, read, soft-delete and restore one entity (contract, "Reading and managing")."""
 
     filterset_class: ClassVar[type[filters.EntityFilterSet]]
+    query_class = filters.EntityQuery
 
     def get_permissions(self) -> list[BasePermission]:
         return [MayDelete() if self.action in ("destroy", "restore") else MayRead()]
@@ -82,9 +83,7 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
         if self.action == "list":
             self.filterset = self.filterset_class(data)
             return self.filterset.form
-        if self.action == "retrieve":
-            return filters.ReadQuery(data, self.model)
-        return filters.HistoryQuery(data) if self.action == "history" else filters.EntityQuery(data)
+        return filters.ReadQuery(data, self.model) if self.action == "retrieve" else super().new_query(data)
 
     def operation_of(self, request: Request) -> Operation | None:
         return {"destroy": Operation.DELETE, "restore": Operation.RESTORE}.get(self.action or "")
@@ -111,7 +110,7 @@ class EntityViewSet(ViewSetMixin, ReceiptView):
             return Response(read_at(self.model, found, moment, fields, include_inactive=inactive))
         return Response(read_one(self.model, found, fields, include_inactive=inactive))
 
-    @action(detail=True)
+    @action(detail=True, query_class=filters.HistoryQuery)
     @may_lag
     def history(self, request: Request, guid: str) -> Response:
         page = self.query.page()
@@ -138,7 +137,7 @@ def viewset_of(filterset: type[filters.EntityFilterSet]) -> type[EntityViewSet]:
     """The endpoints of the entity that the filter set is of, with what the OpenAPI document says of them."""
     attributes = {"model": filterset.model, "filterset_class": filterset}
     viewset = type(f"{filterset.model.__name__}ViewSet", (EntityViewSet,), attributes)
-    return extend_schema_view(**endpoints_of(filterset))(viewset)
+    return extend_schema_view(**endpoints_of(filterset.model))(viewset)
 
 
 ProjectViewSet = viewset_of(filters.ProjectFilterSet)

@@ -32,7 +32,7 @@ from pieces.openapi import AFTER
 from pieces.reading import fields_of, largest_row, read_page
 from ractory.api.errors import Fault, Gone, Unprocessable
 from ractory.api.metrics import STATE
-from ractory.api.openapi import TEXT, an_object, answer, array_of, named, query_parameters
+from ractory.api.openapi import TEXT, an_object, answer, array_of, named
 from ractory.api.paging import MAX_LIMIT, MAX_PAGE_BYTES, Fields, Key, Page
 from ractory.api.query import GUID, Flag, Json, Query, Text, Whole
 from ractory.api.rendering import to_json
@@ -179,7 +179,7 @@ class ChangesView(TenantView):
             "Every row that was written since, once, as it is now; deleted ones too. Ask again and again with the last "
             "`cursor`, and nothing is missed. A page may be shorter than `limit`, even empty, while `more` is true."
         ),
-        parameters=[*query_parameters(ChangesQuery(QueryDict())), AFTER],
+        parameters=[AFTER],
         responses={200: answer("The changes.", named("Changes", an_object(CHANGES)))},
     )
     @may_lag

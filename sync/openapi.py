@@ -3,14 +3,13 @@
 from typing import Any
 
 from django.db import models
-from django.http import QueryDict
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 
 from pieces.models import LEVELS_BY_PLURAL, Entity, Operation
 from pieces.openapi import RUN_HEADER, as_read, plain
 from pieces.receipts import MAX_KEY, RunStatus, SyncRun
 from ractory.api.errors import MAX_ECHO, MAX_LISTED
-from ractory.api.openapi import COUNT, FAULT, TEXT, an_object, answer, array_of, body, header, named, query_parameters
+from ractory.api.openapi import COUNT, FAULT, TEXT, an_object, answer, array_of, body, header, named
 from ractory.api.query import DAY_OR_MOMENT, GUID, NO_NUL, Json
 from sync.matching import MATCHED_BY
 from sync.planning import Action
@@ -97,7 +96,7 @@ def described(view: Any) -> Any:
     sent = {name: as_sent(column) for name, column in columns.items()} | {IF_UPDATED_AT: EXPECTED}
     item = an_object(sent, *optional, IF_UPDATED_AT, description=ignored)
     items = array_of(named(f"{model.__name__}Create", item), maxItems=max_items(model))
-    options = query_parameters(view().new_query(QueryDict()))
+    unmatched = [] if model in MATCHED_BY else [OpenApiParameter("match", exclude=True)]
     whole = named(f"{model.__name__}BulkInsert", an_object({model.plural: items}))
     result = named("SyncResult", an_object(RESULT, "dry_run", "items"))
     return extend_schema_view(
@@ -105,7 +104,7 @@ def described(view: Any) -> Any:
             operation_id=f"sync_{model.plural}",
             summary=f"Insert or update {model.plural}",
             description=ABOUT.format(limit=max_items(model), plural=model.plural),
-            parameters=[*(option for option in options if option.name != "match" or model in MATCHED_BY), *HEADERS],
+            parameters=[*unmatched, *HEADERS],
             request=body(whole, {"update and insert": EXAMPLES[model.plural]}),
             responses={200: answer("All is written.", result, ANSWERS)},
         )

@@ -2,7 +2,6 @@
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import IntegerField, UUIDField
-from django.http import QueryDict
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
@@ -15,15 +14,14 @@ from pieces.models import LEVELS, Operation, Piece
 from pieces.openapi import GONE, HISTORY_ENTRY, RUN_HEADER
 from pieces.receipts import RunStatus, SyncRun
 from pieces.views import ReceiptView
-from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, array_of, named, path_guid, query_parameters
-from ractory.api.paging import LINK, MAX_PAGE_BYTES, TOTAL, CursorQuery, Key, PageQuery, fitting
+from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, array_of, named
+from ractory.api.paging import MAX_PAGE_BYTES, CursorQuery, Key, PageQuery, fitting
 from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_in_path
 from sync.openapi import ENTITY, GUID_OR_NULL, RECEIPT
 from sync.undo import acts_of_run, entity_of, undo
 from tenants.permissions import MayRead, MaySync
 from tenants.scope import current_scope
 
-RUN = "From the header `X-Sync-Run`, or from a history."
 CHANGE = named("RunChange", an_object({"entity": ENTITY, "guid": GUID, **HISTORY_ENTRY}))
 COUNTS = {"changed": COUNT, "deleted": COUNT, "restored": COUNT, "skipped": COUNT}
 UNDONE = named(
@@ -68,14 +66,8 @@ class RunViewSet(ViewSetMixin, ReceiptView):
     """The receipts of the company, newest first; what a run did, and taking it back."""
 
     permission_classes = (MayRead,)
+    list_query = RunsQuery
     model = Piece  # what the receipt of an undo says, as long as nobody knows what the run was about
-
-    def new_query(self, data: QueryDict) -> Query:
-        return RunsQuery(data) if self.action == "list" else super().new_query(data)
-
-    def check_query(self) -> None:
-        if self.action != "undo":  # whose faults come after its receipt is begun
-            super().check_query()
 
     @extend_schema(
         operation_id="list_sync_runs",
@@ -84,7 +76,6 @@ class RunViewSet(ViewSetMixin, ReceiptView):
             "The sync requests of the company, newest first, refused ones too. A page of long receipts may end before "
             "`limit`, with a `Link`."
         ),
-        parameters=[*query_parameters(RunsQuery(QueryDict())), LINK, TOTAL],
         responses={200: answer("The receipts.", array_of(RECEIPT))},
     )
     def list(self, request: Request) -> Response:
@@ -102,8 +93,7 @@ class RunViewSet(ViewSetMixin, ReceiptView):
     @extend_schema(
         operation_id="get_sync_run",
         summary="Get one receipt",
-        description="What became of one sync request, also for a client that lost the answer.",
-        parameters=[path_guid("From the header `X-Sync-Run`."), *query_parameters(Query(QueryDict()))],
+        description="What became of the request with this `X-Sync-Run`, also for a client that lost the answer.",
         responses={200: answer("The receipt.", RECEIPT)},
     )
     def retrieve(self, request: Request, guid: str) -> Response:
@@ -119,7 +109,6 @@ class RunViewSet(ViewSetMixin, ReceiptView):
             "Row by row, from projects down: those that it wrote and those that a deletion, a restore or a move took "
             "along. A page of long ones may end before `limit`, with a `Link`."
         ),
-        parameters=[path_guid(RUN), *query_parameters(RunChangesQuery(QueryDict())), LINK],
         responses={200: answer("What it did.", array_of(CHANGE)), 410: answer(GONE, ERROR)},
     )
     @action(detail=True, query_class=RunChangesQuery)
@@ -135,12 +124,17 @@ class RunViewSet(ViewSetMixin, ReceiptView):
             "What it wrote is put back, all of it or nothing: changed rows to what they were, inserted ones are "
             "soft-deleted, deleted ones restored, moved ones moved back. The undo is a run of its own."
         ),
-        parameters=[path_guid(RUN), *query_parameters(UndoQuery(QueryDict())), RUN_HEADER],
+        parameters=[RUN_HEADER],
         request=None,
         responses={200: answer("It is undone.", UNDONE), 409: answer(IN_CONFLICT, CONFLICTS), 410: answer(GONE, ERROR)},
     )
     @action(
-        detail=True, methods=["post"], permission_classes=(MaySync,), query_class=UndoQuery, operation=Operation.UNDO
+        detail=True,
+        methods=["post"],
+        permission_classes=(MaySync,),
+        query_class=UndoQuery,
+        checks_query=False,  # its faults come after its receipt is begun
+        operation=Operation.UNDO,
     )
     def undo(self, request: Request, guid: str) -> Response:
         run, dry_run = guid_in_path(guid, "run"), bool(self.query.cleaned_data.get("dry_run"))

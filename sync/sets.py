@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.http import QueryDict
 from drf_spectacular.utils import OpenApiRequest, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -14,9 +13,8 @@ from rest_framework.viewsets import ViewSetMixin
 from pieces.models import LEVELS_BY_PLURAL, Operation, Piece
 from pieces.openapi import GONE, RUN_HEADER
 from pieces.views import ReceiptView
-from ractory.api.body import read_json_object
-from ractory.api.errors import Fault, Unprocessable
-from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, body, named, path_guid, query_parameters
+from ractory.api.body import read_fields
+from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, body, named
 from ractory.api.query import GUID, Flag, Query, guid_in_path
 from sync import snapshots
 from sync.models import Snapshot
@@ -25,8 +23,6 @@ from sync.snapshots import AT_LEAST, DEFAULT_MAX, LIFE, PERCENT, SCOPE
 from tenants.permissions import MaySync
 from tenants.scope import current_scope
 from tenants.views import caller_of
-
-MAX_BODY = 64 * 1024  # bytes
 
 
 class CeilingField(serializers.Field[Any, Any, Any, Any]):
@@ -40,6 +36,8 @@ class CeilingField(serializers.Field[Any, Any, Any, Any]):
         raise serializers.ValidationError('Input should be a number of rows or a percentage, as "10%"', "max_deleted")
 
 
+# Unknown fields and parents that are null are refused: a set that was meant to be of one project would be of the whole
+# company, and a ceiling would not hold.
 class CompleteSerializer(serializers.Serializer[Any]):
     max_deleted = CeilingField(required=False)
 
@@ -50,23 +48,6 @@ class SnapshotSerializer(CompleteSerializer):
     project_guid = serializers.UUIDField(required=False)
     component_guid = serializers.UUIDField(required=False)
     assembly_guid = serializers.UUIDField(required=False)
-
-
-def given(request: Request, kind: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-    """The body's fields; of an empty body none. Raises 400, 413, 415 and 422.
-
-    A field that is unknown, or a parent that is null, is refused: a set that was meant to be of one project would be of
-    the whole company, and a ceiling would not hold.
-    """
-    raw = request._request
-    is_empty = raw.META.get("CONTENT_LENGTH") in ("", "0", None) and "Transfer-Encoding" not in raw.headers
-    sent = {} if is_empty else read_json_object(raw, limit=MAX_BODY)
-    fields = kind(data=sent)
-    unknown = [name for name in sent if name not in fields.fields]
-    if unknown:
-        raise Unprocessable([Fault(("body", name), "Unknown field", "extra_forbidden") for name in unknown])
-    fields.is_valid(raise_exception=True)
-    return dict(fields.validated_data)
 
 
 def as_wire(snapshot: Snapshot) -> dict[str, Any]:
@@ -97,7 +78,6 @@ OPEN_BODY = named("SnapshotOpen", an_object(OPENED, "company_guid", *SCOPE, *ASK
 COMPLETE_BODY = named("SnapshotComplete", an_object(ASKED, *ASKED))
 COMPLETED = named("SnapshotCompleted", an_object(DONE, "dry_run"))
 TOO_MANY = named("TooManyDeleted", an_object(REFUSED, "would_delete", "max_deleted"))
-PATH = path_guid("The snapshot's guid.")
 
 
 class CompleteQuery(Query):
@@ -119,12 +99,11 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
             "Of all rows of one entity in a project, a component or an assembly, or in the company. Send them with "
             "`?snapshot=`, then complete it: what was there when it was opened and was not sent, is soft-deleted."
         ),
-        parameters=query_parameters(Query(QueryDict())),
         request=body(OPEN_BODY, {"of a project": {"entity": "pieces", "project_guid": PROJECT}}),
         responses={201: answer("It is open.", SNAPSHOT)},
     )
     def create(self, request: Request) -> Response:
-        asked, caller = given(request, SnapshotSerializer), caller_of(request)
+        asked, caller = read_fields(request, SnapshotSerializer, strict=True), caller_of(request)
         model, scope = LEVELS_BY_PLURAL[asked["entity"]], current_scope()
         named_company = asked.get("company_guid")
         if named_company and not scope.covers(named_company):
@@ -137,7 +116,6 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
     @extend_schema(
         operation_id="get_snapshot",
         summary="Get a complete set",
-        parameters=[PATH, *query_parameters(Query(QueryDict()))],
         responses={200: answer("Where it stands.", SNAPSHOT), 410: answer(GONE, ERROR)},
     )
     def retrieve(self, request: Request, guid: str) -> Response:
@@ -147,7 +125,6 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
         operation_id="give_up_snapshot",
         summary="Give a complete set up",
         description="What was sent stays as it is; nothing is deleted.",
-        parameters=[PATH, *query_parameters(Query(QueryDict()))],
         responses={204: answer("It is gone."), 410: answer(GONE, ERROR)},
     )
     def destroy(self, request: Request, guid: str) -> Response:
@@ -161,7 +138,7 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
             "The rows of the set that were there when it was opened and were not sent are soft-deleted, with what is "
             "below them, as one deletion. The second time the first answer comes again."
         ),
-        parameters=[PATH, *query_parameters(CompleteQuery(QueryDict())), RUN_HEADER],
+        parameters=[RUN_HEADER],
         request=OpenApiRequest(COMPLETE_BODY),
         responses={
             200: answer("What went.", COMPLETED),
@@ -171,7 +148,8 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
     )
     @action(detail=True, methods=["post"], query_class=CompleteQuery, operation=Operation.COMPLETE)
     def complete(self, request: Request, guid: str) -> Response:
-        most, dry_run = given(request, CompleteSerializer).get("max_deleted", ""), self.query.checked()["dry_run"]
+        most = read_fields(request, CompleteSerializer, strict=True).get("max_deleted", "")
+        dry_run = self.query.checked()["dry_run"]
         snapshot = snapshots.open_one(guid_in_path(guid, "snapshot"))
         about = {"model": LEVELS_BY_PLURAL[snapshot.entity], "company": snapshot.company_guid, "dry_run": dry_run}
         origin = self.known(received=0, **about).origin

@@ -61,6 +61,7 @@ class SyncView(ReceiptView):
     """One batch of one entity, all or nothing; `SYNC_VIEWS` has one for each level."""
 
     permission_classes = (MaySync,)
+    checks_query = False  # its faults are told together with those of the body
     operation = Operation.SYNC
 
     def perform_authentication(self, request: Request) -> None:
@@ -72,9 +73,6 @@ class SyncView(ReceiptView):
 
     def new_query(self, data: QueryDict) -> Query:
         return SyncQuery(data, self.model)
-
-    def check_query(self) -> None:
-        """Its faults are told together with those of the body."""
 
     def post(self, request: Request) -> HttpResponse:
         with ExitStack() as alone:

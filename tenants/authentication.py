@@ -16,6 +16,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.settings import api_settings as jwt_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from uuid_utils.compat import uuid7
 
@@ -95,8 +96,12 @@ ENDED = "The session has ended; log in again."
 
 
 class Tokens(NamedTuple):
-    access: str
-    refresh: str
+    """As they go over the wire; `expires_in` are the seconds that the access token is good for."""
+
+    access_token: str
+    refresh_token: str
+    role: str
+    expires_in: int
 
 
 def begin(user: User) -> Tokens:
@@ -108,20 +113,19 @@ def begin(user: User) -> Tokens:
 
 
 @every_company()  # nobody knows yet whose token it is
-def renew(text: str) -> tuple[User, Tokens]:
-    """The user whom this refresh token names, and a new pair for it; the token is used up. Raises 401 as `user_of`
-    does, and for a token that has been used: of several requests with one token, one gets the new pair. If a used token
-    comes again later on, two parties have it, and the login is ended for both (RFC 9700, section 4.14.2)."""
+def renew(text: str) -> Tokens:
+    """A new pair for this refresh token, which is used up. Raises 401 as `user_of` does, and for a token that has been
+    used: of several requests with one token, one gets the new pair. If a used token comes again later on, two parties
+    have it, and the login is ended for both (RFC 9700, section 4.14.2)."""
     session, jti = _session_of(RefreshToken, text)
-    user: User = session.user
-    tokens, latest = _new_pair(user, session.guid)
+    tokens, latest = _new_pair(session.user, session.guid)
     unused = LoginSession.objects.filter(guid=session.guid, refresh_jti=jti)
     if not in_transaction(lambda: unused.update(**latest)):
         if session.refresh_jti != jti and latest["renewed_at"] - session.renewed_at > LENIENCE:
             session.delete()
             logger.warning("A used refresh token of user %s came again: the login is ended", session.user_guid)
         raise AuthenticationFailed("The refresh token has been used; log in again.")
-    return user, tokens
+    return tokens
 
 
 @every_company()
@@ -156,4 +160,6 @@ def _new_pair(user: User, login: uuid.UUID) -> tuple[Tokens, dict[str, Any]]:
     refresh: RefreshToken = RefreshToken.for_user(user)
     refresh["sid"] = str(login)  # its access token takes it over
     latest = {"refresh_jti": refresh["jti"], "expires_at": datetime.fromtimestamp(refresh["exp"], UTC)}
-    return Tokens(str(refresh.access_token), str(refresh)), {**latest, "renewed_at": timezone.now()}
+    expires_in = int(jwt_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
+    tokens = Tokens(str(refresh.access_token), str(refresh), user.role, expires_in)
+    return tokens, {**latest, "renewed_at": timezone.now()}

@@ -6,9 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
-from django.http import QueryDict
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.pagination import BasePagination
@@ -17,11 +16,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet
 
-from ractory.api.body import read_json_object
+from ractory.api.body import SMALL, read_json_object
 from ractory.api.errors import Conflict
-from ractory.api.openapi import an_object, query_parameters
-from ractory.api.paging import LINK, TOTAL, Page, PageQuery
-from ractory.api.query import Query
+from ractory.api.openapi import an_object
+from ractory.api.paging import Page, PageQuery
 from ractory.api.redaction import redacted
 from ractory.api.retry import transactional
 from tenants import serializers
@@ -29,7 +27,7 @@ from tenants.logins import Attempt
 from tenants.models import ApiKey, Company, User
 from tenants.permissions import MayManage, MayManageCompanies
 from tenants.scope import Scope, every_company, of_company, within
-from tenants.views import MAX_CREDENTIALS, TenantView, caller_of
+from tenants.views import TenantView, caller_of
 
 
 def record(user: uuid.UUID, obj: Any, action: int, message: Any) -> None:
@@ -66,23 +64,19 @@ class KeyPagination(ListPagination):
     envelope = "api_keys"
 
 
-@extend_schema(parameters=query_parameters(Query(QueryDict())))  # of all actions: the company
-@extend_schema_view(list=extend_schema(parameters=[*query_parameters(PageQuery(QueryDict())), LINK, TOTAL]))
 class ManagedViewSet(TenantView, ModelViewSet[Any]):
     """What the three have in common. PUT is PATCH: what is left out stays as it is."""
 
     permission_classes = (MayManage,)
+    list_query = PageQuery
     pagination_class = ListPagination
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         # DRF's own parsing knows no bounds, and takes a chunked body for an empty one.
         has_body = request.method in ("POST", "PUT", "PATCH")
-        data: Any = read_json_object(request._request, limit=MAX_CREDENTIALS) if has_body else {}
+        data: Any = read_json_object(request._request, limit=SMALL) if has_body else {}
         setattr(request, "_full_data", data)  # noqa: B010  # it is not in the stubs
-
-    def new_query(self, data: QueryDict) -> Query:
-        return PageQuery(data) if self.action == "list" else Query(data)
 
     def get_queryset(self) -> Any:
         rows = of_company(super().get_queryset())  # the first wall: the managers of these models are not scoped

@@ -11,12 +11,12 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.settings import api_settings as jwt_settings
 
-from ractory.api.body import read_json_object
+from ractory.api.body import read_fields
+from ractory.api.errors import Unprocessable
 from ractory.api.openapi import TEXT, an_object, answer, body, named
 from ractory.api.query import GUID, NO_NUL, Json, Query
-from tenants.authentication import CHALLENGE, Tokens, begin, renew
+from tenants.authentication import CHALLENGE, begin, renew
 from tenants.caller import Caller, KeyScope, Role
 from tenants.logins import Attempt
 from tenants.models import Company, User
@@ -36,7 +36,9 @@ class TenantView(APIView):
     lookup_field = "guid"  # where it is a viewset
     lookup_value_converter = "str"  # a malformed guid is a 404 of ours, after 401 and 403
     query_class: ClassVar[type[Query]] = Query
-    query: Any  # an instance of `query_class`, the parameters of this request
+    list_query: ClassVar[type[Query]] = Query  # of a viewset's list
+    checks_query: ClassVar[bool] = True  # or else the view reports faults of the query with those of the body
+    query: Any  # an instance of one of these, the parameters of this request
 
     def check_permissions(self, request: Request) -> None:
         """Counts the request first: DRF asks for permission before, so refusals could be had without limit."""
@@ -51,8 +53,10 @@ class TenantView(APIView):
         if request.method not in self.allowed_methods:  # whose query nobody knows
             self.http_method_not_allowed(request)
         self.query = self.new_query(request.query_params)
-        self.check_query()
-        scope, named = Scope(caller_of(request).company), self.query.company
+        if (faults := self.query.faults()) and self.checks_query:
+            raise Unprocessable(faults)
+        # None, too, if what is sent is no UUID, which is among the faults.
+        scope, named = Scope(caller_of(request).company), self.query.cleaned_data.get("company_guid")
         if named is not None:
             if not scope.covers(named):
                 raise PermissionDenied(f"Company {named} is not yours.")
@@ -64,25 +68,11 @@ class TenantView(APIView):
 
     def new_query(self, data: QueryDict) -> Query:
         """The form with these parameters; for views whose forms need to know more."""
-        return self.query_class(data)
-
-    def check_query(self) -> None:
-        """Raises 422 with every fault of the query. Views that report them with those of the body do nothing here."""
-        self.query.checked()
-
-
-MAX_CREDENTIALS = 64 * 1024  # bytes of a body; anyone may send one
+        return (self.list_query if getattr(self, "action", None) == "list" else self.query_class)(data)
 
 
 class _PublicView(APIView):
     authentication_classes = permission_classes = ()
-
-    @staticmethod
-    def given(request: Request, kind: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-        """The body's fields. Raises 422 for those that are missing or of a wrong shape."""
-        fields = kind(data=read_json_object(request._request, limit=MAX_CREDENTIALS))
-        fields.is_valid(raise_exception=True)
-        return dict(fields.validated_data)
 
     def get_authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -129,15 +119,6 @@ NEW_PAIR = answer("The tokens.", named("Tokens", TOKENS), {"integration": PAIR_E
 PERSON = {"email": "anna@example.com", "password": "correct horse battery staple"}
 
 
-def _pair(user: User, tokens: Tokens) -> dict[str, Any]:
-    return {
-        "access_token": tokens.access,
-        "refresh_token": tokens.refresh,
-        "role": user.role,
-        "expires_in": int(jwt_settings.ACCESS_TOKEN_LIFETIME.total_seconds()),
-    }
-
-
 class LoginView(_PublicView):
     @extend_schema(
         operation_id="login",
@@ -148,12 +129,12 @@ class LoginView(_PublicView):
     )
     @every_company()  # nobody knows yet whose user it is
     def post(self, request: Request) -> Response:
-        user = authenticate(request._request, **self.given(request, LoginSerializer))
+        user = authenticate(request._request, **read_fields(request, LoginSerializer))
         if not isinstance(user, User):
             raise AuthenticationFailed("Wrong email or password.")
         if user.tenant is not None and user.tenant.moved_to:  # while it is being moved one may log in, and read
             user.tenant.check_place(request._request)
-        return Response(_pair(user, begin(user)))
+        return Response(begin(user)._asdict())
 
 
 class RefreshView(_PublicView):
@@ -165,11 +146,11 @@ class RefreshView(_PublicView):
         responses={200: NEW_PAIR},
     )
     def post(self, request: Request) -> Response:
-        given = self.given(request, RefreshSerializer)
+        given = read_fields(request, RefreshSerializer)
         attempt = Attempt(request._request)
-        user, tokens = renew(given["refresh_token"])
+        tokens = renew(given["refresh_token"])
         attempt.succeeded()
-        return Response(_pair(user, tokens))
+        return Response(tokens._asdict())
 
 
 class MeView(APIView):

@@ -16,11 +16,14 @@ from django.http.response import HttpResponseBase
 from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError, Throttled, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.serializers import Serializer
 
-from ractory.api.errors import TooLarge, echoed
+from ractory.api.errors import Fault, TooLarge, Unprocessable, echoed
 
 GZIP = 31  # zlib's window bits for the gzip format
 CHUNK = 1024 * 1024
+SMALL = 64 * 1024  # bytes of a body that is no batch
 MAX_GZIP_MEMBERS = 16  # concatenated streams; each costs a copy of what follows it
 
 # Bytes of a body, unpacked. What a larger one becomes takes up to eight times as many, and much of a processor.
@@ -82,6 +85,19 @@ def read_json_object(request: HttpRequest, *, limit: int) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ParseError("The body must be a JSON object.")
     return data
+
+
+def read_fields(request: Request, kind: type[Serializer[Any]], *, strict: bool = False) -> dict[str, Any]:
+    """The fields of a small object that the body is. Raises 422 for those that are missing or of a wrong shape. With
+    `strict` also for those that the serializer does not know; then an empty body is an empty object."""
+    raw = request._request
+    is_empty = raw.META.get("CONTENT_LENGTH") in ("", "0", None) and "Transfer-Encoding" not in raw.headers
+    sent = {} if strict and is_empty else read_json_object(raw, limit=SMALL)
+    fields = kind(data=sent)
+    if strict and (unknown := [name for name in sent if name not in fields.fields]):
+        raise Unprocessable([Fault(("body", name), "Unknown field", "extra_forbidden") for name in unknown])
+    fields.is_valid(raise_exception=True)
+    return dict(fields.validated_data)
 
 
 def chunks(request: HttpRequest, limit: int) -> Iterator[bytes]:

@@ -4,12 +4,13 @@ share, each with one envelope (contract, "Conventions")."""
 from collections.abc import Mapping
 from typing import Any
 
+from django.http import QueryDict
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse
 from rest_framework.generics import GenericAPIView
 
 from ractory.api.errors import MAX_LISTED, Unavailable
-from ractory.api.query import GUID, Json, Query
+from ractory.api.query import GUID, Json
 
 TEXT: Json = {"type": "string"}
 COUNT: Json = {"type": "integer", "minimum": 0}
@@ -17,7 +18,25 @@ NAMED: dict[str, Json] = {}  # the document's schemas by name (`complete` puts t
 
 
 class DescribedSchema(AutoSchema):
-    """drf-spectacular's with its guess what is a list for generic views only: our schemas say so themselves."""
+    """drf-spectacular's with the parameters of a view's query, as its fields describe themselves, and the headers that
+    come of them. It guesses what is a list for generic views only: our schemas say so themselves."""
+
+    def get_override_parameters(self) -> list[Any]:
+        if not hasattr(self.view, "new_query"):
+            return []
+        fields = self.view.new_query(QueryDict()).fields
+        parameters = [
+            OpenApiParameter(
+                name,
+                field.schema,
+                description=field.help_text or f"Only rows with this `{name}`.",
+                explode=False if field.schema.get("type") == "array" else None,  # with commas between the words
+            )
+            for name, field in fields.items()
+        ]
+        if "{guid}" in self.path:
+            parameters.append(OpenApiParameter("guid", GUID, OpenApiParameter.PATH))
+        return parameters + [header for name, header in PAGING.items() if name in fields]
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return isinstance(self.view, GenericAPIView) and bool(super()._is_list_view(serializer))
@@ -56,22 +75,10 @@ def header(name: str, description: str, schema: Json, *codes: int, always: bool 
     )
 
 
-def path_guid(description: str) -> OpenApiParameter:
-    return OpenApiParameter("guid", GUID, OpenApiParameter.PATH, description=description)
-
-
-def query_parameters(query: Query) -> list[OpenApiParameter]:
-    """The parameters of a form, as its fields describe themselves."""
-    return [
-        OpenApiParameter(
-            name,
-            field.schema,
-            description=field.help_text or f"Only rows with this `{name}`.",
-            explode=False if field.schema.get("type") == "array" else None,  # with commas between the words
-        )
-        for name, field in query.fields.items()
-    ]
-
+PAGING = {
+    "cursor": header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', TEXT, 200),
+    "count": header("X-Total-Count", "With `count=true`: the rows on all pages.", COUNT, 200),
+}
 
 ERROR = named("Error", an_object({"detail": TEXT}, description="Every error but a 422."))
 WHERE = "Where, from `body` or `query` down; empty for a request that was refused as a whole."

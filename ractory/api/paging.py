@@ -15,13 +15,10 @@ from django.db.models import F, OrderBy, Q
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 
 from ractory.api.errors import shown
-from ractory.api.openapi import COUNT, TEXT, header
 from ractory.api.query import Flag, Parameter, Query, Text, Whole, in_utc
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_PAGE_BYTES = 8 * 1024 * 1024  # of JSON
-LINK = header("Link", 'The next page, `<…>; rel="next"`, while there is more (RFC 8288).', TEXT, 200)
-TOTAL = header("X-Total-Count", "With `count=true`: the rows on all pages.", COUNT, 200)
 MAX_KEYS = 4  # of an ordering: a cursor holds a value of each, and must fit into an address
 
 
@@ -122,54 +119,48 @@ def decode_cursor(text: str, keys: Sequence[Key]) -> tuple[Any, ...]:
         raise ValidationError("Input should be a cursor of a next link", "cursor_parsing") from error
 
 
-class Ordering(Parameter):
-    """Names of fields, comma-separated, `-` for descending; as keys that end with the unique one, `guid`, which follows
-    the direction of the last: an index then serves both directions."""
-
-    def __init__(self, sortable: Mapping[str, "models.Field[Any, Any]"]) -> None:
-        super().__init__(help_text=f"Up to {MAX_KEYS} fields, each once, with `-` for descending; nulls come last.")
-        self.sortable = sortable
-        self.absent = (Key("guid", sortable["guid"]),)
-        self.schema = names_schema([sign + name for name in sortable for sign in ("", "-")]) | {"maxItems": MAX_KEYS}
-
-    def to_python(self, value: Any) -> tuple[Key, ...]:
-        keys: dict[str, Key] = {}
-        for signed in value.split(","):
-            name = signed.removeprefix("-")
-            if name not in self.sortable:
-                raise ValidationError(f"There is no ordering by {shown(name)}", "ordering_unknown")
-            if name in keys:
-                raise ValidationError(f"Input should name {name} once", "ordering_twice")
-            keys[name] = Key(name, self.sortable[name], signed.startswith("-"))
-        if len(keys) > MAX_KEYS:
-            raise ValidationError(f"Input should name at most {MAX_KEYS} fields", "too_long")
-        keys.setdefault("guid", Key("guid", self.sortable["guid"], keys[name].descending))
-        return tuple(keys.values())[: list(keys).index("guid") + 1]  # what comes after a unique field orders nothing
-
-
 class Fields(Parameter):
     """Some of these names, each once, comma-separated; of the fields that an object shall have, unless `what` says."""
 
-    absent = ()
+    absent: Any = ()
 
     def __init__(self, names: Collection[str], what: str = "field", help_text: str = "") -> None:
         fields = "These fields of each object and no others, each once; `detail` says nothing then."
         super().__init__(help_text=help_text or fields)
         self.names, self.what = names, what
-        self.schema = names_schema(names)
+        words = {"type": "string", "enum": list(names)}
+        self.schema = {"type": "array", "items": words, "minItems": 1, "uniqueItems": True}
 
-    def to_python(self, value: Any) -> tuple[str, ...]:
-        chosen = tuple(value.split(","))
+    def to_python(self, value: Any) -> tuple[Any, ...]:
+        chosen, code = tuple(value.split(",")), self.what.split()[0]
         for number, name in enumerate(chosen):
             if name not in self.names:
-                raise ValidationError(f"There is no {self.what} {shown(name)}", f"{self.what}_unknown")
+                raise ValidationError(f"There is no {self.what} {shown(name)}", f"{code}_unknown")
             if name in chosen[:number]:
-                raise ValidationError(f"Input should name {name} once", f"{self.what}_twice")
+                raise ValidationError(f"Input should name {name} once", f"{code}_twice")
         return chosen
 
 
-def names_schema(names: Iterable[str]) -> dict[str, Any]:
-    return {"type": "array", "items": {"type": "string", "enum": list(names)}, "minItems": 1, "uniqueItems": True}
+class Ordering(Fields):
+    """Names of fields, comma-separated, `-` for descending; as keys that end with the unique one, `guid`, which follows
+    the direction of the last: an index then serves both directions."""
+
+    def __init__(self, sortable: Mapping[str, "models.Field[Any, Any]"]) -> None:
+        said = f"Up to {MAX_KEYS} fields, each once, with `-` for descending; nulls come last."
+        super().__init__(sortable, "ordering by", said)
+        self.sortable, self.absent = sortable, (Key("guid", sortable["guid"]),)
+        self.schema["items"]["enum"] = [sign + name for name in sortable for sign in ("", "-")]
+        self.schema["maxItems"] = MAX_KEYS
+
+    def to_python(self, value: Any) -> tuple[Key, ...]:
+        signed = value.split(",")
+        names = super().to_python(",".join(name.removeprefix("-") for name in signed))
+        if len(names) > MAX_KEYS:
+            raise ValidationError(f"Input should name at most {MAX_KEYS} fields", "too_long")
+        keys = [Key(name, self.sortable[name], sign.startswith("-")) for name, sign in zip(names, signed, strict=True)]
+        if "guid" in names:
+            return tuple(keys[: names.index("guid") + 1])  # what comes after a unique field orders nothing
+        return (*keys, Key("guid", self.sortable["guid"], keys[-1].descending))
 
 
 class CursorQuery(Query):

@@ -178,13 +178,6 @@ class Query(forms.Form):
     data: QueryDict
     fields: dict[str, Any]  # each a Parameter
 
-    @property
-    def company(self) -> uuid.UUID | None:
-        """The company that is named; None also if what is sent is no UUID, which is among the faults."""
-        self.is_valid()  # fills cleaned_data
-        company: uuid.UUID | None = self.cleaned_data.get("company_guid")
-        return company
-
     def faults(self) -> list[Fault]:
         """Everything that is wrong with the parameters; first, which of them are given twice."""
         found = []

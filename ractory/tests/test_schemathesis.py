@@ -40,7 +40,7 @@ def token(transactional_db: None) -> str:
     CompanyFactory.create(guid=uuid.UUID(MANAGED["companies"]))
     UserFactory.create(guid=uuid.UUID(MANAGED["users"]), company=company, role=Role.OPERATOR)
     issue_key(company, guid=uuid.UUID(MANAGED["api-keys"]))
-    return begin(UserFactory.create(role=Role.SYSTEM_ADMIN, company=None)).access
+    return begin(UserFactory.create(role=Role.SYSTEM_ADMIN, company=None)).access_token
 
 
 @pytest.mark.usefixtures("_no_delay")
