@@ -14,10 +14,10 @@ from rest_framework.views import APIView
 
 from ractory.api.body import read_fields
 from ractory.api.errors import Unprocessable
-from ractory.api.openapi import TEXT, an_object, answer, body, named
-from ractory.api.query import GUID, NO_NUL, Json, Query
+from ractory.api.openapi import answer
+from ractory.api.query import Query
 from tenants.authentication import CHALLENGE, begin, renew
-from tenants.caller import Caller, KeyScope, Role
+from tenants.caller import Caller, Role
 from tenants.logins import Attempt
 from tenants.models import Company, User
 from tenants.scope import Scope, enter, every_company
@@ -78,7 +78,7 @@ class _PublicView(APIView):
         return CHALLENGE
 
 
-class LoginSerializer(serializers.Serializer[Any]):
+class CredentialsSerializer(serializers.Serializer[Any]):
     email = serializers.CharField(max_length=254)
     password = serializers.CharField(max_length=1024, trim_whitespace=False)
 
@@ -87,36 +87,20 @@ class RefreshSerializer(serializers.Serializer[Any]):
     refresh_token = serializers.CharField(max_length=4096)
 
 
-# What is left after spaces around it have been cut off must not be empty.
-NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
-ROLE: Json = {"type": "string", "enum": Role.values}
-PASSWORD = {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": NO_NUL, "format": "password"}
-CREDENTIALS = an_object({"email": {**TEXT, "maxLength": 254, "pattern": NOT_BLANK}, "password": PASSWORD})
-REFRESH = an_object({"refresh_token": {**TEXT, "maxLength": 4096, "pattern": NOT_BLANK}})
-EXPIRES_IN = {"type": "integer", "description": "Seconds that the access token is good for."}
-TOKENS = an_object({"access_token": TEXT, "refresh_token": TEXT, "role": ROLE, "expires_in": EXPIRES_IN})
-ME = an_object(
-    {
-        "guid": GUID,
-        "email": {"type": ["string", "null"], "description": "null for a key."},
-        "role": ROLE,
-        "company_guid": {**GUID, "type": ["string", "null"], "description": "null for a SystemAdmin."},
-        "auth_type": {"type": "string", "enum": ["jwt", "api_key"]},
-        "scopes": {"type": "string", "description": "Of a key, separated by spaces."},
-    },
-    "scopes",
-)
-ME_EXAMPLE = {
-    "guid": "0199d5a0-2b6c-7c1e-8a3f-5d1f2e3a4b5c",
-    "email": None,
-    "role": Role.INTEGRATION,
-    "company_guid": "abcdef12-3456-7890-abcd-ef1234567890",
-    "auth_type": "api_key",
-    "scopes": " ".join(sorted(KeyScope.values)),
-}
-PAIR_EXAMPLE = {"access_token": "eyJ…", "refresh_token": "eyJ…", "role": Role.INTEGRATION, "expires_in": 900}
-NEW_PAIR = answer("The tokens.", named("Tokens", TOKENS), {"integration": PAIR_EXAMPLE})
-PERSON = {"email": "anna@example.com", "password": "correct horse battery staple"}
+class TokensSerializer(serializers.Serializer[Any]):
+    access_token = serializers.CharField()
+    refresh_token = serializers.CharField()
+    role = serializers.ChoiceField(Role.choices)
+    expires_in = serializers.IntegerField(help_text="Seconds that the access token is good for.")
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    guid = serializers.UUIDField()
+    email = serializers.EmailField(allow_null=True, help_text="null for a key.")
+    role = serializers.ChoiceField(Role.choices)
+    company_guid = serializers.UUIDField(allow_null=True, help_text="null for a SystemAdmin.")
+    auth_type = serializers.ChoiceField(["jwt", "api_key"])
+    scopes = serializers.CharField(required=False, help_text="Of a key, separated by spaces.")
 
 
 class LoginView(_PublicView):
@@ -124,12 +108,12 @@ class LoginView(_PublicView):
         operation_id="login",
         summary="Log in",
         description="Email and password for a pair of tokens.",
-        request=body(named("Credentials", CREDENTIALS), {"person": PERSON}),
-        responses={200: NEW_PAIR},
+        request=CredentialsSerializer,
+        responses={200: answer("The tokens.", TokensSerializer)},
     )
     @every_company()  # nobody knows yet whose user it is
     def post(self, request: Request) -> Response:
-        user = authenticate(request._request, **read_fields(request, LoginSerializer))
+        user = authenticate(request._request, **read_fields(request, CredentialsSerializer))
         if not isinstance(user, User):
             raise AuthenticationFailed("Wrong email or password.")
         if user.tenant is not None and user.tenant.moved_to:  # while it is being moved one may log in, and read
@@ -142,8 +126,8 @@ class RefreshView(_PublicView):
         operation_id="refresh",
         summary="Get new tokens",
         description="A refresh token, which is used up, for a new pair. If it comes again later, the login ends.",
-        request=body(named("Refresh", REFRESH), {"token": {"refresh_token": "eyJ…"}}),
-        responses={200: NEW_PAIR},
+        request=RefreshSerializer,
+        responses={200: answer("The tokens.", TokensSerializer)},
     )
     def post(self, request: Request) -> Response:
         given = read_fields(request, RefreshSerializer)
@@ -160,7 +144,7 @@ class MeView(APIView):
         operation_id="me",
         summary="Who am I?",
         description="Whose credentials these are.",
-        responses={200: answer("The caller.", named("Me", ME), {"key": ME_EXAMPLE})},
+        responses={200: answer("The caller.", MeSerializer)},
     )
     def get(self, request: Request) -> Response:
         caller = caller_of(request)

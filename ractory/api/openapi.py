@@ -9,7 +9,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse
 from rest_framework.generics import GenericAPIView
 
-from ractory.api.errors import MAX_LISTED, Unavailable
+from ractory.api.errors import MAX_LISTED
 from ractory.api.query import GUID, Json
 
 TEXT: Json = {"type": "string"}
@@ -63,7 +63,8 @@ def body(schema: Json, examples: Mapping[str, Json]) -> OpenApiRequest:
     return OpenApiRequest(schema, examples=[OpenApiExample(*example) for example in examples.items()])
 
 
-def answer(description: str, schema: Json | None = None, examples: Mapping[str, Json] | None = None) -> OpenApiResponse:
+def answer(description: str, schema: Any = None, examples: Mapping[str, Json] | None = None) -> OpenApiResponse:
+    """With this schema, or a serializer that has it, and examples by name."""
     shown = [OpenApiExample(*example) for example in (examples or {}).items()]
     return OpenApiResponse(schema, description=description, examples=shown)
 
@@ -82,50 +83,34 @@ PAGING = {
 
 ERROR = named("Error", an_object({"detail": TEXT}, description="Every error but a 422."))
 WHERE = "Where, from `body` or `query` down; empty for a request that was refused as a whole."
+PLACE = array_of({"type": ["string", "integer"]}, description=WHERE, examples=[["body", "pieces", 3, "project_guid"]])
 PARTS = {
-    "loc": array_of({"type": ["string", "integer"]}, description=WHERE),
+    "loc": PLACE,
     "msg": {**TEXT, "description": "For a person; names the offending value."},
-    "type": {**TEXT, "description": "For a program; a stable code."},
+    "type": {**TEXT, "description": "For a program; a stable code.", "examples": ["parent_not_found"]},
 }
 FAULT = named("Fault", an_object(PARTS, description="One thing that is wrong with a request."))
 LISTED = f"Every fault of the request, the first {MAX_LISTED}, then one entry that says how many more."
 FAULTS = {"detail": array_of(FAULT, minItems=1, maxItems=MAX_LISTED + 1)}
 VALIDATION_ERROR = named("ValidationError", an_object(FAULTS, description=LISTED))
-EXAMPLE = {
-    "loc": ["body", "pieces", 3, "project_guid"],
-    "msg": "There is no project 123e4567-… in company abcdef12-…",
-    "type": "parent_not_found",
-}
-
-# By code: the answer's name in the document, when it comes, an example of its `detail`.
-ERRORS: dict[int, tuple[str, str, Any]] = {
-    400: ("BadRequest", "The request can't be understood.", "The body is not JSON."),
-    401: ("Unauthorized", "No credentials, or wrong ones.", "The token is invalid."),
+ERRORS = {  # by code: the answer's name in the document, and when it comes
+    400: ("BadRequest", "The request can't be understood."),
+    401: ("Unauthorized", "No credentials, or wrong ones."),
     403: (
         "Forbidden",
-        "The role, or the key's scopes, do not allow it; or a company is named that is not the caller's.",
-        "Your role or the key's scopes do not allow this.",
+        "The role or the key's scopes do not allow it, or the company that is named is not the caller's.",
     ),
-    404: ("NotFound", "There is none, or none of the caller's.", "There is no such piece."),
-    409: ("Conflict", "It clashes with the present state.", "Its project is deleted; restore it."),
-    410: (
-        "Gone",
-        "The cursor can't be continued: rows have been purged, or the database is another one.",
-        "This cursor can't be continued, since …: start again without after.",
-    ),
-    413: ("TooLarge", "The body, as sent or unpacked, is too large.", "The body is larger than …"),
+    404: ("NotFound", "There is none, or none of the caller's."),
+    409: ("Conflict", "It clashes with the present state."),
+    410: ("Gone", "The cursor can't be continued: rows have been purged, or the database is another one."),
+    413: ("TooLarge", "The body, as sent or unpacked, is too large."),
     415: (
         "UnsupportedMediaType",
-        "The body is not `application/json` in UTF-8, or its coding is neither gzip nor none.",
-        'Unsupported content type "text/plain": send application/json in UTF-8.',
+        "The body is not `application/json` in UTF-8, or its coding is unknown.",
     ),
-    422: ("Unprocessable", "A value is missing or wrong, or names what there is not. Nothing was written.", [EXAMPLE]),
-    429: (
-        "TooMany",
-        "The limit on requests, on rows or on logins is used up. Nothing was written.",
-        "Too many requests of this API key or user: 6000 in 60 seconds are allowed. Expected available in 12 seconds.",
-    ),
-    503: ("NoDatabase", "The database does not answer.", str(Unavailable.default_detail)),
+    422: ("Unprocessable", "A value is missing or wrong, or names what there is not. Nothing was written."),
+    429: ("TooMany", "The limit on requests, on rows or on logins is used up. Nothing was written."),
+    503: ("NoDatabase", "The database does not answer."),
 }
 WITHOUT_RECEIPT = (401, 403, 429, 503)
 
@@ -169,10 +154,9 @@ def complete(result: Json, **_: Any) -> Json:
 
 def _error(code: int, *, has_receipt: bool) -> tuple[str, Json]:
     """The answer with this code, and its name."""
-    name, description, detail = ERRORS[code]
+    name, description = ERRORS[code]
     headers = _references(REQUEST_ID, *MORE_HEADERS.get(code, []), *([RECEIPT] if has_receipt else []))
-    schema = VALIDATION_ERROR if code == 422 else ERROR
-    content = {"application/json": {"schema": schema, "examples": {"error": {"value": {"detail": detail}}}}}
+    content = {"application/json": {"schema": VALIDATION_ERROR if code == 422 else ERROR}}
     answer = {"description": description, "headers": headers, "content": content}
     return f"Sync{name}" if has_receipt else name, answer
 
