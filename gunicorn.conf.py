@@ -67,8 +67,7 @@ class logger_class(Logger):  # gunicorn's name
         from django.utils.module_loading import import_string
 
         super().setup(cfg)
-        chosen = settings.LOGGING["formatters"][settings.LOG_FORMAT]
-        formatter = import_string(chosen["()"])(chosen.get("format"))
+        formatter = import_string(settings.LOGGING["formatters"][settings.LOG_FORMAT]["()"])()
         for handler in [*self.error_log.handlers, *self.access_log.handlers]:
             handler.setFormatter(formatter)
 

@@ -245,13 +245,12 @@ SPECTACULAR_SETTINGS = {
 METRICS_TOKEN = given("METRICS_TOKEN")  # without one there is no /metrics
 LOG_FORMAT = read("LOG_FORMAT", one_of("line", "json") if DEBUG else one_of("json", "line"))
 LOG_LEVEL = read("LOG_LEVEL", one_of("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"))
-LINE = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
         "json": {"()": "ractory.api.logs.JsonFormatter"},
-        "line": {"()": "ractory.api.logs.LineFormatter", "format": LINE},
+        "line": {"()": "ractory.api.logs.LineFormatter"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
@@ -264,8 +263,6 @@ LOGGING = {
     },
 }
 
-# Django's own report of a crash: on the page for debugging, or by mail where ADMINS are set.
-DEFAULT_EXCEPTION_REPORTER = "ractory.api.redaction.Reporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "ractory.api.redaction.ReportFilter"
 
 # --- Site -------------------------------------------------------------------------------------

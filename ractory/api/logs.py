@@ -25,11 +25,6 @@ def context() -> dict[str, Any]:
     return fields | {"method": method, "route": route_of(request), "path": cut(request.path, MAX_PATH)}
 
 
-def _shortened(traceback: str) -> str:
-    """An exception's message may hold what a client sent."""
-    return cut("\n".join(cut(line, MAX_LINE) for line in traceback.split("\n")), MAX_EXCEPTION)
-
-
 class JsonFormatter(logging.Formatter):
     """An object per line: `time` (UTC), `level`, `logger`, `message`; in a request its context; perhaps `exception`."""
 
@@ -43,24 +38,22 @@ class JsonFormatter(logging.Formatter):
             **context(),
             **getattr(record, "answer", {}),
         }
-        if record.exc_info:
-            fields["exception"] = _shortened(self.formatException(record.exc_info))
-        return redacted(json.dumps(fields, default=str))
+        if record.exc_info:  # whose message may hold what a client sent
+            lines = self.formatException(record.exc_info).split("\n")
+            fields["exception"] = cut("\n".join(cut(line, MAX_LINE) for line in lines), MAX_EXCEPTION)
+        return redacted(self.written(fields))
+
+    def written(self, fields: dict[str, Any]) -> str:
+        return json.dumps(fields, default=str)
 
 
-class LineFormatter(logging.Formatter):
-    """Time (UTC), level, logger, the request's id in brackets, message; below it a traceback, indented. A message is
-    one line, whatever a client put into it: no one can forge another."""
+class LineFormatter(JsonFormatter):
+    """Time, level, logger, the request's id in brackets, message; below it a traceback, indented. A message is one
+    line, whatever a client put into it: no one can forge another."""
 
-    converter = staticmethod(time.gmtime)
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # logging's name
-        message = cut(record.message, MAX_MESSAGE)
-        record.message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)
-        record.request_id = current_request_id.get() or "-"
-        answer = getattr(record, "answer", None)
-        return super().formatMessage(record) + (f" {answer['duration_ms']} ms" if answer else "")
-
-    def format(self, record: logging.LogRecord) -> str:
-        first, *traceback = super().format(record).split("\n", 1)
-        return redacted("\n".join([first, *map(_shortened, traceback)]).replace("\n", "\n    "))
+    def written(self, fields: dict[str, Any]) -> str:
+        moment, request = fields["time"].replace("T", " "), fields.get("request_id") or "-"
+        message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in fields["message"])
+        took = f" {fields['duration_ms']} ms" if "duration_ms" in fields else ""
+        line = f"{moment} {fields['level']} {fields['logger']} [{request}] {message}{took}"
+        return "\n".join([line, *fields.get("exception", "").splitlines()]).replace("\n", "\n    ")

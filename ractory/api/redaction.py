@@ -1,14 +1,8 @@
-"""What is never written down: API keys and tokens, wherever clients put them. Passwords look like nothing in
-particular, so a report of a crash leaves out altogether what may hold one."""
+"""What is never written down: API keys and tokens, wherever clients put them."""
 
 import re
-from collections.abc import ItemsView
-from types import FrameType
-from typing import Any
 
-from django.http import HttpRequest
-from django.utils.safestring import SafeString, mark_safe
-from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
+from django.views.debug import SafeExceptionReporterFilter
 
 KEY_PREFIX = "rfk_"
 KEY = re.compile(rf"{KEY_PREFIX}\w{{8,}}+", re.ASCII)  # or several, one right behind the other
@@ -33,23 +27,6 @@ def holds_secret(text: str) -> bool:
 
 
 class ReportFilter(SafeExceptionReporterFilter):
-    """With DEBUG off, a report holds no local variable and nothing of a form, whatever the functions are called."""
+    """Of Django's page for debugging, which shows the environment. Nothing else makes reports: crashes are logged."""
 
     hidden_settings = re.compile(SafeExceptionReporterFilter.hidden_settings.pattern + "|DATABASE_URL", re.IGNORECASE)
-
-    def get_traceback_frame_variables(self, request: HttpRequest, tb_frame: FrameType) -> ItemsView[str, Any]:
-        return {}.items() if self.is_active(request) else super().get_traceback_frame_variables(request, tb_frame)
-
-    def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
-        parameters = super().get_post_parameters(request)
-        return dict.fromkeys(parameters, self.cleansed_substitute) if self.is_active(request) else parameters
-
-
-class Reporter(ExceptionReporter):
-    """Django's report of a crash, on the page for debugging or by mail, without secrets in addresses and messages."""
-
-    def get_traceback_html(self) -> SafeString:
-        return mark_safe(redacted(super().get_traceback_html()))  # noqa: S308  # as safe as it was
-
-    def get_traceback_text(self) -> SafeString:
-        return mark_safe(redacted(super().get_traceback_text()))  # noqa: S308  # as safe as it was

@@ -9,10 +9,6 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.conf import settings
-from django.core import mail
-from django.test import override_settings
-from django.utils.log import AdminEmailHandler
 
 from ractory.api.logs import JsonFormatter, LineFormatter
 from ractory.api.redaction import REDACTED, holds_secret, redacted
@@ -27,7 +23,6 @@ from tenants.tests.staff import session_of
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "Zwetschgen-mit-4711-Broeseln"
-SITE: Any = settings.LOGGING
 
 
 @dataclass(frozen=True)
@@ -55,9 +50,7 @@ def log() -> Iterator[io.StringIO]:
     """What the log would say, in both formats, from the most talkative level on."""
     stream, root = io.StringIO(), logging.getLogger()
     handlers = [logging.StreamHandler(stream) for _ in range(2)]
-    for handler, formatter in zip(
-        handlers, (JsonFormatter(), LineFormatter(SITE["formatters"]["line"]["format"])), strict=True
-    ):
+    for handler, formatter in zip(handlers, (JsonFormatter(), LineFormatter()), strict=True):
         handler.setFormatter(formatter)
         root.addHandler(handler)
     before = root.level
@@ -202,7 +195,7 @@ def test_the_admin_s_history_and_pages_hold_no_secret(secrets: Secrets, log: io.
         ("sync.submission.parse", "/api/v1/sync/pieces"),
     ],
 )
-def test_a_crash_is_reported_without_secrets(
+def test_a_crash_is_logged_without_secrets(
     secrets: Secrets, log: io.StringIO, monkeypatch: pytest.MonkeyPatch, broken: str, path: str
 ) -> None:
     """With whatever the function that crashes was given in the error's message: a key or a token, not a password."""
@@ -211,27 +204,16 @@ def test_a_crash_is_reported_without_secrets(
         raise RuntimeError(f"broken: {given[-1]}")
 
     monkeypatch.setattr(broken, crash)
-    handler = AdminEmailHandler(include_html=True)
-    logging.getLogger("django.request").addHandler(handler)
     headers = {"Authorization": f"Bearer {secrets.access}"} if "user_of" in broken else {"X-API-Key": secrets.key}
     login = {"email": secrets.user.email, "password": PASSWORD, "refresh_token": secrets.refresh}
     body = {"pieces": [{"piece_id": secrets.key}]} if "sync" in path else login
-    try:
-        with override_settings(ADMINS=[("Root", "root@example.com")]):
-            api, method = Api(raise_request_exception=False), "GET" if path.endswith("me") else "POST"
-            answer = api.generic(
-                method, f"{path}?q={secrets.key}", to_json(body).decode(), "application/json", headers=headers
-            )
-    finally:
-        logging.getLogger("django.request").removeHandler(handler)
+    api, method = Api(raise_request_exception=False), "GET" if path.endswith("me") else "POST"
+    text = to_json(body).decode()
+    answer = api.generic(method, f"{path}?q={secrets.key}", text, "application/json", headers=headers)
     assert answer.status_code == 500
     assert answer.json() == {"detail": "Internal server error."}
     assert "broken: " in log.getvalue()
-    report: Any = mail.outbox[0]
-    pages = [str(report.body), *(str(content) for content, _ in report.alternatives)]
-    assert len(pages) == 2
-    assert all("broken: " in page and path in page for page in pages)
-    is_clean(secrets, log.getvalue(), rows(), said(answer), *pages)
+    is_clean(secrets, log.getvalue(), rows(), said(answer))
 
 
 GLUE = ["x", "_", "-", ".", "=", "é", "\\n", "eyJ", "eyJ.", "eyJa.", "a.b.", "a.eyJ", "rfk_", "rfk_1234567", ".eyJ.eyJ"]

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
@@ -22,8 +21,6 @@ from ractory.settings import BASE_DIR
 from tenants.caller import Role
 from tenants.models import ApiKey, Company
 from tenants.tests.factories import UserFactory
-
-SITE: Any = settings.LOGGING
 
 
 class Log:
@@ -57,7 +54,7 @@ def log() -> Iterator[Log]:
 
 @pytest.fixture
 def plain() -> Iterator[Log]:
-    yield from listening(LineFormatter(SITE["formatters"]["line"]["format"]))
+    yield from listening(LineFormatter())
 
 
 @pytest.mark.django_db
