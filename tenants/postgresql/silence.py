@@ -5,11 +5,10 @@ A dead server breaks its connections, and a host that has vanished is noticed by
 long proves nothing either: after some seconds of silence the server is asked something trivial by another connection.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -25,62 +24,47 @@ class Silent(OperationalError):
     """The server is there, perhaps, and does not answer."""
 
 
-@dataclass
 class Server:
-    """What the threads of this process know of one database server: when it was heard, and whether it is silent now.
-    Then one thread at a time tries it again, and all others are told so at once, or they would be held and queue up."""
+    """What the threads of this process know of one database server: when it was heard, and until when it counts as
+    silent. Then one thread tries it again, and all others are told so at once, or they would be held and queue up."""
 
-    patience: float  # seconds
-    clock: Callable[[], float] = time.monotonic
-    heard: float = 0.0
-    _silent: bool = False
-    _next_try: float = 0.0
-    _asking: Lock = field(default_factory=Lock)
-
-    def note_heard(self) -> None:
-        self.heard, self._silent = self.clock(), False
-
-    def note_silence(self) -> None:
-        self._silent, self._next_try = True, self.clock() + TRY_AGAIN
+    def __init__(self, patience: float) -> None:
+        self.patience = patience  # seconds
+        self.heard = self.silent_until = 0.0  # by time.monotonic(); 0: it is not silent
+        self.asking = Lock()
 
     @contextmanager
     def tried(self) -> Iterator[bool]:
         """Around making a connection to it; gives whether it has been silent. Raises Silent without trying."""
-        was_silent = self._silent
-        if was_silent:
-            with self._asking:
-                if self.clock() < self._next_try:
-                    raise Silent("the server has not answered for some time")
-                self._next_try = self.clock() + 3 * ASKED  # for the others, while this thread tries
+        if was_silent := self.silent_until > 0:
+            if monotonic() < self.silent_until:
+                raise Silent("the server does not answer")
+            self.silent_until = monotonic() + 3 * ASKED  # for the others, while this thread tries
         try:
             yield was_silent
-        except (ConnectionTimeout, Silent):
-            self.note_silence()
+        except OperationalError as error:
+            # Any refusal is an answer: too many connections, say.
+            hangs = isinstance(error, ConnectionTimeout | Silent)
+            self.silent_until = monotonic() + TRY_AGAIN if hangs else 0.0
             raise
-        except OperationalError:  # a refusal is an answer
-            self._silent = False
-            raise
-        self.note_heard()
+        self.heard, self.silent_until = monotonic(), 0.0
 
     def ask(self, parameters: dict[str, Any]) -> None:
-        """Returns if the server answers anything, a refusal too. Raises Silent. One thread asks for all."""
-        with self._asking:
-            if self._silent:
-                raise Silent("the server does not answer")
-            if self.clock() - self.heard < self.patience:
+        """Returns if the server answers anything. Raises Silent. One thread asks for all."""
+        with self.asking:
+            if monotonic() - self.heard < self.patience:
                 return
             try:
-                asking = Connection.connect(**parameters | {"connect_timeout": int(ASKED)})
-                try:
-                    asking.look()
-                finally:
-                    asking.pgconn.finish()
+                with self.tried():
+                    asking = Connection.connect(**parameters | {"connect_timeout": int(ASKED)})
+                    try:
+                        asking.look()
+                    finally:
+                        asking.pgconn.finish()
             except (ConnectionTimeout, Silent) as error:
-                self.note_silence()
                 raise Silent("the server does not answer") from error
-            except OperationalError:  # refused: too many connections, say
-                pass
-            self.note_heard()
+            except OperationalError:
+                self.heard = monotonic()
 
 
 class Connection(psycopg.Connection[Any]):
@@ -103,7 +87,7 @@ class Connection(psycopg.Connection[Any]):
                     raise
             else:
                 if self.server:
-                    self.server.heard = self.server.clock()
+                    self.server.heard = monotonic()
                 return result
         return super().wait(gen, interval, timeout)
 
