@@ -21,7 +21,7 @@ from ractory.api.errors import Fault
 
 MAX_ROW = 4 * 1024 * 1024  # bytes; the largest valid piece, every character escaped, has less than half of it
 CHUNK = 1024 * 1024  # bytes
-START = 64  # bytes that show which format a file has
+START = 4096  # bytes that show which format a file has
 STDIN = "-"
 GZIP = b"\x1f"  # no text begins with it
 BOM = b"\xef\xbb\xbf"

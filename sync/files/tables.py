@@ -10,7 +10,6 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 import orjson
@@ -34,11 +33,11 @@ Columns = list[tuple[str, Callable[[str], Cell] | None] | None]  # a field, and 
 
 def csv_rows(source: Source, model: type[Entity], names: Mapping[str, str], *, raw: bool = False) -> Iterator[FileRow]:
     """A row per record, at the line where it begins; `names` are those of fields by those of columns in the header."""
-    columns: Columns = []
-    for line, cells in records(source):
-        if not columns:
-            columns = _columns(model, cells, names)
-        elif len(cells) == len(columns):
+    rows = records(source)
+    _, header = next(rows, (1, list[str]()))
+    columns = _columns(model, header, names)
+    for line, cells in rows:
+        if len(cells) == len(columns):
             pairs = zip(columns, cells, strict=True)
             item = {column[0]: read_cell(cell, column[1], raw=raw) for column, cell in pairs if cell and column}
             yield FileRow(line, orjson.dumps(item))
@@ -67,10 +66,13 @@ def records(source: Source) -> Iterator[tuple[int, list[str]]]:
                 wrong = f"byte 0x{line[error.start]:02x} at position {error.start + 1}"
                 raise BadFile(f"this is not UTF-8 ({wrong}); save the file as UTF-8", number) from error
 
-    text = lines()
-    first = next(text, "")
-    delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
-    reader = csv.reader(chain([first], text), delimiter=delimiter, strict=True)
+    def spread(delimiter: str) -> tuple[int, int]:
+        """Over how many of the first lines, and over how many cells. A title above the header is a single one."""
+        start = source.start.decode(errors="replace").splitlines()
+        counts = [len(cells) for cells in csv.reader(start, delimiter=delimiter) if len(cells) > 1]
+        return len(counts), max(counts, default=0)
+
+    reader = csv.reader(lines(), delimiter=max(DELIMITERS, key=spread), strict=True)
     begins = 1
     try:
         for cells in reader:

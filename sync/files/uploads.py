@@ -180,11 +180,11 @@ def _below_header(rows: Iterator[Any], model: type[Entity], columns: list[str]) 
     """The rows of a table, whose header gives the columns unless they are known; without empty ones and a title."""
     for line, cells, position in rows:
         filled = [cell for cell in cells if cell not in (None, "")]
-        if columns and len(cells) > len(columns):
-            yield position, Row(line, {}, f"The header has {len(columns)} columns, this row {len(cells)}")
-        elif columns and filled:
+        if columns and filled:
+            beyond = any(cell not in (None, "") for cell in cells[len(columns) :])
+            fault = f"The header has {len(columns)} columns, this row {len(cells)}" if beyond else None
             pairs = zip(columns, cells, strict=False)
-            yield position, Row(line, {column: cell for column, cell in pairs if cell not in (None, "")})
+            yield position, Row(line, {column: cell for column, cell in pairs if cell not in (None, "")}, fault)
         elif len(filled) > 1 or guess(model, list(map(text_of, filled))):
             for place, cell in enumerate(cells, start=1):
                 name, letter = text_of(cell).strip().replace("\0", ""), get_column_letter(place)

@@ -46,7 +46,7 @@ def test_a_file_goes_in_by_columns_that_are_guessed(staff: Client, component: Co
     assert (upload.stage, upload.total, upload.mapping["Länge [mm]"]) == ("columns", 1500, "outer_length")
     assert "11 9 " in text_of(staff.get(page_of(upload)))  # the tenth row, in the eleventh line
     upload = decided(staff, upload, "check")
-    assert "1500 rows 1500 inserted Checked, and nothing is written yet." in text_of(staff.get(page_of(upload)))
+    assert "1500 rows 1500 to be inserted Checked, and nothing is written yet." in text_of(staff.get(page_of(upload)))
     assert not Piece.objects.exists()
     upload = decided(staff, upload, "import")
     text = text_of(staff.get(page_of(upload)))
@@ -126,6 +126,18 @@ def test_other_formats_are_known_by_what_is_in_them(
     upload = imported(staff, made(pieces(component, 3, dealer=nothing, outer_length=1200, is_active=True)), name)
     assert (upload.stage, upload.inserted, upload.updated, upload.faulty) == ("done", 2, 1, 0)
     assert Piece.objects.filter(outer_length=1200, dealer=None).count() == 3
+
+
+def test_a_table_may_have_a_title_above_it_and_rows_of_another_width(staff: Client, component: Component) -> None:
+    """The delimiter is known by what most lines have, not the title; empty cells at an end are no cells."""
+    above = f"{component.project_guid};{component.guid}"
+    lines = ["Cutting list, week 22", "", "piece_id;project_guid;component_guid;barcode"]
+    lines += [f"A;{above};1;;;", f"B;{above}", f"C;{above};3;4"]
+    upload = imported(staff, "\n".join(lines).encode())
+    assert (upload.inserted, upload.faulty) == (2, 1)
+    assert faults_on(staff.get(page_of(upload)))[0][3] == "The header has 4 columns, this row 5"
+    refused = staff.get(page_of(upload, "refused.csv")).getvalue().decode()
+    assert f'C,{above.replace(";", ",")},3,"Row 6: ' in refused
 
 
 def test_a_line_that_is_no_json_is_one_refused_row(staff: Client, component: Component) -> None:

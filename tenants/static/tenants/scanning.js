@@ -150,7 +150,7 @@
       find.value = burst.text;
       burst.target = find;
       find.focus();
-    } else if (find.autofocus && !burst) {
+    } else if ("focus" in find.dataset && !burst) { // autofocus would come now and then after it, and be refused
       find.focus();
       find.select();
     }
