@@ -306,6 +306,11 @@ def page(title: str, icon: str, model: str) -> dict[str, object]:
     return {"title": title, "icon": icon, "link": link, "permission": lambda request: request.user.has_perm(needed)}
 
 
+def file(name: str) -> Callable[[object], str]:
+    """The address of a static file of ours, which is not known yet."""
+    return lambda request: static(f"tenants/{name}")
+
+
 PAGES = {
     "Factory": [
         {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")},
@@ -325,11 +330,6 @@ PAGES = {
         page("Companies", "factory", "tenants_company"),
     ],
 }
-SHADES = ("50", "100", "200", "300", "400", "500", "600", "700", "800", "900", "950")
-BLUES = (  # Tailwind's, one shade darker from 600 on
-    *("#eff6ff", "#dbeafe", "#bfdbfe", "#93c5fd", "#60a5fa", "#3b82f6"),
-    *("#1d4ed8", "#1e40af", "#1e3a8a", "#172554", "#0f172a"),
-)
 UNFOLD = {
     "SITE_TITLE": "Ractory",
     "SITE_HEADER": "Ractory",
@@ -338,14 +338,8 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "GLOBAL_CALLBACK": "tenants.admin.staff.frame",
     "DASHBOARD_CALLBACK": "sync.admin.home.dashboard",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("tenants/icon.svg")}],
-    "STYLES": [lambda request: static("tenants/staff.css")],
-    "SCRIPTS": [
-        lambda request: static("tenants/staff.js"),
-        lambda request: static("tenants/frame.js"),
-        lambda request: static("tenants/editing.js"),
-        lambda request: static("tenants/scanning.js"),
-    ],
-    "COLORS": {"primary": dict(zip(SHADES, BLUES, strict=True))},
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": file("icon.svg")}],
+    "STYLES": [file("staff.css")],
+    "SCRIPTS": [file("staff.js"), file("frame.js"), file("editing.js"), file("scanning.js")],
     "SIDEBAR": {"navigation": [{"title": title, "items": items} for title, items in PAGES.items()]},
 }

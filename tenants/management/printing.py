@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Model, QuerySet
 from django.utils import timezone
@@ -131,6 +132,9 @@ class OperatorCommand(BaseCommand):
             return super().execute(*args, **options)
         except APIException as refusal:
             raise CommandError(str(refusal.detail)) from refusal
+        except ValidationError as refusal:  # of a model
+            faults = [f"{name}: {' '.join(messages)}" for name, messages in refusal.message_dict.items()]
+            raise CommandError("; ".join(faults).replace("__all__: ", "")) from refusal
 
 
 class PrintingCommand(OperatorCommand):

@@ -35,13 +35,13 @@ def test_a_new_guid_is_a_uuidv7(manage: Manage) -> None:
 
 def test_a_guid_that_is_taken_is_refused(manage: Manage, company: Company) -> None:
     assert manage("create_company", "Another", "--guid", company.guid).complaint == (
-        f"there is a company {company.guid} already"
+        "guid: Company with this Guid already exists."
     )
     assert Company.objects.get().name == company.name
 
 
 def test_a_name_that_is_taken_is_refused(manage: Manage, company: Company) -> None:
-    assert manage("create_company", company.name).complaint == f"there is a company {company.name!r} already"
+    assert manage("create_company", company.name).complaint == "name: There is another company of this name."
     assert Company.objects.count() == 1
 
 
@@ -50,9 +50,9 @@ def test_a_name_that_is_taken_is_refused(manage: Manage, company: Company) -> No
     [
         ([], "the following arguments are required: NAME"),
         (["X", "--guid", "5"], "argument --guid: not a UUID: '5'"),
-        ([""], "a company's name has 1 to 255 characters"),
-        (["   "], "a company's name has 1 to 255 characters"),
-        (["x" * 256], "a company's name has 1 to 255 characters"),
+        ([""], "name: This field cannot be blank."),
+        (["   "], "name: This field cannot be blank."),
+        (["x" * 256], "name: Ensure this value has at most 255 characters (it has 256)."),
         (["a\0b"], "argument NAME: not plain text: 'a\\x00b'"),
         (["a\nb"], "argument NAME: not plain text: 'a\\nb'"),
         (["\udcff"], "argument NAME: not plain text: '\\udcff'"),

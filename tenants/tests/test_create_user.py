@@ -60,7 +60,7 @@ def test_the_email_is_stored_in_lower_case(manage: Manage) -> None:
 def test_an_email_is_taken_in_any_case(manage: Manage) -> None:
     UserFactory.create(email="anna@example.com")
     assert manage("create_user", "ANNA@example.com", "--role", "SystemAdmin").complaint == (
-        "User with this Email already exists."
+        "email: User with this Email already exists."
     )
 
 
@@ -69,7 +69,7 @@ def test_an_email_is_taken_in_any_case(manage: Manage) -> None:
     [
         (["--role", "SystemAdmin"], "the following arguments are required: EMAIL"),
         (["a@example.com"], "the following arguments are required: --role"),
-        (["not-an-email", "--role", "SystemAdmin"], "Enter a valid email address."),
+        (["not-an-email", "--role", "SystemAdmin"], "email: Enter a valid email address."),
         (["\udcff@example.com", "--role", "SystemAdmin"], "argument EMAIL: not plain text: '\\udcff@example.com'"),
         (["a@example.com", "--role", "Operator"], "Only a SystemAdmin can be without a company."),
         (["a@example.com", "--role", "Operator", "--company", "5"], "argument --company: not a UUID: '5'"),

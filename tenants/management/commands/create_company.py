@@ -1,6 +1,6 @@
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.db import transaction
 
 from tenants.management.printing import PrintingCommand, guid, text
@@ -15,15 +15,9 @@ class Command(PrintingCommand):
         parser.add_argument("--guid", type=guid, help="its GUID; a new one otherwise")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        name = options["name"].strip()
-        if not 0 < len(name) <= 255:
-            raise CommandError("a company's name has 1 to 255 characters")
         given = {"guid": options["guid"]} if options["guid"] else {}
-        if given and Company.objects.filter(**given).exists():
-            raise CommandError(f"there is a company {options['guid']} already")
-        company = Company(name=name, **given)
+        company = Company(name=options["name"].strip(), **given)
         with transaction.atomic():
-            if company.is_name_taken():
-                raise CommandError(f"there is a company {name!r} already")
+            company.full_clean()
             company.save(force_insert=True)
         self.answer(options, {"guid": company.guid, "name": company.name})

@@ -2,7 +2,6 @@ import sys
 from getpass import getpass
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
 from tenants.caller import Role
@@ -32,10 +31,7 @@ class Command(PrintingCommand):
                 raise CommandError("there is no password on standard input", returncode=WRONG_USE)
         elif password is None and sys.stdin.isatty():
             password = getpass("Password: ")
-        try:
-            user = User.objects.create_user(options["email"], password, role=options["role"], company=company)
-        except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from error
+        user = User.objects.create_user(options["email"], password, role=options["role"], company=company)
         result = {"guid": user.guid, "email": user.email, "role": user.role, "company_guid": user.company_guid}
         hint = f"No password is set: `manage.py changepassword {user.email}` sets one."
         self.answer(options, result, *([] if password else [hint]))
