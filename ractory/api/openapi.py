@@ -96,73 +96,53 @@ VALIDATION_ERROR = named("ValidationError", an_object(FAULTS, description=LISTED
 ERRORS = {  # by code: the answer's name in the document, and when it comes
     400: ("BadRequest", "The request can't be understood."),
     401: ("Unauthorized", "No credentials, or wrong ones."),
-    403: (
-        "Forbidden",
-        "The role or the key's scopes do not allow it, or the company that is named is not the caller's.",
-    ),
+    403: ("Forbidden", "The role or the key's scopes do not allow it, or the company is not the caller's."),
     404: ("NotFound", "There is none, or none of the caller's."),
     409: ("Conflict", "It clashes with the present state."),
     410: ("Gone", "The cursor can't be continued: rows have been purged, or the database is another one."),
     413: ("TooLarge", "The body, as sent or unpacked, is too large."),
-    415: (
-        "UnsupportedMediaType",
-        "The body is not `application/json` in UTF-8, or its coding is unknown.",
-    ),
+    415: ("UnsupportedMediaType", "The body is not `application/json` in UTF-8, or its coding is unknown."),
     422: ("Unprocessable", "A value is missing or wrong, or names what there is not. Nothing was written."),
     429: ("TooMany", "The limit on requests, on rows or on logins is used up. Nothing was written."),
     503: ("NoDatabase", "The database does not answer."),
 }
 WITHOUT_RECEIPT = (401, 403, 429, 503)
 
-REQUEST_ID, RECEIPT = "X-Request-ID", "X-Sync-Run"
-MORE_HEADERS = {401: ["WWW-Authenticate"], 409: ["Retry-After"], 429: ["Retry-After"], 503: ["Retry-After"]}
-HEADERS: dict[str, Json] = {
-    REQUEST_ID: {
-        "description": "The id that the request sent in a header of this name, if it is a sane one, else a new UUID.",
-        "required": True,
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:/+=@-]{1,128}$"},
-    },
-    "WWW-Authenticate": {"description": "The ways to authenticate.", "required": True, "schema": TEXT},
-    "Retry-After": {"description": "Seconds to wait, if a later try can succeed.", "schema": COUNT},
-}
+RECEIPT = "X-Sync-Run"
+SENT_ID = "The id that the request sent in a header of this name, if it is a sane one, else a new UUID."
+SANE_ID = {"type": "string", "pattern": "^[A-Za-z0-9._:/+=@-]{1,128}$"}
+REQUEST_ID = {"X-Request-ID": {"description": SENT_ID, "required": True, "schema": SANE_ID}}
+WAIT = {"Retry-After": {"description": "Seconds to wait, if a later try can succeed.", "schema": COUNT}}
+WAYS = {"WWW-Authenticate": {"description": "The ways to authenticate.", "required": True, "schema": TEXT}}
+HEADERS: dict[int, Json] = {401: WAYS, 409: WAIT, 429: WAIT, 503: WAIT}
 BODY = {"required": True, "description": "JSON, plain or with `Content-Encoding: gzip`."}
 
 
 def complete(result: Json, **_: Any) -> Json:
-    """A postprocessing hook of drf-spectacular's: adds each operation's errors, and shares them and all headers."""
-    headers, errors = dict(HEADERS), {}
+    """A postprocessing hook of drf-spectacular's: adds each operation's errors, which are shared."""
+    errors: Json = {}
     for path, operations in result["paths"].items():
         # DRF takes an endpoint's methods from a set, so each process would have them in an order of its own.
         result["paths"][path] = dict(sorted(operations.items()))
-        for method, operation in sorted(operations.items()):
+        for method, operation in operations.items():
             operation.setdefault("security", [])
             if "requestBody" in operation:
                 operation["requestBody"] |= BODY
-            answers = operation["responses"]
+            answers: Json = operation["responses"]
+            receipt: Json = {}
             for answer in answers.values():
-                headers |= answer.get("headers", {})
-                answer["headers"] = _references(REQUEST_ID, *answer.get("headers", {}))
-            has_receipt = any(RECEIPT in answer["headers"] for answer in answers.values())
+                answer["headers"] = REQUEST_ID | answer.get("headers", {})
+                receipt |= {name: said for name, said in answer["headers"].items() if name == RECEIPT}
             for code in sorted(_error_codes(method, operation)):
-                name, error = _error(code, has_receipt=has_receipt and code not in WITHOUT_RECEIPT)
-                errors[name] = error
+                name, description = ERRORS[code]
+                more = {} if code in WITHOUT_RECEIPT else receipt
+                name, headers = f"Sync{name}" if more else name, REQUEST_ID | HEADERS.get(code, {}) | more
+                content = {"application/json": {"schema": VALIDATION_ERROR if code == 422 else ERROR}}
+                errors[name] = {"description": description, "headers": headers, "content": content}
                 answers.setdefault(str(code), {"$ref": f"#/components/responses/{name}"})
     schemas = result["components"].get("schemas", {}) | NAMED  # of serializers, and our own
-    result["components"] |= {"schemas": schemas, "headers": headers, "responses": errors}
+    result["components"] |= {"schemas": schemas, "responses": dict(sorted(errors.items()))}
     return result
-
-
-def _error(code: int, *, has_receipt: bool) -> tuple[str, Json]:
-    """The answer with this code, and its name."""
-    name, description = ERRORS[code]
-    headers = _references(REQUEST_ID, *MORE_HEADERS.get(code, []), *([RECEIPT] if has_receipt else []))
-    content = {"application/json": {"schema": VALIDATION_ERROR if code == 422 else ERROR}}
-    answer = {"description": description, "headers": headers, "content": content}
-    return f"Sync{name}" if has_receipt else name, answer
-
-
-def _references(*headers: str) -> Json:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
 
 
 def _error_codes(method: str, operation: Json) -> set[int]:
