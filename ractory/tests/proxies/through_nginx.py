@@ -22,7 +22,7 @@ from django.conf import settings
 
 from bench.faults.server import ROOT, Server, environment, manage
 from bench.nginx import COMPOSE, nginx
-from ractory.tests.live import Answer, Tenant, call
+from ractory.tests.live import Answer, Tenant, call, until
 
 WORKERS = 2  # of each of two hosts
 DRIPPING = 300
@@ -229,6 +229,20 @@ def test_others_are_served_while_many_read_slowly(front: Front) -> None:
             assert front.call("GET", "/api/v1/projects").status == 200
         answer = b"".join(iter(lambda: slow[0].recv(65536), b""))
         assert len(answer.partition(b"\r\n\r\n")[2]) == whole
+
+
+def test_only_a_few_exports_run_at_once(front: Front) -> None:
+    """What runs is a request that nginx knows the head of; here the rest does not come."""
+    path = "/admin/pieces/piece/export/all.csv"
+    half = UPLOAD.replace(b"/api/v1/sync/projects", path.encode()) + b"Content-Length: 60000\r\n\r\n"
+    with ExitStack() as stack:
+        for number in range(3):
+            front.open(stack, half, source=f"127.0.3.{number}")
+        refused = front.call("GET", path)
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "60")
+        assert b"Other exports are running" in refused.body
+        assert front.call("GET", "/admin/pieces/piece/").status == 302
+    until(lambda: front.call("GET", path).status == 302)  # to the login
 
 
 def test_nobody_notices_that_a_host_reloads(front: Front) -> None:
