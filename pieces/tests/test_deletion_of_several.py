@@ -78,8 +78,8 @@ def test_the_trash_says_how_many_and_brings_back_what_it_still_holds(
 
 def test_it_is_listed_with_how_many_it_was_of(manage: Manage, components: list[Component]) -> None:
     delete(components)
-    assert f"component  {components[0].code} and 2 more  with 3 pieces" in manage("list_deletions").out
-    assert manage("list_deletions", "--json").json["deletions"][0]["roots"] == 3
+    [listed] = manage("list_deletions", "--json").json["deletions"]
+    assert (listed["name"], listed["pieces"]) == (f"{components[0].code} and 2 more", 3)
 
 
 @pytest.mark.parametrize("back", [0, 1])

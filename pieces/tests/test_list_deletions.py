@@ -1,15 +1,15 @@
 """`manage.py list_deletions`: newest first, with names, counts, and what became of them."""
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from pieces.acts import Origin
-from pieces.changes import delete_one, restore_one
+from pieces.changes import delete_one
 from pieces.models import Deletion, Entity, Operation, Piece
-from pieces.tests.families import KINDS, Family
+from pieces.tests.families import Family
 from tenants.scope import every_company
 from tenants.tests.commands import Manage
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.django_db
 ORIGIN = Origin(Operation.DELETE, "user:anna@example.com", "request-1")
 BO = Origin(Operation.RESTORE, "user:bo@example.com")
 FIELDS = {
-    *("guid", "kind", "root_guid", "name", "company_guid", "actor", "request_id", "created_at"),
-    *("roots", "components", "assemblies", "pieces", "restored_at", "restored_by", "purged_at"),
+    *("guid", "kind", "name", "company_guid", "actor", "created_at"),
+    *("components", "assemblies", "pieces", "restored_at", "purged_at"),
 }
 
 
@@ -46,53 +46,39 @@ def _deleted(family: Family, foreign: Family) -> None:
 def test_one_json_object_tells_all(manage: Manage, family: Family) -> None:
     delete(family.component)
     answer = manage("list_deletions", "--json").json
-    assert answer.keys() == {"deletions", "more"}
+    assert answer.keys() == {"deletions"}
     [deletion] = answer["deletions"]
     assert deletion.keys() == FIELDS
     with every_company():
         stored = Deletion.objects.get()
     component = family.component
     assert (deletion["guid"], deletion["created_at"]) == (str(stored.guid), str(stored.created_at))
-    assert (deletion["kind"], deletion["root_guid"]) == ("component", str(component.guid))
+    assert (deletion["kind"], deletion["actor"]) == ("component", "user:anna@example.com")
     assert (deletion["name"], deletion["company_guid"]) == (component.code, str(component.company_guid))
-    assert (deletion["actor"], deletion["request_id"]) == ("user:anna@example.com", "request-1")
     assert [deletion[name] for name in ("components", "assemblies", "pieces")] == [0, 1, 1]
-    assert [deletion[name] for name in ("restored_at", "restored_by", "purged_at")] == [None] * 3
+    assert [deletion[name] for name in ("restored_at", "purged_at")] == [None] * 2
 
 
 @pytest.mark.usefixtures("_deleted")
 def test_newest_first_and_only_what_was_asked_for(manage: Manage, family: Family) -> None:
     assert listed(manage) == ["project", "assembly", "piece"]
     assert listed(manage, "--company", family.project.company_guid) == ["assembly", "piece"]
-    assert listed(manage, "--kind", "piece") == ["piece"]
-    two_days = datetime.now(UTC) - timedelta(days=2)
-    for since in (two_days, two_days.isoformat(), two_days.date()):
-        assert listed(manage, "--since", since) == ["project", "assembly"]
-    assert listed(manage, "--since", "2100-01-01") == []
     assert listed(manage, "--limit", 2) == ["project", "assembly"]
-    mores = [manage("list_deletions", "--json", "--limit", limit).json["more"] for limit in (2, 3)]
-    assert mores == [True, False]
 
 
 @pytest.mark.usefixtures("_deleted")
 def test_a_person_gets_a_line_each(manage: Manage, family: Family) -> None:
-    with every_company():
-        restore_one(
-            type(family.assembly),
-            family.assembly.guid,
-            origin=Origin(Operation.DELETE, "user:bo@example.com"),
-            now=timezone.now(),
-        )
-        Deletion.objects.filter(kind="piece").update(purged_at=timezone.now())
     outcome = manage("list_deletions")
     assert (outcome.code, outcome.err) == (0, "")
-    project, assembly, piece = outcome.out.splitlines()
-    assert "  with 1 component, 1 assembly, 1 piece  by user:anna@example.com" in project
-    assert f" UTC  assembly   {family.assembly.trolley_cell}  by user:anna@example.com  restored 2" in assembly
-    assert assembly.endswith(" UTC by user:bo@example.com")
-    assert piece.endswith(f"piece      {family.piece.piece_id}  by user:anna@example.com  being purged")
-    assert manage("list_deletions", "--limit", 1).out.splitlines()[1:] == ["There are more: --limit."]
-    assert manage("list_deletions", "--since", "2100-01-01").out == "There are none.\n"
+    project, assembly, piece = (line.split() for line in outcome.out.splitlines())
+    assert (project[1], project[3:6]) == ("project", ["1", "1", "1"])
+    assert assembly[1:3] == ["assembly", family.assembly.trolley_cell]
+    assert piece[1:3] == ["piece", family.piece.piece_id]
+    assert "user:anna@example.com" in piece
+
+
+def test_without_deletions_it_says_so(manage: Manage) -> None:
+    assert manage("list_deletions").out == "There are none.\n"
 
 
 def test_a_name_can_t_write_lines_of_its_own(manage: Manage, family: Family) -> None:
@@ -108,8 +94,6 @@ def test_a_name_can_t_write_lines_of_its_own(manage: Manage, family: Family) -> 
     [
         (["--company", "5"], "argument --company: not a UUID: '5'"),
         (["--company", str(uuid.UUID(int=7))], f"there is no company {uuid.UUID(int=7)}"),
-        (["--kind", "pieces"], "invalid choice: 'pieces' (choose from " + ", ".join(map(repr, KINDS)) + ")"),
-        (["--since", "yesterday"], "not an ISO 8601 date or time: 'yesterday'"),
         *((["--limit", text], f"not a number from 1 to 10000: {text!r}") for text in ("0", "x", "1.5", "²", "10001")),
         (["--limit=-1"], "not a number from 1 to 10000: '-1'"),
         (["--limit", "9" * 5000], "9'"),

@@ -171,11 +171,13 @@ class ListingCommand(PrintingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         company = options.get("company")
-        rows = list(self.listed(self.rows.filter(company=company_of(company)) if company else self.rows.all()))
+        found = self.rows.filter(company=company_of(company)) if company else self.rows.all()
+        rows = list(self.listed(found[: options.get("limit")]))
         if options["json"]:
             self.answer(options, {self.name: rows})
             return
         cells = [["-" if value in (None, "") else str(value) for value in row.values()] for row in rows]
+        cells = [[text if text.isprintable() else repr(text) for text in line] for line in cells]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
         self.stdout.write("\n".join(lines or ["There are none."]))
