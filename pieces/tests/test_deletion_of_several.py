@@ -62,7 +62,7 @@ def test_the_command_brings_back_what_it_still_holds(manage: Manage, components:
     told = manage("restore", {"deletion": deletion.guid, "entity": components[2].guid}[by], "--json").json
     assert (told["components"], told["pieces"]) == (2, 2)
     assert is_active(*components) == [True] * 3
-    assert f"the deletion {deletion.guid} was restored" in manage("restore", deletion.guid).complaint
+    assert f"nor a deletion {deletion.guid} that is not restored" in manage("restore", deletion.guid).complaint
 
 
 def test_the_trash_says_how_many_and_brings_back_what_it_still_holds(
