@@ -98,15 +98,9 @@ def acts_of_run(run: Guid) -> list[Guid]:
 
 
 def entity_of(run: Guid) -> type[Entity]:
-    """What the run was about: its receipt says so, or else the rows that it wrote. Pieces if there is no such run."""
-    if plural := SyncRun.objects.filter(guid=run).values_list("entity", flat=True).first():
-        return LEVELS_BY_PLURAL[plural]
-    try:
-        acts = acts_of_run(run)
-    except NotFound:
-        return LEVELS[-1]
-    sets = ((level, rows) for level in LEVELS for rows in (level.all_objects, HISTORIES[level].objects))
-    return next((level for level, rows in sets if rows.filter(changed_in__any_of=acts).exists()), LEVELS[-1])
+    """What the run was about, as its receipt says; pieces if there is none."""
+    plural = SyncRun.objects.filter(guid=run).values_list("entity", flat=True).first()
+    return LEVELS_BY_PLURAL.get(plural or "", LEVELS[-1])
 
 
 def _in_conflict(rows: Rows, acts: Collection[Guid], why: str) -> Conflict:
