@@ -91,14 +91,6 @@ class PerDatabase(Func):
         return super().as_sql(compiler, connection, template=self.on_sqlite, **context)
 
 
-class JsonBytes(PerDatabase):
-    """How many bytes a text takes in JSON: a control character is six of them."""
-
-    output_field = models.IntegerField()
-    template = "octet_length(to_json(%(expressions)s)::text)"
-    on_sqlite = "length(CAST(json_quote(%(expressions)s) AS BLOB))"
-
-
 class CommitPosition(PerDatabase):
     """Where an act stands in the order of commits (docs/decisions/0020): on PostgreSQL the transaction's number (see
     `Horizon`); SQLite's only writer counts on."""

@@ -3,19 +3,18 @@
 """
 
 import uuid
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.db.models.expressions import RawSQL
 from rest_framework.exceptions import NotFound
 
 from pieces.models import HISTORIES, LEVELS, LEVELS_BY_PLURAL, NO_ACT, Act, Entity, History
-from pieces.querysets import fetched
-from pieces.reading import Shown, counted, largest_row, row_bytes
+from pieces.querysets import dicts
+from pieces.reading import Shown, counted, read_within
 from ractory.api.errors import Gone
 from ractory.api.paging import MAX_PAGE_BYTES, Page, fitting
 from ractory.api.rendering import to_json
@@ -39,11 +38,6 @@ CHAIN = """
     )
     SELECT id FROM chain WHERE id IS NOT NULL
 """
-
-
-def dicts(rows: "QuerySet[Any]", names: Sequence[str]) -> list[dict[str, Any]]:
-    """These columns of the rows by name, all at once."""
-    return [dict(zip(names, row, strict=True)) for row in fetched(rows.values_list(*names))]
 
 
 def columns_of(model: type[Entity | History]) -> list[str]:
@@ -148,19 +142,15 @@ def read_history(model: type[Entity], guid: Guid, page: Page) -> tuple[list[Show
     """A page of the row's history, newest first, in a fixed number of queries; if there is more, where that begins: at
     the id of the state that the next page shows as the new one. Raises 404, or 410 if that state is not kept."""
     state = current_state(model, guid)
-    names, limit = columns_of(HISTORIES[model]), page.limit
+    names = columns_of(HISTORIES[model])
     if page.after is not None:
         found = HISTORIES[model].objects.filter(guid=guid, id=page.after[0]).values(*names).first()
         if found is None:
             raise Gone("The history is not kept any further.")
         state = found
-    past = states_before(model, state, most=limit + 1)
-    if limit * largest_row(model, names) > MAX_PAGE_BYTES:
-        # A thousand long states must not even be fetched, so first it is asked how large they are.
-        sizes = fetched(past.values_list("id", row_bytes(model, names))[:limit])
-        limit = fitting((size for _, size in sizes), most=MAX_PAGE_BYTES)
-    before = dicts(past[: limit + 1], names)
-    states, more = [state, *before[:limit]], len(before) > limit
+    past = states_before(model, state, most=page.limit + 1)
+    before, more = read_within(past, names, page.limit, MAX_PAGE_BYTES)
+    states = [state, *before]
     acts = Act.objects.in_bulk({state["changed_in"] for state in states} - {None})
     entries = [entry(model, old, new, acts) for new, old in pairwise(states)]
     if not more and is_first(states[-1]):
@@ -192,21 +182,18 @@ def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None,
     replaced, made = Q(replaced_in__any_of=acts), Q(changed_in__any_of=acts)
     rows, past = level.all_objects.filter(made, **beyond), HISTORIES[level].objects.filter(made | replaced, **beyond)
     guids = rows.values_list("guid", flat=True).union(past.values_list("guid", flat=True))
-    written = list(guids.order_by("guid")[: most + 1])
-    names, found = columns_of(level), len(written)
-    written = written[:most]
-    if most * largest_row(level, names) > MAX_PAGE_BYTES:  # see read_history; here of each row there are two
-        sizes = Counter[bytes]()
-        for kept in (rows, past):
-            sized = kept.filter(guid__any_of=written).values_list("guid", row_bytes(level, names))
-            for guid, size in fetched(sized):
-                sizes[guid.bytes] += size
-        written = written[: fitting((sizes[guid.bytes] for guid in written), most=2 * MAX_PAGE_BYTES)]
-    states = {state["guid"].bytes: state for state in dicts(rows.filter(guid__any_of=written), names)}
-    before: dict[bytes, State] = {}
+    found = list(guids.order_by("guid")[: most + 1])
+    written = found[:most]
     # Of a row that somebody has written by hand since, which names no act, the first state is what the acts made.
-    for state in dicts(past.filter(guid__any_of=written).order_by("-id"), columns_of(past.model)):
-        (states if state["changed_in"] in acts else before)[state["guid"].bytes] = state
+    kept = past.filter(guid__any_of=written).order_by("guid", "id"), columns_of(past.model), 2 * most
+    present = rows.filter(guid__any_of=written).order_by("guid"), columns_of(level), most
+    states: dict[bytes, State] = {}
+    before: dict[bytes, State] = {}
+    for some, is_cut in (read_within(*each, MAX_PAGE_BYTES) for each in (kept, present)):
+        for state in some:
+            (states if state["changed_in"] in acts else before).setdefault(state["guid"].bytes, state)
+        if is_cut:
+            written = [guid for guid in written if guid < some[-1]["guid"]] or written[:1]
     said = Act.objects.in_bulk({state["changed_in"] for state in states.values()} - {None})
     changes: list[Shown] = []
     for guid in written:
@@ -214,4 +201,4 @@ def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None,
         if new is None or not (old or is_first(new)):
             raise Gone(f"What the {level.kind} {guid} was before is not kept any more.")
         changes.append({"entity": level.plural, "guid": guid} | entry(level, old, new, said))
-    return changes, found > len(written)
+    return changes, len(found) > len(written)

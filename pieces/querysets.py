@@ -1,7 +1,7 @@
 """The querysets and managers of the four entities: soft deletion, and which rows a scope may see."""
 
 import uuid
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from contextlib import nullcontext
 from typing import Any, Self
 
@@ -35,14 +35,19 @@ def fetched(rows: "models.QuerySet[Any, tuple[Any, ...]]", lock: str = "") -> li
     return found
 
 
-def streamed(rows: "models.QuerySet[Any]") -> Generator[Any]:
+def dicts(rows: "models.QuerySet[Any]", names: Sequence[str]) -> list[dict[str, Any]]:
+    """These columns of the rows by name, all at once."""
+    return [dict(zip(names, row, strict=True)) for row in fetched(rows.values_list(*names))]
+
+
+def streamed(rows: "models.QuerySet[Any]", chunk: int = CHUNK) -> Generator[Any]:
     """The rows, as one moment has them: one statement, fetched bit by bit. Close it if you stop early.
 
     Where Django may not use server-side cursors, because of a pooler, its `iterator()` would fetch all; within a
     transaction they are safe. On SQLite a transaction would keep writers away, and is not needed.
     """
     on_postgresql = connections[rows.db].vendor == "postgresql"
-    found: Any = rows._iterable_class(rows, chunked_fetch=True, chunk_size=CHUNK)
+    found: Any = rows._iterable_class(rows, chunked_fetch=True, chunk_size=chunk)
     with transaction.atomic(using=rows.db) if on_postgresql else nullcontext():
         yield from found
 

@@ -5,23 +5,24 @@ The shapes are derived from the models. The number of queries does not depend on
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from functools import cache, lru_cache
 from typing import Any
 
 from django.db import models, router
-from django.db.models import QuerySet, Value
-from django.db.models.functions import Coalesce, Length
+from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound, ParseError
 
-from pieces.expressions import JoinedTexts, JsonBytes
 from pieces.models import LEVELS, NO_ACT, Entity, Piece
-from pieces.querysets import fetched
-from ractory.api.paging import MAX_PAGE_BYTES, Page, fitting
+from pieces.querysets import dicts, streamed
+from ractory.api.paging import MAX_PAGE_BYTES, Page
+from ractory.api.rendering import to_json
 from tenants.scope import current_scope
 
 Shown = dict[str, Any]
 
 SMALL = 45  # bytes of JSON: a guid or a moment, with its quotes and commas
+FEW = 20  # rows that are fetched at once where they may be large
 
 SHORT_PIECE = (
     *("guid", "piece_id", "project_guid", "component_guid", "assembly_guid", "barcode", "outer_length"),
@@ -55,22 +56,30 @@ def read_page(
 ) -> tuple[list[Shown], Sequence[Any] | None]:
     """One page of `rows` as objects with these fields; if there are rows after it, its last row's values of the order.
     It ends before `page.limit` where it would be larger than `most` bytes, but has one object at least."""
-    most = MAX_PAGE_BYTES if most is None else most
     model: type[Entity] = rows.model
     keys = [key.name for key in page.keys]  # the last one is the guid
     columns = _columns(model, (*fields, *keys))
-    if page.limit * largest_row(model, columns) <= most:
-        found = fetched(page.of(rows).values_list(*columns))
-        fits = page.limit
-        last = tuple(found[fits - 1][columns.index(key)] for key in keys) if len(found) > fits else None
-    else:  # A thousand pictures must not even be fetched, so first it is asked how large the objects are.
-        sized = fetched(page.of(rows).values_list(*keys, row_bytes(model, columns)))
-        fits = fitting((size for *_, size in sized[: page.limit]), most=most)
-        last = sized[fits - 1][:-1] if len(sized) > fits else None
-        # What others write between the two statements may come on top: as much as they send in that moment.
-        guids = [guid for *_, guid, _ in sized[:fits]]
-        found = fetched(page.ordered(rows.filter(guid__any_of=guids)).values_list(*columns))
-    return _objects(model, columns, found[:fits], fields), last
+    items, more = read_within(page.of(rows), columns, page.limit, MAX_PAGE_BYTES if most is None else most)
+    last = tuple(items[-1][key] for key in keys) if more else None
+    return _objects(model, items, fields), last
+
+
+def read_within(
+    rows: "QuerySet[Any]", columns: Sequence[str], limit: int, most: int
+) -> tuple[list[dict[str, Any]], bool]:
+    """These columns of the first rows, `limit` or as many as have `most` bytes of JSON, one at least; and whether there
+    are more."""
+    rows, found, size = rows[: limit + 1], list[Shown](), 0
+    if limit * largest_row(rows.model, columns) <= most:
+        found = dicts(rows, columns)
+        return found[:limit], len(found) > limit
+    with closing(streamed(rows.values(*columns), chunk=FEW)) as stream:  # a thousand pictures must not even be fetched
+        for row in stream:
+            size += len(to_json(row)) + 1
+            if found and size > most:
+                return found[:limit], True
+            found.append(row)
+    return found[:limit], len(found) > limit
 
 
 def read_one(model: type[Entity], guid: uuid.UUID, fields: Sequence[str], *, include_inactive: bool) -> Shown:
@@ -86,7 +95,7 @@ def read_one(model: type[Entity], guid: uuid.UUID, fields: Sequence[str], *, inc
         found = list(compiler.apply_converters(found, compiler.get_converters(selected)))
     if not found:
         raise NotFound(f"There is no {model.kind} {guid}.")
-    return _objects(model, columns, found, fields)[0]
+    return _objects(model, [dict(zip(columns, found[0], strict=True))], fields)[0]
 
 
 @lru_cache(maxsize=256)  # `fields` is any choice of a client's
@@ -103,13 +112,10 @@ def _columns(model: type[Entity], fields: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(name for name in fields if name not in counted(model)))
 
 
-def _objects(
-    model: type[Entity], columns: Sequence[str], rows: Sequence[Sequence[Any]], fields: Sequence[str]
-) -> list[Shown]:
-    """Rows with these columns as objects with these fields and nothing else."""
-    items = [dict(zip(columns, row, strict=True)) for row in rows]
+def _objects(model: type[Entity], items: list[Shown], fields: Sequence[str]) -> list[Shown]:
+    """Rows as objects with these fields and nothing else."""
     add_counts(model, items, fields)
-    for name in set(columns).difference(fields):
+    for name in set(items[0] if items else ()).difference(fields):
         for item in items:
             del item[name]
     return items
@@ -124,29 +130,17 @@ def add_counts(model: type[Entity], items: Sequence[Shown], fields: Collection[s
                 item[name] = counts.get(item["guid"].bytes, 0)
 
 
-def largest_row(model: type[Entity], columns: Collection[str]) -> int:
+def largest_row(model: type[models.Model], columns: Collection[str]) -> int:
     """How many bytes of JSON an object with these columns may have."""
     most = 0
-    for field in model.wire_fields():
+    for field in model._meta.concrete_fields:
         if field.attname in columns:
             most += len(field.attname) + SMALL
             if isinstance(field, models.BinaryField):
                 most += (field.max_length or 0) * 4 // 3
-            elif isinstance(field, models.CharField):
-                most += (field.max_length or 0) * 6  # a control character is "\\u0001"
+            elif isinstance(field, models.CharField | models.TextField):
+                most += (field.max_length or MAX_PAGE_BYTES) * 6  # a control character is "\\u0001"
     return most
-
-
-def row_bytes(model: type[Entity], columns: Collection[str]) -> Any:
-    """About how many bytes of JSON each row with these columns has, as the database sees it; it reads no picture."""
-    fields = [field for field in model.wire_fields() if field.attname in columns]
-    texts = [field.attname for field in fields if isinstance(field, models.CharField)]
-    size: Any = Value(sum(SMALL + len(field.attname) for field in fields), models.IntegerField())
-    if texts:
-        size += JsonBytes(JoinedTexts(*texts))
-    if "picture" in columns:
-        size += Coalesce(Length("picture"), 0) * 4 / 3
-    return size
 
 
 def check_parents(wanted: Mapping[str, Any], *, include_inactive: bool) -> None:

@@ -21,7 +21,6 @@ from prometheus_client import Counter, Histogram
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Operation, Origin
-from pieces.expressions import PerDatabase
 from pieces.models import Entity
 from ractory.api.errors import MAX_LISTED, ConflictRetry
 from ractory.api.retry import in_transaction
@@ -40,14 +39,6 @@ FAULTS = Counter("ractory_sync_faults", "Faults of refused batches, at most 101 
 MAX_KEY = 255  # characters of an Idempotency-Key
 # Characters of 100 faults and of 100 names in JSON, at their worst: what they hold of a client's is cut to 100.
 MAX_ERRORS, MAX_IGNORED = 400_000, 70_000
-
-
-class Bytes(PerDatabase):
-    """How many bytes a text takes, which PostgreSQL knows without reading one that is stored out of line."""
-
-    output_field = models.IntegerField()
-    template = "octet_length(%(expressions)s)"
-    on_sqlite = "length(CAST(%(expressions)s AS blob))"
 
 
 class RunStatus(models.TextChoices):
@@ -95,7 +86,6 @@ class SyncRun(TenantRow):
     duration_ms = models.PositiveIntegerField(default=0)
 
     LONG: ClassVar[tuple[str, ...]] = ("errors_json", "fault_kinds_json", "ignored_json")  # for who lists many
-    BYTES: ClassVar[Any] = Bytes("errors_json") + Bytes("ignored_json")  # of what may be long
 
     class Meta:
         app_label = "sync"  # where its table and its pages are

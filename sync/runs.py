@@ -12,10 +12,11 @@ from rest_framework.viewsets import ViewSetMixin
 from pieces.history import read_acts
 from pieces.models import LEVELS, Operation, Piece
 from pieces.openapi import GONE, HISTORY_ENTRY, RUN_HEADER
+from pieces.reading import read_within
 from pieces.receipts import RunStatus, SyncRun
 from pieces.views import ReceiptView
 from ractory.api.openapi import COUNT, ERROR, TEXT, an_object, answer, array_of, named
-from ractory.api.paging import MAX_PAGE_BYTES, CursorQuery, Key, PageQuery, fitting
+from ractory.api.paging import MAX_PAGE_BYTES, CursorQuery, Key, PageQuery
 from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_in_path
 from sync.openapi import ENTITY, GUID_OR_NULL, RECEIPT
 from sync.undo import acts_of_run, entity_of, undo
@@ -83,12 +84,10 @@ class RunViewSet(ViewSetMixin, ReceiptView):
         wanted = {name: given[name] for name in ("entity", "operation", "status", "idempotency_key", "request_id")}
         wanted["started_at__gte"] = given["since"]
         rows = SyncRun.objects.filter(**{lookup: value for lookup, value in wanted.items() if value})
-        listed = page.of(rows)
-        sizes = list(listed.values_list(SyncRun.BYTES, flat=True))
-        fits = fitting(sizes[: page.limit], most=MAX_PAGE_BYTES)
-        runs = list(listed[:fits])
-        headers = page.headers(request, [runs[-1].guid] if len(sizes) > fits else None, rows)
-        return Response([run.as_wire() for run in runs], headers=headers)
+        columns = [field.attname for field in SyncRun._meta.concrete_fields]
+        runs, more = read_within(page.of(rows), columns, page.limit, MAX_PAGE_BYTES)
+        headers = page.headers(request, [runs[-1]["guid"]] if more else None, rows)
+        return Response([SyncRun(**run).as_wire() for run in runs], headers=headers)
 
     @extend_schema(
         operation_id="get_sync_run",

@@ -20,8 +20,8 @@ from rest_framework.exceptions import NotFound
 
 from pieces.acts import Origin
 from pieces.changes import Acts, picture_again
-from pieces.history import dicts
 from pieces.models import HISTORIES, LEVELS, LEVELS_BY_KIND, LEVELS_BY_PLURAL, Act, Deletion, Entity, Pictured
+from pieces.querysets import dicts
 from pieces.receipts import SyncRun
 from ractory.api.errors import MAX_LISTED, Conflict, Fault, Gone, Unprocessable
 from ractory.api.retry import in_transaction
