@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID as Guid
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.expressions import RawSQL
 from rest_framework.exceptions import NotFound
 
@@ -62,16 +62,14 @@ class Undone(NamedTuple):
     skipped: int
 
 
-def undo(
-    run: Guid, *, origin: Origin, dry_run: bool = False, skip: bool = False, beside: Sequence[Guid] = ()
-) -> Undone:
+def undo(run: Guid, *, origin: Origin, dry_run: bool = False, skip: bool = False) -> Undone:
     """Takes the run (or the act) of this guid back, within the scope and in a transaction of its own, with a receipt.
 
-    `skip` leaves what is in conflict as it is; what the acts `beside` wrote is in none. Raises 404; Conflict with the
-    conflicts, or if it has been undone already; Gone if its history is not kept any more. Then nothing is written.
+    `skip` leaves what is in conflict as it is. Raises 404; Conflict with the conflicts, or if it has been undone
+    already; Gone if its history is not kept any more. Then nothing is written.
     """
     acts = acts_of_run(run)
-    attempt = _Attempt(acts, run, replace(origin, undoes=run), beside, skip=skip, dry_run=dry_run)
+    attempt = _Attempt(acts, run, replace(origin, undoes=run), skip=skip, dry_run=dry_run)
     first: Sequence[Fault] = ()
     for _ in range(MAX_TRIES if skip else 1):
         try:
@@ -134,7 +132,6 @@ class _Attempt:
     acts: Sequence[Guid]
     run: Guid
     origin: Origin
-    beside: Sequence[Guid]
     skip: bool
     dry_run: bool
     left_out: set[bytes] = field(default_factory=set)
@@ -177,10 +174,7 @@ class _Attempt:
         that did not just follow a row above them."""
         allow_cascade()
         for level in LEVELS:
-            of_run = Q(guid__in=self._as_left(level))
-            if self.beside:
-                of_run |= Q(changed_in__any_of=self.beside, guid__in=self._past(level).values("guid"))
-            written = level.all_objects.filter(of_run)
+            written = level.all_objects.filter(guid__in=self._as_left(level))
             written.locked()
             for kind in level.parents:  # what follows a row that is no root is below that row's root
                 if above := [row["guid"] for row in self.roots[LEVELS_BY_KIND[kind]]]:
@@ -227,10 +221,6 @@ class _Attempt:
         for level in LEVELS:
             rows = level.all_objects
             by_others = rows.exclude(guid__in=self._as_left(level))
-            if self.beside:
-                rewritten = HISTORIES[level].objects.filter(guid=OuterRef("guid"), changed_in=OuterRef("changed_in"))
-                by_hand = Exists(rewritten.filter(replaced_in=F("changed_in")))
-                by_others = by_others.exclude(~by_hand, changed_in__any_of=self.beside)
             replaced = HISTORIES[level].objects.filter(changed_in__any_of=self.acts)
             guids = by_others.filter(guid__in=replaced.values("guid")).values("guid")
             guids = guids.union(rows.filter(guid__in=self._as_left(level, by_hand=True)).values("guid"))

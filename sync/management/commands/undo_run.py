@@ -1,9 +1,9 @@
 import uuid
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db.models import Q
 from rest_framework.exceptions import APIException
 from uuid_utils.compat import uuid7
 
@@ -11,6 +11,7 @@ from pieces.acts import Origin
 from pieces.models import Act, Operation
 from pieces.receipts import RunStatus, SyncRun
 from ractory.api.errors import Conflict
+from ractory.api.retry import rehearsal
 from sync.undo import undo
 from tenants.management.printing import PrintingCommand, guid
 
@@ -31,17 +32,16 @@ class Command(PrintingCommand):
         runs = [run for run in whole if run not in undone_before] or whole[:1]
         found = Counter[str]({"runs": 0, "changed": 0, "deleted": 0, "restored": 0, "skipped": 0})
         last: uuid.UUID | None = None
-        for run in runs:
-            # What later batches of the file wrote, and their undoing, is no conflict.
-            beside = Act.objects.filter(Q(run_guid__in=whole) | Q(undoes__in=whole)).values_list("guid", flat=True)
-            origin = Origin(Operation.UNDO, "command:undo_run", "", run=uuid7())
-            how = {"dry_run": options["dry_run"], "skip": options["skip_conflicts"], "beside": list(beside)}
-            try:
-                undone = undo(run, origin=origin, **how)
-            except APIException as refusal:
-                raise CommandError(_said(refusal, run, found["runs"])) from refusal
-            last = origin.run
-            found.update({"runs": 1, **undone._asdict()})
+        # In a dry run too each undo is done, so that what later batches of a file wrote is no conflict.
+        with rehearsal() if options["dry_run"] else nullcontext():
+            for run in runs:
+                origin = Origin(Operation.UNDO, "command:undo_run", "", run=uuid7())
+                try:
+                    undone = undo(run, origin=origin, skip=options["skip_conflicts"])
+                except APIException as refusal:
+                    raise CommandError(_said(refusal, run, found["runs"])) from refusal
+                last = None if options["dry_run"] else origin.run
+                found.update({"runs": 1, **undone._asdict()})
         remarks = ["Nothing was written: --dry-run."] * options["dry_run"]
         self.answer(options, {"run_guid": last, **found, "dry_run": options["dry_run"]}, *remarks)
 
