@@ -43,11 +43,8 @@ class Operation(models.TextChoices):
 
 
 class Act(TenantRow):
-    """One committed change of a company's rows: who, when, in which request. Each row names the act that wrote it last.
-
-    A transaction that writes rows of several companies is an act for each of them. Newer acts have greater guids
-    (UUIDv7), but neither these nor their moments are the order of commits: `position`, then `guid`, is.
-    """
+    """One committed change of a company's rows; a transaction that writes rows of several companies is one for each.
+    Guids grow (UUIDv7), but the order of commits is `position`, then `guid`."""
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = GuidForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -1,8 +1,5 @@
-"""Django's `bulk_create` and `bulk_update` in a fixed number of statements, whatever the number and the width of rows.
-
-PostgreSQL: binary `COPY` into a temporary table, then one `INSERT` or `UPDATE` from it. SQLite: one `executemany`, for
-an `UPDATE` into a temporary table too.
-"""
+"""Django's `bulk_create` and `bulk_update` in a fixed number of statements: on PostgreSQL by binary `COPY` into a
+temporary table, on SQLite by `executemany`."""
 
 import sqlite3
 import uuid
@@ -38,8 +35,7 @@ def database_clock() -> datetime:
 
 def stamp_sql(connection: BaseDatabaseWrapper, column: str) -> str:
     """SQL for the `updated_at` of a row that is being updated: the time, and later than what is stored in `column`.
-    PostgreSQL computes it by its own clock for each row, but before it waits for the row's lock: whoever may have to
-    wait locks first. SQLite's only writer holds the lock already."""
+    PostgreSQL computes it before it waits for the row's lock: whoever may have to wait locks first."""
     if connection.vendor == "postgresql":
         return f"GREATEST(clock_timestamp(), {column} + interval '1 microsecond')"
     now = connection.ops.adapt_datetimefield_value(timezone.now())

@@ -1,10 +1,6 @@
-"""The only module that writes rows of the four entities: insert, update, delete, restore, carry along, remove.
-
-Each row names the act that wrote it last (`Acts`). The number of statements does not depend on that of the rows, and
-none of them touches a row outside the tenant scope.
-`delete_one` and `restore_one` are whole requests, each a transaction of its own. All else works within its caller's
-transaction, which holds locks on the rows that it names.
-"""
+"""The only module that writes rows of the four entities, in a number of statements that does not depend on theirs; each
+row names the act that wrote it last (`Acts`). `delete_one` and `restore_one` are transactions of their own; all else
+works within its caller's, which holds locks on the rows that it names."""
 
 import uuid
 from collections import Counter

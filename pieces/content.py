@@ -1,7 +1,5 @@
-"""What an entity says, apart from whose it is and where it hangs, and the digest that stands for it.
-
-Two rows with the same digest have the same content: an unchanged item is recognised without reading its row.
-"""
+"""What an entity says, apart from whose it is and where it hangs, and the digest that stands for it: an unchanged item
+is recognised without reading its row."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

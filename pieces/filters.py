@@ -1,8 +1,6 @@
-"""What an endpoint of an entity can be asked for: its parameters, checked all at once, and which rows they leave.
-
-Named columns match exactly, an empty value finds the empty string. `search` finds a part of any of a few texts;
-upper and lower case are the same to it (beyond ASCII only as far as the database's collation knows better).
-"""
+"""What an endpoint of an entity can be asked for, and which rows that leaves. Named columns match exactly, an empty
+value finds the empty string; upper and lower case are the same to `search` (beyond ASCII as far as the database's
+collation knows)."""
 
 from functools import cache, cached_property
 from typing import Any, ClassVar
@@ -95,12 +93,9 @@ class ValueFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
 
 
 class SearchFilter(ValueFilter):
-    """Rows with this text in one of the columns.
-
-    No index can help on PostgreSQL: below row-level security only leakproof functions are looked up in one, and none
-    that finds parts of texts is (test_indexes.py). So the list is walked in its order until the page is full; comparing
-    all texts at once takes two thirds of the time of one after the other.
-    """
+    """Rows with this text in one of the columns. No index can help on PostgreSQL: below row-level security only
+    leakproof functions are looked up in one (test_indexes.py). So the list is walked in its order until the page is
+    full; comparing all texts at once takes two thirds of the time of one after the other."""
 
     def __init__(self, *columns: str) -> None:
         meaning = "Only rows with this text in one of their main fields, in upper or lower case."

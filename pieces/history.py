@@ -1,6 +1,5 @@
-"""What rows were before: a row's states one behind the other, and what of it changed, when and by whom (contract,
-"History"). The database keeps the states (pieces.triggers); here they are read, and differences worked out.
-"""
+"""What rows were before: their states one behind the other, which the database keeps (pieces.triggers), and what
+changed, when and by whom (contract, "History")."""
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence

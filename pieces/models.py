@@ -1,8 +1,6 @@
-"""The hierarchy `Project -> Component -> Assembly -> Piece`, every field declared once, and its history.
-
-The sync schema, the wire shapes and the OpenAPI document are derived from these classes. A field's name on the
-wire is its `attname`. Lengths are whole millimetres, angles whole degrees (contract, "Words" and "Fields").
-"""
+"""The hierarchy `Project -> Component -> Assembly -> Piece`, every field declared once, and its history. The sync
+schema, the wire shapes and the OpenAPI document are derived from these classes. A field's name on the wire is its
+`attname`. Lengths are whole millimetres, angles whole degrees (contract, "Fields")."""
 
 import uuid
 from functools import cache
@@ -287,11 +285,9 @@ LEVELS_BY_PLURAL: dict[str, type[Entity]] = {model.plural: model for model in LE
 
 
 class History(TenantRow):
-    """A state that a row had until another one replaced it: the entity's columns once more, filled by the database
-    itself at each UPDATE (pieces.triggers). Of a picture there is only the digest, unless the update changed it.
-
-    A state leads to the one before it by `changed_in`, which that one has as its `replaced_in` (pieces.history).
-    """
+    """A state that a row had until another one replaced it: the entity's columns once more, filled by the database at
+    each UPDATE (pieces.triggers); of a picture only the digest, unless the update changed it. A state's `changed_in` is
+    the `replaced_in` of the one before it."""
 
     id = models.BigAutoField(primary_key=True)  # grows with time
     # No foreign keys: they would cost a look per row, and what they name may be purged.

@@ -1,9 +1,6 @@
-"""Removing soft-deleted rows for good, deletion by deletion, in short transactions: what operators call a purge.
-
-A deletion goes as a whole or stays as a whole. It stays while something below what it took is active, or was deleted
-too recently. One that goes is marked first, so that it can't be restored in part; then its rows go, children first, and
-at last the record itself. A purge that was interrupted is finished by the next one.
-"""
+"""Removing soft-deleted rows for good, deletion by deletion, in short transactions. A deletion goes as a whole, or
+stays while something below what it took is active or was deleted too recently. It is marked first, so that it can't be
+restored in part; then its rows go, children first, at last the record. What was interrupted the next run finishes."""
 
 import uuid
 from collections import Counter

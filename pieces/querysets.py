@@ -41,11 +41,9 @@ def dicts(rows: "models.QuerySet[Any]", names: Sequence[str]) -> list[dict[str, 
 
 
 def streamed(rows: "models.QuerySet[Any]", chunk: int = CHUNK) -> Generator[Any]:
-    """The rows, as one moment has them: one statement, fetched bit by bit. Close it if you stop early.
-
-    Where Django may not use server-side cursors, because of a pooler, its `iterator()` would fetch all; within a
-    transaction they are safe. On SQLite a transaction would keep writers away, and is not needed.
-    """
+    """The rows, as one moment has them: one statement, fetched bit by bit. Close it if you stop early. In a
+    transaction, as server-side cursors are safe then behind a pooler too; not on SQLite, where it would keep writers
+    away."""
     on_postgresql = connections[rows.db].vendor == "postgresql"
     found: Any = rows._iterable_class(rows, chunked_fetch=True, chunk_size=chunk)
     with transaction.atomic(using=rows.db) if on_postgresql else nullcontext():

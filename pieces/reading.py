@@ -1,7 +1,5 @@
-"""How entities look on the wire (contract, "Reading and managing"), read straight from the columns.
-
-The shapes are derived from the models. The number of queries does not depend on the number of rows.
-"""
+"""How entities look on the wire (contract, "Reading and managing"): shapes derived from the models, read straight from
+the columns, in a number of queries that does not depend on that of the rows."""
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence

@@ -1,8 +1,5 @@
-"""Receipts (SyncRun): what became of a request that writes, for whoever lost the answer and for whoever looks later.
-
-One is saved in the transaction of its act, that of a refused request in one of its own (contract, "Sync"); once it is
-committed, it is counted for Prometheus (ractory.api.metrics).
-"""
+"""Receipts (SyncRun): what became of a request that writes. One is saved in the transaction of its act, that of a
+refused request in one of its own (contract, "Sync"); once committed, it is counted for Prometheus."""
 
 import logging
 import uuid
@@ -54,10 +51,8 @@ BROUGHT_DATA = models.Q(
 
 class SyncRun(TenantRow):
     """The receipt of one sync, or of another act; of a refused request too. Newer ones have greater guids (UUIDv7).
-
-    Of a sync `inserted` and `updated` are as in the answer, and count its items; of all others they count rows.
-    `unchanged`, `restored` and `deleted` are counted in `updated` too.
-    """
+    `inserted` and `updated` count items of a sync, rows of all else; `unchanged`, `restored` and `deleted` are in
+    `updated` too."""
 
     guid = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # Of the caller; for a SystemAdmin the one that the batch is for, null if it mixes several.

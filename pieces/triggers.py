@@ -1,7 +1,5 @@
-"""The triggers by which the database keeps what an UPDATE replaces: no write can pass the history by.
-
-They name every column of an entity, so they are made anew after each `migrate` (pieces.apps), not by migrations.
-"""
+"""The triggers by which the database keeps what an UPDATE replaces. They name every column of an entity, so they are
+made anew after each `migrate` (pieces.apps), not by migrations."""
 
 from typing import Any
 

@@ -1,8 +1,6 @@
-"""A company as a whole: written to an archive, taken into another server row by row, removed for good.
-
-An archive has JSON lines: a head with the company and the columns of each table, a line `[table, value, …]` for each
-row, and at the end how many rows there are of each table. A row comes out as it went in, but for what OWN names.
-"""
+"""A company as a whole: written to an archive, taken into another server row by row, removed for good. An archive is
+JSON lines: a head with the company and the columns of each table, a line `[table, value, …]` for each row, and the
+number of rows of each table. A row comes out as it went in, but for what OWN names."""
 
 import gzip
 import uuid

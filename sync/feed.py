@@ -1,10 +1,7 @@
 """The change feed, `GET /api/v1/changes`: every row that has been written since a cursor, without a gap (contract,
-"Changes"; why there is none: docs/decisions/0022-the-change-feed.md).
-
-Acts stand in the order of commits, and each row names its last one. A first copy walks all rows by their keys; then
-come the acts below the horizon, in windows of a few hundred. A window never changes, but for rows that leave it because
-a later act has written them.
-"""
+"Changes"; docs/decisions/0022-the-change-feed.md). A first copy walks all rows by their keys; then come the acts below
+the horizon, in the order of commits, in windows of a few hundred. A window never changes, but for rows that a later act
+has written."""
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -208,10 +205,8 @@ def _source() -> tuple[str, int]:
 
 
 def _begun(given: Mapping[str, Any]) -> Cursor:
-    """Where the answer begins. Raises 422 for a cursor of another feed, 410 for one that can't be continued.
-
-    Purges are counted before any row is read, so that what is purged meanwhile ends the cursor.
-    """
+    """Where the answer begins. Raises 422 for a cursor of another feed, 410 for one that can't be continued. Purges are
+    counted before any row is read, so that what is purged meanwhile ends the cursor."""
     database, purged = _source()
     if Act.objects.db == REPLICA and _asked(REPLICA, PURGES) != (purged,):  # it still has the rows
         raise Behind
@@ -231,11 +226,8 @@ def _begun(given: Mapping[str, Any]) -> Cursor:
 
 
 def _acts(cursor: Cursor, most: int) -> Runs:
-    """The acts after those that are done, in order, up to the window's end or the horizon.
-
-    Those that the cursor names must be there. A replica may not have them yet; a primary that lacks them has gone back,
-    and its order of commits is not that of the cursor any more.
-    """
+    """The acts after those that are done, in order, up to the window's end or the horizon. Those that the cursor names
+    must be there: a replica may not have them yet; a primary that lacks them has gone back in time."""
     connection, until = connections[Act.objects.db], cursor.until or END
     horizon = Horizon.on_sqlite if connection.vendor == "sqlite" else Horizon.template
     of_company = "company_guid = %s AND" if cursor.company else ""
@@ -300,10 +292,8 @@ class _Page:
         return None
 
     def _take(self, rows: Any, page: Page, acts: Runs, since: Place) -> tuple[Guid | None, Guid | None, bool]:
-        """Takes a page of the rows; the act and the guid of its last row, and whether there are more.
-
-        In a copy rows of later acts than it began with are left out: they come with their acts, parents first.
-        """
+        """Takes a page of the rows; the act and the guid of its last row, and whether there are more. In a copy rows of
+        later acts than it began with are left out: they come with their acts, parents first."""
         known = fields_of(rows.model, full=self.full or bool(self.chosen))
         fields = [name for name in self.chosen if name in known] if self.chosen else known
         found, last = read_page(rows, page, tuple(dict.fromkeys((*fields, *ENVELOPE))), most=self.bytes_left)
@@ -330,10 +320,8 @@ class _Page:
 
 
 def _parts(level: type[Entity], place: Cursor, acts: Runs) -> Iterator[tuple[Any, tuple[Key, ...], Any]]:
-    """The rows of this level that are still to be given: each part with its order and where in it to begin.
-
-    The rest of an act that is given in part is read by itself: among others PostgreSQL would begin with its first row.
-    """
+    """The rows of this level that are still to be given: each part with its order and where in it to begin. The rest of
+    an act that is given in part is by itself: among others PostgreSQL would begin with its first row."""
     after = (place.guid,) if place.guid else None
     if not acts:
         yield level.all_objects.all(), BY_GUID, after

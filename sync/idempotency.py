@@ -1,7 +1,5 @@
-"""Exactly once: a request that is sent again under its Idempotency-Key gets its first answer (contract, "Sync").
-
-Claim, data and answer are one transaction: a crash leaves nothing of the three, or all.
-"""
+"""Exactly once: a request that is sent again under its Idempotency-Key gets its first answer (contract, "Sync"). Claim,
+data and answer are one transaction: a crash leaves nothing of the three, or all."""
 
 import hashlib
 import uuid
@@ -34,10 +32,8 @@ class Replayed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyClaim(Claim):
-    """A caller's key for one request; `fingerprint` tells that request from another, `shown` makes its answer.
-
-    The key is as it was sent: whether it is one is asked after what is wrong with the body.
-    """
+    """A caller's key for one request, which `fingerprint` tells from another; `shown` makes its answer. Whether the key
+    is one at all is asked after what is wrong with the body."""
 
     caller: uuid.UUID
     company: uuid.UUID | None  # the caller's own; None for a SystemAdmin, whatever company the request names
@@ -46,10 +42,8 @@ class IdempotencyClaim(Claim):
     shown: Callable[[Run], HttpResponse]
 
     def take(self) -> None:
-        """Claims the key until the transaction ends. Raises Replayed if the request has been answered already.
-
-        Raises 400 for a bad key, 409 while another transaction has claimed it, 422 if it was another request's.
-        """
+        """Claims the key until the transaction ends. Raises Replayed if the request has been answered already, 400 for
+        a bad key, 409 while another transaction has claimed it, 422 if it was another request's."""
         checked_key(self.key)
         if connection.vendor == "postgresql":  # on SQLite a writing transaction is alone, and others wait for it
             name = self.caller.bytes + self.key.encode()

@@ -51,10 +51,8 @@ def match_items(model: type[Entity], items: Mapping[int, Item], *, match: bool) 
 
 
 def _by_code(model: type[Entity], items: Sequence[Item]) -> tuple[dict[PieceKey, Guid], set[PieceKey]]:
-    """The active rows that have these codes, and the codes that several have.
-
-    Waits for others who match by codes in these companies: no constraint would keep two from inserting the same.
-    """
+    """The active rows that have these codes, and the codes that several have. Waits for others who match by codes in
+    these companies: no constraint would keep two from inserting the same."""
     if connection.vendor == "postgresql":  # on SQLite a writing transaction is alone
         names = {b"match" + item["company_guid"].bytes for item in items}
         for digest in sorted(hashlib.blake2b(name, digest_size=8).digest() for name in names):

@@ -1,9 +1,6 @@
-"""What a batch means for the rows there are.
-
-`look` asks the database, without locks, for all that it has to say about a batch: the context. `make_plan` makes of it,
-in memory, without a query and without a write, all that is to be done, or every fault (contract, "Sync": "What one item
-means").
-"""
+"""What a batch means for the rows there are. `look` asks the database, without locks, for all that it has to say about
+a batch: the context. `make_plan` makes of it, without a query, all that is to be done, or every fault (contract,
+"Sync": "What one item means")."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -307,10 +304,8 @@ class Plan:
         return len(self.faults) == found
 
     def _check_parents(self, index: int, company: Guid, parents: Parents, *, active: bool) -> set[Kind]:
-        """Faults for parents that are missing, of another parent or, if `active`, deleted; returns their kinds.
-
-        Whether one fits the parents above it is only asked while those are right.
-        """
+        """Faults for parents that are missing, of another parent or, if `active`, deleted; returns their kinds. Whether
+        one fits the parents above it is only asked while those are right."""
         wrong: set[Kind] = set()
         for kind, guid in zip(self.model.parents, parents, strict=True):
             if guid is None:
@@ -367,11 +362,9 @@ class Plan:
         return State(False, self.deletions[-1].guid, None, parents)
 
     def check_piece_ids(self) -> None:
-        """Faults for a piece_id that another active piece of the project has, after the batch.
-
-        A piece that keeps its piece_id has it; of several that want it, the first. What a piece of the batch gives
-        up is free, but it must be out of the way while the rows are written one by one.
-        """
+        """Faults for a piece_id that another active piece of the project has, after the batch. A piece that keeps its
+        piece_id has it; of several that want it, the first. What a piece of the batch gives up is free, but must be out
+        of the way while the rows are written one by one."""
         if self.model is not Piece or not any(placed.wants_piece_id for placed in self.context.items):
             return
         final = {guid.bytes: key for _, guid, key in self.wanted}

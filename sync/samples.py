@@ -1,7 +1,5 @@
-"""A made-up window factory: who works there, and orders of windows.
-
-The same names make the same orders, with the same guids, so that sending them again changes nothing.
-"""
+"""A made-up window factory: who works there, and orders of windows. The same names make the same orders, with the same
+guids, so that sending them again changes nothing."""
 
 import random
 import uuid
@@ -48,10 +46,8 @@ def sample_company(name: str, own: str) -> Company:
 
 
 def login(role: Role, password: str, company: Company, email: str) -> User:
-    """The company's user of this address and role, who has this password from now on.
-
-    CommandError if another company has a user of this address.
-    """
+    """The company's user of this address and role, who has this password from now on. CommandError if another company
+    has a user of this address."""
     own = None if role == Role.SYSTEM_ADMIN else company
     if User.objects.filter(email=email).exclude(company=own, role=role).exists():
         raise CommandError(f"the address {email} is taken")
@@ -66,10 +62,8 @@ def fresh_key(company: Company, description: str) -> str:
 
 
 def order(company: uuid.UUID, code: str, pieces: int, number: int = 0) -> Items:
-    """A project of so many pieces: windows of a frame and a sash, which have four pieces each.
-
-    Each `number` is due a day after the one before.
-    """
+    """A project of so many pieces: windows of a frame and a sash, which have four pieces each. Each `number` is due a
+    day after the one before."""
     path = (company, code)
     pick = random.Random(guid(*path)).choice  # noqa: S311  # to be repeated, not to be secret
     client, colour = pick(CLIENTS), pick(COLOURS)

@@ -1,10 +1,6 @@
-"""From a request's bytes to lines, and from lines to checked items.
-
-Checking is done by a msgspec decoder and a pydantic-core validator that are derived from the models. What comes out are
-plain dicts that hold just the fields that were sent, with Python values; what is wrong comes out as faults with their
-`loc` (contract, "Fields" and "Conventions"). No DRF serializer, no model instance. The decoder takes what is plainly
-right; all the rest goes to the validator, which decides.
-"""
+"""From a request's bytes to lines, and from lines to checked items: plain dicts of the fields that were sent, with
+Python values, or faults with their `loc` (contract, "Fields" and "Conventions"). A msgspec decoder takes what is
+plainly right; all the rest goes to a pydantic-core validator, which decides. Both are derived from the models."""
 
 import base64
 import binascii
@@ -146,10 +142,8 @@ def parse(
     leave_out: bool = False,
 ) -> Batch:
     """The items of the lines, with every fault of theirs after those that are given; of a request the first 100.
-
-    `names` are unknown ones beside the lines. With `strict` these, and unknown fields of items, are faults too. A line
-    that is no JSON (too deep, or with too long a number) is a fault if it may be left out, else a ParseError.
-    """
+    `names` are unknown ones beside the lines; with `strict` these, and unknown fields of items, are faults too. A line
+    that is no JSON is a fault if it may be left out, else a ParseError."""
     batch = Batch(list(faults), None if leave_out else MAX_LISTED, strict)
     batch.add_unknown(("body",), names)
     for line in lines:
@@ -159,11 +153,8 @@ def parse(
 
 
 def _decoded(model: type[Entity], raw: bytes) -> Item | None:
-    """The item of a line in which nothing is wrong, unknown or out of the ordinary; None for any other.
-
-    msgspec decodes and checks such a line five times as fast as pydantic, but tells no more than its first fault, and
-    its refusal repeats an unknown name, whatever its length.
-    """
+    """The item of a line in which nothing is wrong, unknown or out of the ordinary; None for any other. msgspec decodes
+    and checks such a line five times as fast as pydantic, but tells no more than its first fault."""
     if len(raw) > MAX_PLAIN or ESCAPED_NUL in raw:
         return None
     try:
@@ -213,10 +204,8 @@ def _judged(model: type[Entity], line: Line, batch: Batch) -> Item | None:
 
 @lru_cache(2**14)
 def uuid_of(text: str) -> uuid.UUID:
-    """The UUID of a canonical text; the same object each time, as far as it is remembered, so that comparing is cheap.
-
-    Many items share their relations. Raises ValueError for a text of another form.
-    """
+    """The UUID of a canonical text; the same object each time, as far as it is remembered, so that comparing is cheap:
+    many items share their relations. Raises ValueError for a text of another form."""
     if not CANONICAL.fullmatch(text):  # uuid.UUID takes underscores, and dashes anywhere
         raise ValueError(text)
     return uuid.UUID(text)

@@ -1,10 +1,8 @@
 """Complete sets: a source sends all that there is, in batches; what it did not send goes (contract, "Complete sets").
-
-Each batch notes the guids that it named, in its own transaction, in one row: a row for each would take as long to write
-as an unchanged batch takes in all. The database takes them apart where it compares them: a set may have millions.
-Completing takes the rows that were there when the snapshot was opened and that no batch named; what others added since,
-or brought back, or moved into the set, stays.
-"""
+Each batch notes the guids that it named in one row: one for each would take as long to write as an unchanged batch
+takes in all. The database takes them apart where it compares them: a set may have millions. Completing takes what was
+there when the snapshot was opened and no batch named; what others added, brought back or moved into the set since,
+stays."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -57,10 +55,8 @@ def relations_of(snapshot: Snapshot | None) -> dict[str, Guid]:
 def open_snapshot(
     model: type[Entity], within: Mapping[str, Guid], *, company: Guid | None, max_deleted: str, actor: str
 ) -> Snapshot:
-    """A new one, of the company, or of the one parent that `within` names by its column.
-
-    Raises 422 for a parent that is not visible, active and above this entity, or if no company is known.
-    """
+    """A new one, of the company, or of the one parent that `within` names by its column. Raises 422 for a parent that
+    is not visible, active and above this entity, or if no company is known."""
     faults = []
     for column, guid in within.items():
         level = next((LEVELS_BY_KIND[kind] for kind in model.parents if kind.column == column), None)
@@ -123,11 +119,9 @@ def note_seen(snapshot: Snapshot, guids: Sequence[Guid]) -> None:
 
 @transactional
 def complete(guid: Guid, *, origin: Origin, max_deleted: str = "", dry_run: bool = False) -> Snapshot:
-    """Deletes what the set has not, within the scope and in a transaction of its own, with a receipt.
-
-    The snapshot says what was done; the second time, what the first one did. Raises 404, 410; Conflict, with what would
-    go, if that is more than `max_deleted` (or than the snapshot itself says).
-    """
+    """Deletes what the set has not, within the scope and in a transaction of its own, with a receipt. The snapshot says
+    what was done; the second time, what the first one did. Raises 404, 410; Conflict if more would go than
+    `max_deleted` (or the snapshot itself) says."""
     allow_cascade()
     snapshot = open_one(guid, lock=True)
     if snapshot.run_guid:

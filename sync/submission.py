@@ -1,10 +1,7 @@
-"""The one door in: lines go in, a Run comes out; all or nothing, or without the lines that are at fault.
-
-Requests, forms, files and samples differ in where their lines come from and in how a Run is shown. In here a batch is
-recognised, checked (sync.schemas), looked up, planned (sync.planning) and written (pieces.changes), in one
-transaction with its receipt. The number of statements does not depend on its size; rows that stay as they are get no
-lock and no write.
-"""
+"""The one door in: lines go in, a Run comes out; all or nothing, or without the lines that are at fault. A batch is
+recognised, checked (sync.schemas), looked up, planned (sync.planning) and written (pieces.changes), in one transaction
+with its receipt. The number of statements does not depend on its size; rows that stay as they are get no lock and no
+write."""
 
 import logging
 from collections import Counter
@@ -114,14 +111,12 @@ def submit(
     faults: Sequence[Fault] = (),
     names: Sequence[str] = (),
 ) -> Run:
-    """Inserts or updates what the lines say, within the tenant scope and in a transaction of its own.
-
-    `faults` are known already: of what the lines came in, or of further lines that could not even be read. `names` are
+    """Inserts or updates what the lines say, within the tenant scope and in a transaction of its own (contract,
+    "Sync"). `faults` are known already: of what the lines came in, or of lines that could not be read; `names` are
     unknown ones beside the lines. Raises Unprocessable with every fault, each at its line's place, ParseError for one
-    that can't be read, PermissionDenied for an item of another company, ConflictRetry; then nothing is written.
-    With `leave_out` the faults of the lines that were left out are in the Run; Unprocessable comes only if others
-    turned out to be at fault again and again. (Contract, "Sync".)
-    """
+    that can't be read, PermissionDenied for an item of another company, ConflictRetry; then nothing is written. With
+    `leave_out` the faults of lines that were left out are in the Run, unless others turned out to be at fault again and
+    again."""
     options, claim = options or Options(), claim or Claim()
     checked = _check(model, lines, options, faults, names)
     tries = MAX_TRIES if options.leave_out else 1
@@ -211,11 +206,9 @@ def _carry_out(model: type[Entity], checked: _Checked, origin: Origin, options: 
 
 
 def _recognised(model: type[Entity], lines: Sequence[Line], snapshot: Mapping[str, Guid]) -> dict[int, Guid]:
-    """The lines that are stored as they are, by place; asks the database twice at most.
-
-    A row remembers the bytes of the item that wrote it last (pieces.content.sent_digest). An item of the same bytes
-    says what the row says already, as long as nobody has written the row since: it need not be decoded.
-    """
+    """The lines that are stored as they are, by place; asks the database twice at most. A row remembers the bytes of
+    the item that wrote it last (pieces.content.sent_digest): the same bytes need not be decoded as long as nobody has
+    written the row since."""
     if current_scope().company is None:
         return {}
     tried = lines[:: len(lines) // SAMPLE + 1]
@@ -276,10 +269,8 @@ def write_items(
 
 
 def _written(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, lock: bool) -> bool:
-    """Carries the plan out, if what it rests on is still as in the context; else nothing is written.
-
-    Without `lock` it is the UPDATE itself that leaves a row alone which somebody has written meanwhile.
-    """
+    """Carries the plan out, if what it rests on is still as in the context; else nothing is written. Without `lock` it
+    is the UPDATE itself that leaves a row alone which somebody has written meanwhile."""
     if not (plan.inserts or plan.updates):
         return True
     if not connection.features.has_select_for_update:  # SQLite, where a writing transaction is alone

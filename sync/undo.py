@@ -1,9 +1,6 @@
 """Taking a run back (contract, "Undo"): what it wrote becomes what it was before, by the plan, the locks and the rules
-of a sync, in one transaction.
-
-The rows that a run itself was about (its roots) are put back; what it took along below them (deleted, restored, moved)
-follows by the same rules by which it went, and is not read.
-"""
+of a sync, in one transaction. The rows that a run itself was about (its roots) are put back; what it took along below
+them follows by the same rules by which it went."""
 
 import json
 from collections import Counter
@@ -64,10 +61,8 @@ class Undone(NamedTuple):
 
 def undo(run: Guid, *, origin: Origin, dry_run: bool = False, skip: bool = False) -> Undone:
     """Takes the run (or the act) of this guid back, within the scope and in a transaction of its own, with a receipt.
-
     `skip` leaves what is in conflict as it is. Raises 404; Conflict with the conflicts, or if it has been undone
-    already; Gone if its history is not kept any more. Then nothing is written.
-    """
+    already; Gone if its history is not kept any more. Then nothing is written."""
     acts = acts_of_run(run)
     attempt = _Attempt(acts, run, replace(origin, undoes=run), skip=skip, dry_run=dry_run)
     first: Sequence[Fault] = ()
@@ -81,10 +76,8 @@ def undo(run: Guid, *, origin: Origin, dry_run: bool = False, skip: bool = False
 
 
 def acts_of_run(run: Guid) -> list[Guid]:
-    """The acts of a run, none if it wrote nothing; of an act that has no receipt, itself.
-
-    Raises 404 if there is no such run, 410 if it wrote once and that is not kept any more.
-    """
+    """The acts of a run, none if it wrote nothing; of an act that has no receipt, itself. Raises 404 if there is no
+    such run, 410 if it wrote once and that is not kept any more."""
     acts = list(Act.objects.filter(Q(run_guid=run) | Q(guid=run)).values_list("guid", flat=True))
     if not acts:
         receipt = SyncRun.objects.filter(guid=run).first()

@@ -1,7 +1,5 @@
-"""Addresses of entities on staff pages, and links to them: a filter of templates, and what columns and texts call.
-
-No import of the admin here: unfold renders a template while it is imported, and that loads this module.
-"""
+"""Addresses of entities on staff pages, and links to them. No import of the admin here: unfold renders a template while
+it is imported, and that loads this module."""
 
 import uuid
 from collections.abc import Iterable, Mapping

@@ -31,10 +31,8 @@ PATIENCE = 60  # seconds for an answer
 
 
 class Server:
-    """Gunicorn on a free port, as a child process, and a small client for it.
-
-    The process inherits a socket that listens already: a request that is sent before it is up waits there.
-    """
+    """Gunicorn on a free port, as a child process, and a small client for it. The process inherits a socket that
+    listens already: a request that is sent before it is up waits there."""
 
     def __init__(self, key: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:

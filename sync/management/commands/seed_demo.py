@@ -49,12 +49,9 @@ class Command(PrintingCommand):
 
 
 def fill(company: Company, users: Mapping[Role, User], pieces: int, counts: Counter[str]) -> Iterator[int]:
-    """Sends orders of `pieces` pieces in all, a batch a level, and deletes some of it, as people do; counts the rows,
-    and the deletions made. After each order the number of its pieces.
-
-    What is there already, deleted or not, is left alone. Raises ConflictRetry; Unprocessable if somebody has moved,
-    deleted or taken what it needs.
-    """
+    """Sends orders of `pieces` pieces in all, a batch a level, and deletes some, as people do; after each order the
+    number of its pieces. What is there already, deleted or not, is left alone. Raises ConflictRetry; Unprocessable if
+    somebody has moved, deleted or taken what it needs."""
     count = max(ORDERS, -(-pieces // PER_ORDER))
     for number in range(count):
         items = order(company.guid, f"S-{number + 1:04}", pieces // count + (number < pieces % count), number)
