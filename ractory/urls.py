@@ -12,7 +12,7 @@ from sync.feed import ChangesView
 from sync.runs import RunViewSet
 from sync.sets import SnapshotViewSet
 from sync.views import SYNC_VIEWS
-from tenants.admin.login import login, password_change
+from tenants.admin.own_password import password_change
 from tenants.managing import ApiKeyViewSet, CompanyViewSet, UserViewSet
 from tenants.views import LoginView, MeView, RefreshView
 
@@ -30,7 +30,6 @@ router.register("users", UserViewSet, "user")
 router.register("api-keys", ApiKeyViewSet, "api-key")
 
 urlpatterns = [
-    path("admin/login/", login),
     path("admin/password_change/", admin.site.admin_view(password_change, cacheable=True)),
     re_path("^admin/(?:search/|autocomplete/|r/.*|pieces/|sync/|tenants/)$", no_page, name=UNKNOWN),
     path("admin/", admin.site.urls),

@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from ractory.api.errors import ConflictRetry
+from ractory.api.middleware import current_caller
 from ractory.api.retry import in_transaction
 from tenants.hashing import one_at_a_time
 from tenants.models import Counter, User
@@ -82,9 +83,11 @@ class LimitedBackend(ModelBackend):
         with one_at_a_time():  # the turn comes first: who does not get it is not counted
             attempt = Attempt(request, username or credentials.get(User.USERNAME_FIELD))
             user = super().authenticate(request, username, password, **credentials)
-        if user is not None:
-            attempt.succeeded()
-        return user if isinstance(user, User) else None
+        if not isinstance(user, User):
+            return None
+        attempt.succeeded()
+        current_caller.set(user.as_caller())  # the log's lines name it from now on
+        return user
 
     def user_can_authenticate(self, user: Any) -> bool:
         """Neither a user who has been switched off nor one of a company that has been."""

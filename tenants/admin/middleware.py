@@ -43,7 +43,8 @@ class StaffMiddleware:
             return None
         if isinstance(exception, APIException):
             page = refusal_page(request, exception.status_code, "Not done", in_words(exception))
-            add_status(exception, page)
+            if (wait := getattr(exception, "wait", None)) is not None:
+                page.headers["Retry-After"] = str(wait)
             return page
         if isinstance(exception, PermissionDenied):
             return refusal_page(request, 403, "Not for your role", who_may(request, exception))
@@ -107,10 +108,3 @@ def in_words(refusal: APIException) -> str:
     if wait > 60:
         wait, unit = math.ceil(wait / 60), "minute"
     return f"Too many {refusal.get_codes()}. Try again in {wait} {unit}{'s' if wait > 1 else ''}."
-
-
-def add_status(refusal: APIException, page: HttpResponse) -> None:
-    """Gives the page the status of the refusal, and what a program reads of it."""
-    page.status_code = refusal.status_code
-    if (wait := getattr(refusal, "wait", None)) is not None:
-        page.headers["Retry-After"] = str(wait)
