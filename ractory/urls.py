@@ -12,7 +12,7 @@ from sync.feed import ChangesView
 from sync.runs import RunViewSet
 from sync.sets import SnapshotViewSet
 from sync.views import SYNC_VIEWS
-from tenants.admin.own_password import password_change
+from tenants.admin.users import password_change
 from tenants.managing import ApiKeyViewSet, CompanyViewSet, UserViewSet
 from tenants.views import LoginView, MeView, RefreshView
 

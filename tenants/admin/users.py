@@ -1,4 +1,5 @@
-"""Users: a CompanyAdmin manages those of the own company, a SystemAdmin everyone; nobody grants more than they have."""
+"""Users: a CompanyAdmin manages those of the own company, a SystemAdmin everyone; nobody grants more than they have.
+And everyone's own password."""
 
 from typing import Any
 
@@ -6,14 +7,18 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse_lazy
 from django.utils.safestring import SafeString
-from unfold.forms import AdminPasswordChangeForm, UserCreationForm
+from unfold.forms import AdminOwnPasswordChangeForm, AdminPasswordChangeForm, UserCreationForm
 
+from ractory.api.middleware import current_request
 from tenants.admin.staff import StaffAdmin, caller_of
 from tenants.caller import Role
-from tenants.logins import Attempt
+from tenants.logins import Attempt, LimitedBackend
 from tenants.models import User
 from tenants.scope import current_scope, of_company
 from tenants.templatetags.staff import badge, moment
@@ -93,3 +98,23 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[misc, type-arg]  #
             caller = caller_of(request)
             kwargs["choices"] = [("", "Choose …"), *(role for role in Role.choices if caller.may_grant(role[0]))]
         return super().formfield_for_choice_field(db_field, request, **kwargs)
+
+
+class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]  # unfold carries no types
+    def clean_old_password(self) -> str:
+        """A wrong one is a failed login: a session that was left open is no way to guess at the password."""
+        old: str = self.cleaned_data["old_password"]
+        if LimitedBackend().authenticate(current_request.get(), self.user.email, old) is None:
+            raise ValidationError(self.error_messages["password_incorrect"], "password_incorrect")
+        return old
+
+
+def password_change(request: HttpRequest) -> HttpResponseBase:
+    """The admin's own page, which takes no form of ours."""
+    request.current_app = admin.site.name
+    view = PasswordChangeView.as_view(
+        form_class=OwnPasswordForm,
+        success_url=reverse_lazy("admin:password_change_done"),
+        extra_context=admin.site.each_context(request),
+    )
+    return view(request)
