@@ -20,8 +20,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 IN_FILES = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REPLICA_URL", "METRICS_TOKEN")
 
 
-def given(name: str, default: str = "") -> str:
-    """The variable's text; of a secret, also the content of the file that `<name>_FILE` names. Empty is the default."""
+def read(name: str, cast: Callable[[str], T], default: str = "") -> T:
+    """The variable's text by `cast`; of a secret, also the content of the file that `<name>_FILE` names. Empty is the
+    default. What is wrong with it is said in one line (manage.py)."""
     path = os.environ.get(f"{name}_FILE") if name in IN_FILES else None
     if path and os.environ.get(name):
         raise ImproperlyConfigured(f"{name} and {name}_FILE are both set")
@@ -29,13 +30,8 @@ def given(name: str, default: str = "") -> str:
         text = Path(path).read_text() if path else os.environ.get(name, "")
     except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(f"{name}_FILE={path!r} can't be read: {error}") from error
-    return text.strip() or default
-
-
-def read(name: str, cast: Callable[[str], T], default: str = "") -> T:
-    """The variable's text by `cast`; what is wrong with it is said in one line (manage.py)."""
     try:
-        return cast(given(name, default))
+        return cast(text.strip() or default)
     except (KeyError, ValueError) as error:
         raise ImproperlyConfigured(f"{name}={os.environ.get(name, '')!r} is not understood") from error
 
@@ -119,7 +115,7 @@ TEMPLATES = [
 
 def database(name: str, default: str) -> dict[str, Any]:
     """The database that the variable names. Errors do not repeat it: it may hold a password."""
-    url = given(name, default)
+    url = read(name, str, default)
     if url.partition("://")[0] not in ("sqlite", "postgres", "postgresql"):
         raise ImproperlyConfigured(f"{name} is neither sqlite:///… nor postgres://…")
     try:
@@ -161,7 +157,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REPLICA_MAX_LAG = read("REPLICA_MAX_LAG", seconds, "30")  # seconds
 RECEIPT_MODEL = "sync.SyncRun"  # whose rows prove, on a replica, that a sync has arrived there
-if given("REPLICA_URL"):
+if read("REPLICA_URL", str):
     replica = database("REPLICA_URL", "")
     if on_sqlite or "sqlite" in replica["ENGINE"]:
         raise ImproperlyConfigured("REPLICA_URL is a postgres://… beside another one in DATABASE_URL")
@@ -242,7 +238,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- Log and metrics --------------------------------------------------------------------------
 
-METRICS_TOKEN = given("METRICS_TOKEN")  # without one there is no /metrics
+METRICS_TOKEN = read("METRICS_TOKEN", str)  # without one there is no /metrics
 LOG_FORMAT = read("LOG_FORMAT", one_of("line", "json") if DEBUG else one_of("json", "line"))
 LOG_LEVEL = read("LOG_LEVEL", one_of("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
@@ -273,7 +269,7 @@ USE_I18N = False
 STATIC_URL = "/static/"
 # Without STATIC_ROOT files are served from where they are: there is no collectstatic to forget. The image collects
 # them, compressed and under names that change with their content, so that browsers keep them for good.
-STATIC_ROOT = given("STATIC_ROOT") or None
+STATIC_ROOT = read("STATIC_ROOT", str) or None
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 if STATIC_ROOT:
     STORAGES = {

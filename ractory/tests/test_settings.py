@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from ractory.settings import BASE_DIR, database, given, read
+from ractory.settings import BASE_DIR, database, read
 from ractory.variables import exact_origins, hosts, number, origins, rate, secret_key
 
 NAME = "DATABASE_URL"
@@ -193,7 +193,7 @@ def test_a_secret_may_be_the_content_of_a_file(monkeypatch: pytest.MonkeyPatch, 
     file.write_text("from the file\n")
     monkeypatch.delenv("METRICS_TOKEN", raising=False)
     monkeypatch.setenv("METRICS_TOKEN_FILE", str(file))
-    assert given("METRICS_TOKEN") == "from the file"
+    assert read("METRICS_TOKEN", str) == "from the file"
     monkeypatch.setenv("METRICS_TOKEN", "beside it")
     with pytest.raises(ImproperlyConfigured, match="METRICS_TOKEN and METRICS_TOKEN_FILE are both set"):
-        given("METRICS_TOKEN")
+        read("METRICS_TOKEN", str)
