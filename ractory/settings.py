@@ -200,7 +200,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["tenants.caller.Nobody"],
     "DEFAULT_THROTTLE_CLASSES": ["tenants.throttling.RequestThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["ractory.api.rendering.JsonRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["ractory.api.body.JsonParser"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],  # for the document: views read by ractory.api.body
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ractory.api.rendering.AlwaysJson",
     "DEFAULT_SCHEMA_CLASS": "ractory.api.openapi.DescribedSchema",
     "EXCEPTION_HANDLER": "ractory.api.envelope.exception_handler",

@@ -15,7 +15,6 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError, Throttled, UnsupportedMediaType
-from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
@@ -147,12 +146,6 @@ def _gunzip(raw: bytes, limit: int) -> bytes:
     except zlib.error as error:
         raise ParseError("The body is not a valid gzip stream.") from error
     return b"".join(parts)
-
-
-class JsonParser(BaseParser):
-    """What views say that they take. They read it by the functions above; DRF's `request.data` would know no bounds."""
-
-    media_type = "application/json"
 
 
 class TolerantRequest(WSGIRequest):

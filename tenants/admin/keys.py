@@ -56,7 +56,7 @@ class NetworksForm(forms.Form):
         label="Only from these networks",
         required=False,
         max_length=2 * MAX_LENGTH,
-        help_text="Addresses or networks (CIDR), one a line: 192.0.2.0/24, 2001:db8::/32. Empty: anywhere.",
+        help_text="Addresses or networks (CIDR): 192.0.2.0/24, 2001:db8::/32. Empty: anywhere.",
         widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
 
@@ -73,10 +73,6 @@ class KeyForm(NetworksForm, forms.ModelForm):  # type: ignore[type-arg]  # it is
     class Meta:
         model = ApiKey
         fields = ("description", "networks", "is_active")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial["networks"] = self.instance.networks.replace(" ", "\n")
 
 
 class NewKeyForm(NetworksForm, ExpiryForm):

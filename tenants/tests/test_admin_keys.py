@@ -201,7 +201,7 @@ def test_networks_are_given_changed_and_kept_by_a_rotation(staff: Client) -> Non
     key = ApiKey.objects.get()
     assert (key.networks, status_of(text)) == ("127.0.0.0/8 2001:db8::/32", 200)
     page = staff.get(f"{LIST}{key.guid}/change/").content.decode()
-    assert "127.0.0.0/8\n2001:db8::/32</textarea>" in page
+    assert "127.0.0.0/8 2001:db8::/32</textarea>" in page
     change = {"description": "Saw 2", "networks": "192.0.2.0/24"}
     assert staff.post(f"{LIST}{key.guid}/change/", change).status_code == 302
     key.refresh_from_db()
