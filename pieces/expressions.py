@@ -12,7 +12,6 @@ from django.db.models.expressions import RawSQL
 from pieces.models import Piece
 from tenants.models import GuidForeignKey
 
-SEPARATOR = "\1"  # between the columns; a text may contain it, but hardly ever does
 PieceKey = tuple[bytes, str]  # project_guid.bytes, piece_id
 
 
@@ -69,17 +68,6 @@ def holders(keys: Iterable[PieceKey]) -> dict[PieceKey, uuid.UUID]:
     has_key = RawSQL(sql, params, output_field=models.BooleanField())  # noqa: S611  # the keys are parameters
     rows = Piece.objects.filter(has_key).values_list("project_guid", "piece_id", "guid")
     return {(project.bytes, piece_id): guid for project, piece_id, guid in rows}
-
-
-class JoinedTexts(Func):
-    """The columns as one text, with `SEPARATOR` between them. On SQLite null is the empty text."""
-
-    output_field = models.TextField()
-    template = "concat_ws(chr(1), %(expressions)s)"
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        texts = [f"ifnull({compiler.compile(column)[0]}, '')" for column in self.get_source_expressions()]
-        return f"({' || char(1) || '.join(texts)})", []
 
 
 class PerDatabase(Func):

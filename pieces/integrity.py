@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, UUIDField, Value
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, UUIDField, Value
 from django.db.models.functions import Coalesce
 
 from pieces.content import content_of, digest_of, hashed
@@ -25,12 +25,12 @@ def broken_invariants() -> dict[str, int]:
 
 
 def broken_rows(limit: int) -> dict[str, tuple[int, list[str]]]:
-    """The name of each invariant, the number of rows that break it, and the guids of the first `limit` of them. Of
-    pieces that share a `piece_id` in one project, each is named; counted is how often it happens."""
+    """The name of each invariant, the number of rows that break it, and the guids of the first `limit` of them."""
     broken: dict[str, tuple[int, list[str]]] = {}
     for model in LEVELS:
         for name, rows in (_queries(model) | _broken_chains(model)).items():
-            broken[name] = rows.count(), _first(rows, limit)
+            guids = rows.order_by("guid").values_list("guid", flat=True)[:limit]
+            broken[name] = rows.count(), [str(guid) for guid in guids]
         # What was made otherwise than by sync has no digest until then.
         content, wrong = content_of(model), list[str]()
         names = ["guid", *content.names, "digest", *(["picture"] if issubclass(model, Pictured) else [])]
@@ -40,20 +40,9 @@ def broken_rows(limit: int) -> dict[str, tuple[int, list[str]]]:
             if row.get("picture_digest") != of_picture or digest_of(content, content.pick(row)) != row["digest"]:
                 wrong.append(str(row["guid"]))
         broken[f"{model.kind}_digest"] = len(wrong), wrong[:limit]
-    active = Piece.across_companies.filter(is_active=True)
-    doubled = active.values("project", "piece_id").annotate(rows=Count("guid")).filter(rows__gt=1)
-    places = doubled.values_list("project", "piece_id")[:limit]
-    holders = [
-        guid for project, piece in places for guid in _first(active.filter(project=project, piece_id=piece), limit)
-    ]
-    broken["piece_id_twice_in_project"] = doubled.count(), holders[:limit]
     missing = sorted(missing_triggers(connection))
     broken["history_trigger_missing"] = len(missing), missing[:limit]
     return broken
-
-
-def _first(rows: "QuerySet[Any]", limit: int) -> list[str]:
-    return [str(guid) for guid in rows.order_by("guid").values_list("guid", flat=True)[:limit]]
 
 
 def _broken_chains(model: type[Entity]) -> dict[str, "QuerySet[Any]"]:
@@ -82,6 +71,10 @@ def _queries(model: type[Entity]) -> dict[str, "QuerySet[Any]"]:
         f"{kind}_deleted_without_deletion": rows.filter(is_active=False, deletion=None),
         f"{kind}_deletion_of_other_company": _differing(model, "deletion", "company"),
     }
+    if model is Piece:
+        active = rows.filter(is_active=True)
+        other = active.filter(project=OuterRef("project"), piece_id=OuterRef("piece_id")).exclude(guid=OuterRef("guid"))
+        queries["piece_id_twice_in_project"] = active.filter(Exists(other))
     for level, parent in enumerate(model.parents):
         queries[f"{kind}_active_in_deleted_{parent}"] = rows.filter(is_active=True, **{f"{parent}__is_active": False})
         for shared in ("company", *model.parents[:level]):

@@ -237,16 +237,12 @@ def _acts(cursor: Cursor, most: int) -> Runs:
     """  # noqa: S608  # our own words
     company = [cursor.company] if cursor.company else []
     found = connection.cursor().execute(question, [*company, *cursor.since, *until, most + 1]).fetchall()
-    acts: Runs = {Place(position, _guid(guid)): run and _guid(run) for position, guid, run in found}
+    # SQLite's driver knows no UUIDs.
+    acts: Runs = {Place(position, Guid(str(guid))): run and Guid(str(run)) for position, guid, run in found}
     if cursor.since not in (BEGINNING, *acts) or cursor.until not in (None, *acts):
         raise Behind if Act.objects.db == REPLICA else Gone(GONE)
     acts.pop(cursor.since, None)
     return acts
-
-
-def _guid(value: Guid | str) -> Guid:
-    """As a driver gives it: SQLite's knows no UUIDs."""
-    return value if isinstance(value, Guid) else Guid(value)
 
 
 class _Page:
