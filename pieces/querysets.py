@@ -72,11 +72,6 @@ class EntityQuerySet(BulkQuerySet):
         not change them. On SQLite, where a writing transaction is alone, plain reading."""
         return fetched(self.order_by("guid").values_list(*fields), lock="FOR SHARE")
 
-    def locked_versions(self) -> str:
-        """Locks the rows, in guid order, against change; their versions in this order, as one string (PostgreSQL)."""
-        locked = fetched(self.order_by("guid").values_list(VERSION), lock="FOR NO KEY UPDATE")
-        return " ".join(version for (version,) in locked)
-
     def locked(self) -> int:
         """Locks the rows, in guid order, against change; their number."""
         return len(fetched(self.order_by("guid").values_list("guid"), lock="FOR NO KEY UPDATE"))

@@ -21,7 +21,7 @@ from pieces.changes import Acts, Stale
 from pieces.clashes import Clash
 from pieces.content import content_of, sent_digest
 from pieces.models import LEVELS, Entity
-from pieces.querysets import fetched
+from pieces.querysets import VERSION, fetched
 from pieces.receipts import Receipt
 from ractory.api.errors import ConflictRetry, Fault, Unprocessable, shown
 from ractory.api.retry import LOCK_NOT_AVAILABLE, in_transaction, sqlstate
@@ -285,7 +285,8 @@ def _written(model: type[Entity], plan: Plan, context: Context, acts: Acts, *, l
     if lock and plan.updates:  # in guid order
         in_order = sorted(plan.updates, key=lambda change: change.guid.int)
         rows = model.all_objects.filter(guid__any_of=[change.guid for change in in_order])
-        if rows.locked_versions() != " ".join([change.version or "" for change in in_order]):
+        found = fetched(rows.order_by("guid").values_list(VERSION), lock="FOR NO KEY UPDATE")
+        if found != [(change.version,) for change in in_order]:
             return False
     waits = lock or not plan.updates
     try:

@@ -140,8 +140,13 @@ class _Attempt:
             if count and not self.skip:
                 have = "row has" if count == 1 else "rows have"
                 raise _in_conflict(others, self.acts, f"{count} {have} been written since")
-            is_empty = not count and not any(self.roots.values())
-            if is_empty and self.acts and not any(self._past(level).exists() for level in LEVELS):
+            past = Q(replaced_in__any_of=self.acts) | Q(changed_in__any_of=self.acts)
+            is_kept = (
+                count
+                or any(self.roots.values())
+                or any(rows.objects.filter(past).exists() for rows in HISTORIES.values())
+            )
+            if self.acts and not is_kept:
                 raise Gone(f"The history of the run {self.run} is not kept any more.")
             self._check_purges()
             blocked, skipped = self._in_the_way(others) if count else (set[bytes](), 0)
@@ -153,13 +158,9 @@ class _Attempt:
             if self.dry_run:
                 transaction.set_rollback(True)
         acts.below.update({name: done[name] for name in ("updated", "restored")})  # the deleted roots are in it
-        levels = [level for level, rows in self.roots.items() if rows]
-        about: dict[str, Any] = {
-            "received": sum(map(len, self.roots.values())),
-            "http_status": 200,
-            "dry_run": self.dry_run,
-        }
-        acts.save_receipt(levels[0] if levels else entity_of(self.run), **about)
+        levels, received = [level for level, rows in self.roots.items() if rows], sum(map(len, self.roots.values()))
+        model = levels[0] if levels else entity_of(self.run)
+        acts.save_receipt(model, received=received, http_status=200, dry_run=self.dry_run)
         return Undone(acts.below["updated"], acts.below["deleted"], acts.below["restored"], skipped)
 
     def _lock_roots(self) -> None:
@@ -191,10 +192,6 @@ class _Attempt:
             for row in rows:
                 gone = {name: row[name] for name in names if name in row} | GONE
                 row["before"] = states.get(row["guid"].bytes, gone if row["created_in"] in self.acts else None)
-
-    def _past(self, level: type[Entity]) -> Any:
-        """The states that the acts replaced, and those that they made and somebody replaced since."""
-        return HISTORIES[level].objects.filter(Q(replaced_in__any_of=self.acts) | Q(changed_in__any_of=self.acts))
 
     def _as_left(self, level: type[Entity], *, by_hand: bool = False) -> RawSQL:
         """The guids of the rows that are as the acts left them; with `by_hand`, of those that somebody wrote after that

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 
 from pieces.models import LEVELS_BY_KIND, Act, Component, Piece
+from pieces.querysets import VERSION, fetched
 from pieces.tests.factories import ComponentFactory, PieceFactory, ProjectFactory
 from pieces.tests.test_delete_races import threads, wait_until_blocked
 from ractory.api.tests.client import Api
@@ -104,7 +105,8 @@ def test_a_rows_version_changes_whichever_order_transactions_write_in() -> None:
 
     def versions() -> str:
         with every_company(), transaction.atomic():
-            return str(Piece.all_objects.filter(guid__in=[first.guid, second.guid]).locked_versions())
+            rows = Piece.all_objects.filter(guid__in=[first.guid, second.guid]).order_by("guid")
+            return str(fetched(rows.values_list(VERSION), lock="FOR NO KEY UPDATE"))
 
     with ExitStack() as stack:
         dsn = connection.get_connection_params()

@@ -28,7 +28,7 @@ class Command(PrintingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         before = now - age_of(options)
-        old = {
+        old: dict[str, Any] = {
             "runs": SyncRun.across_companies.filter(started_at__lt=before),
             "idempotency_keys": IdempotentAnswer.objects.filter(created_at__lt=now - KEPT),
             # Completed ones say for as long as receipts what they did; others were gone for clients after 24 hours.
@@ -43,14 +43,11 @@ class Command(PrintingCommand):
             "logins": LoginSession.objects.filter(expires_at__lt=now),
             "staff_sessions": Session.objects.filter(expire_date__lt=now),
         }
-        counts = {name: rows.count() if options["dry_run"] else _purge(rows) for name, rows in old.items()}
+        counts: dict[str, int] = {}
+        for name, rows in old.items():
+            counts[name] = rows.count() if options["dry_run"] else 0
+            while not options["dry_run"] and (some := list(rows.values_list("pk", flat=True)[:SLICE])):
+                # With a snapshot goes what its batches named: not counted.
+                _, gone = rows.model._base_manager.filter(pk__in=some).delete()
+                counts[name] += gone[rows.model._meta.label]
         self.answer(options, counts, *([NOT_REMOVED] if options["dry_run"] else []))
-
-
-def _purge(rows: Any) -> int:
-    removed = 0
-    while taken := list(rows.values_list("pk", flat=True)[:SLICE]):
-        # With a snapshot goes what its batches named: not counted.
-        _, gone = rows.model._base_manager.filter(pk__in=taken).delete()
-        removed += gone[rows.model._meta.label]
-    return removed

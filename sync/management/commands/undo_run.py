@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db.models import Q
 from rest_framework.exceptions import APIException
 from uuid_utils.compat import uuid7
 
@@ -27,7 +28,10 @@ class Command(PrintingCommand):
         parser.add_argument("--skip-conflicts", action="store_true", help="leave what others have written since")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        whole = _runs_of_import(options["guid"]) or [options["guid"]]
+        # Of an import the batches of the file, and its completion, the last one first.
+        done = Q(status=RunStatus.SUCCEEDED, dry_run=False, operation__in=(Operation.IMPORT, Operation.COMPLETE))
+        of_import = SyncRun.objects.filter(done, request_id=str(options["guid"])).order_by("-guid")
+        whole = list(of_import.values_list("guid", flat=True)) or [options["guid"]]
         undone_before = set(Act.objects.filter(undoes__in=whole).values_list("undoes", flat=True))
         runs = [run for run in whole if run not in undone_before] or whole[:1]
         found = Counter[str]({"runs": 0, "changed": 0, "deleted": 0, "restored": 0, "skipped": 0})
@@ -44,13 +48,6 @@ class Command(PrintingCommand):
                 found.update({"runs": 1, **undone._asdict()})
         remarks = ["Nothing was written: --dry-run."] * options["dry_run"]
         self.answer(options, {"run_guid": last, **found, "dry_run": options["dry_run"]}, *remarks)
-
-
-def _runs_of_import(given: uuid.UUID) -> list[uuid.UUID]:
-    """The runs of the batches of a file, and of its completion, by the guid of the import, the last one first."""
-    done = {"operation__in": (Operation.IMPORT, Operation.COMPLETE), "status": RunStatus.SUCCEEDED, "dry_run": False}
-    runs = SyncRun.objects.filter(request_id=str(given), **done)
-    return list(runs.order_by("-guid").values_list("guid", flat=True))
 
 
 def _said(refusal: APIException, run: uuid.UUID, done: int) -> str:
