@@ -1,3 +1,3 @@
-"""The staff's pages about what. sync.admin registers the admins of the four levels, with what it knows of runs."""
+"""The staff's pages about what. Those of the four levels, which can be changed there, are in sync.admin."""
 
 from pieces.admin import trash  # noqa: F401  # registers its admin

@@ -1,5 +1,6 @@
 """The page of one entity: what it is, where it hangs, what is in it. What happened to it: pieces.admin.history."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -17,6 +18,10 @@ from pieces.templatetags.entities import page_of
 from tenants.templatetags.staff import NOTHING, moment
 
 MAX_CHILDREN = 100
+# How one begins, by the second half of its media type.
+RASTER_IMAGE = re.compile(
+    rb"(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<gif>GIF8)|(?P<bmp>BM)|(?P<webp>RIFF.{4}WEBP)", re.DOTALL
+)
 MEASURES = {"length", "width", "height", "tolerance", "rest"}
 # What tables show of an entity.
 COLUMNS: dict[type[Entity], tuple[str, ...]] = {

@@ -72,7 +72,7 @@ WORST: dict[str, tuple[str, list[Worst]]] = {
         of("eyJ", "eyJ-", "eyJa.", "eyJ.", "a.eyJ", "eyJa..", "eyJa.b.", "a", "-", ".", "a.", "eyJa.eyJ ", "é"),
     ),
     "ractory.api.redaction.ReportFilter.hidden_settings": ("search", of("A", "API", "TOKE", "DATABASE_")),
-    "pieces.admin.entities.RASTER_IMAGE": ("match", raw(b"\x89PNG", b"RIFF")),
+    "pieces.admin.page.RASTER_IMAGE": ("match", raw(b"\x89PNG", b"RIFF")),
     "sync.admin.editing.RASTER_IMAGE": ("match", raw(b"\x89PNG", b"RIFF")),
     "sync.admin.editing.WholeNumber.re_decimal": ("search", of("1", ".")),
     "sync.admin.plain_words.PLACE": ("sub", of("pieces[", "pieces[1", "pieces[1]", "p")),

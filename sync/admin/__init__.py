@@ -1,7 +1,4 @@
-"""The staff's pages about how data came in: runs, charts, changes by hand; and the home page, which knows everything.
-
-Registers what rests on the receipts: the four levels with their history.
-"""
+"""The staff's pages of the four levels and about how data came in; and the home page, which knows everything."""
 
 from django.contrib import admin
 

@@ -19,9 +19,8 @@ from unfold import widgets
 from uuid_utils.compat import uuid7
 
 from pieces.acts import Origin
-from pieces.admin.entities import RASTER_IMAGE
 from pieces.admin.history import linked
-from pieces.admin.page import fact, groups_of, label_of, unit_of
+from pieces.admin.page import RASTER_IMAGE, fact, groups_of, label_of, unit_of
 from pieces.models import MAX_PICTURE, SHORT, Entity, Operation, Pictured
 from pieces.names import found_by_guid
 from pieces.templatetags.entities import with_links
