@@ -1,7 +1,7 @@
 """What happened to an entity, or in a run, as staff read it: who, when, in which run, old and new values."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.urls import reverse
@@ -27,27 +27,17 @@ Entry = Mapping[str, Any]  # as the changes of a run have them (contract, "Histo
 Found = Mapping[Guid, Entity]  # what changes mention, as far as it is still there
 
 
-def history_of(entity: Entity, page: Page) -> tuple[list[dict[str, Any]], str | None]:
+def history_of(entity: Any, page: Page) -> tuple[list[dict[str, Any]], str | None]:
     """A page of the entity's history, newest first, and the cursor of the next older one; in a fixed number of queries.
     Raises 410 if the page begins where nothing is kept any more."""
     entries, last = read_history(type(entity), entity.guid, page)
     if last is None and not (entries and entries[-1]["action"] == "inserted"):
-        entries += _remembered(entity, is_all=not entries and page.after is None)
+        # Its history is not kept to its beginning, but who made it the row still knows.
+        act = Act.objects.filter(guid=entity.created_in).first()
+        by = {"actor": act and act.actor, "run_guid": act and act.run_guid}
+        entries.append({"at": entity.created_at, "action": "inserted", **by, "deletion_guid": None, "changes": {}})
     which = {"entity": entity.plural, "guid": entity.guid}
     return told([which | entry for entry in entries]), encode_cursor(page.keys, last) if last else None
-
-
-def _remembered(entity: Any, *, is_all: bool) -> Iterator[dict[str, Any]]:
-    """What the row itself says where its history is not kept to its beginning: who made it and, if that is all that
-    there is to tell, who wrote it last."""
-    acts = Act.objects.in_bulk({entity.created_in, entity.changed_in} - {None})
-    known = [("inserted", entity.created_at, entity.created_in)]
-    if is_all and entity.changed_in != entity.created_in:
-        known.insert(0, ("updated" if entity.is_active else "deleted", entity.updated_at, entity.changed_in))
-    for action, at, guid in known:
-        act = acts.get(guid)
-        by = {"actor": act and act.actor, "run_guid": act and act.run_guid}
-        yield {"at": at, "action": action, **by, "deletion_guid": entity.deletion_guid, "changes": {}}
 
 
 def told(entries: Sequence[Entry]) -> list[dict[str, Any]]:
