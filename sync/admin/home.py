@@ -11,7 +11,7 @@ from pieces.admin.history import note_names
 from pieces.models import Deletion, Kind, Project
 from pieces.receipts import BROUGHT_DATA, SyncRun, first_guid
 from sync.admin.charts import REJECTED
-from sync.admin.runs import kinds_of, note_callers, result, what
+from sync.admin.runs import faults_of, note_callers, result, what
 from tenants.admin.staff import may
 from tenants.caller import Capability
 from tenants.models import ApiKey, Company
@@ -39,7 +39,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context | {
         "today": today(now - timedelta(days=1)),
         "companies": companies_by_last_sync(now),
-        "refused": [(run, what(run), kinds_of(run)[:1]) for run in refused],
+        "refused": [(run, what(run), faults_of(run, run.fault_kinds_json)[:1]) for run in refused],
         "runs": [(run, what(run), result(run)) for run in last],
         "deletions": shown,
         "projects": projects.order_by(*order)[:ROWS],

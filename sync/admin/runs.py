@@ -1,6 +1,5 @@
 """Runs: the list with its charts, the page of one with its faults or with what it did, and taking it back."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -124,7 +123,7 @@ class SyncRunAdmin(Exported):
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         run = self.get_object(request, object_id)
         note_callers([run])
-        faults, kinds = faults_of(run, run.errors_json), kinds_of(run)
+        faults, kinds = faults_of(run, run.errors_json), faults_of(run, run.fault_kinds_json)
         context = {"run": run, "result": result(run), "duration": duration(run), "rows": rows_of(run), "faults": faults}
         context |= {"kinds": kinds, "summed": sum(kind["count"] for kind in kinds)}
         context |= {"ignored": orjson.loads(run.ignored_json), **what_it_wrote(run, request)}
@@ -204,14 +203,3 @@ def faults_of(run: SyncRun, listed: str) -> list[dict[str, Any]]:
         msg = with_links(msg, {guid: format_html('<a href="{}?q={}">{}</a>', find, guid, guid) for guid in mentions})
         faults.append({"count": 1, "item": ""} | fault | {"number": number, "field": field, "msg": msg})
     return faults
-
-
-def kinds_of(run: SyncRun) -> list[dict[str, Any]]:
-    """How many faults of one type there are in one field, with an example, the most frequent first. The receipts of
-    older versions know only the first hundred faults."""
-    if kinds := faults_of(run, run.fault_kinds_json):
-        return kinds
-    faults = faults_of(run, run.errors_json)
-    first = {(fault["field"], fault["type"]): fault for fault in reversed(faults)}
-    counts = Counter((fault["field"], fault["type"]) for fault in faults)
-    return [first[kind] | {"count": count} for kind, count in counts.most_common()]
