@@ -149,8 +149,8 @@ class Upload(Progress):
 
     @property
     def state(self) -> str:
-        label = str(self.Stage(self.stage).label)
-        return f"{label}, {self.rows:,} of {self.total:,} rows" if self.stage in self.WORKING else label
+        label, of = str(self.Stage(self.stage).label), "" if self.stage == self.Stage.READING else f"{self.rows:,} of "
+        return f"{label}, {of}{self.total:,} rows" if self.stage in self.WORKING else label
 
     @property
     def by(self) -> str:

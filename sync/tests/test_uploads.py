@@ -222,7 +222,7 @@ def test_a_colleague_goes_on_where_the_page_was_closed(
     upload = brought(staff, xlsx_of(pieces(component, 45)))
     upload = worked(staff, upload, requests=2)
     assert (upload.stage, upload.total) == ("reading", 20)
-    assert "being read, 0 of 20 rows" in text_of(staff.get(page_of(upload)))
+    assert "being read, 20 rows" in text_of(staff.get(page_of(upload)))
     colleague = admin_of(company)
     upload = decided(colleague, worked(colleague, upload), "check")
     assert upload.total == 45

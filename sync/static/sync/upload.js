@@ -24,9 +24,11 @@ document.addEventListener("DOMContentLoaded", () => {
     if (answer.status === 409 || answer.status >= 500) {
       return retry("The server is busy or away just now.");
     }
-    const type = answer.headers.get("Content-Type") || "";
-    if (!answer.ok || !type.startsWith("application/json")) {
-      location.reload(); // logged out, or not there any more: the page says so
+    if (!answer.ok) {
+      return say(`It can't go on (${answer.status}). Open the page once more to see why; nothing is lost.`);
+    }
+    if (!(answer.headers.get("Content-Type") || "").startsWith("application/json")) {
+      location.reload(); // logged out
       return;
     }
     const now = await answer.json();
@@ -43,9 +45,13 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   function retry(said) {
-    trouble.textContent = `${said} It is tried again in 10 seconds; nothing is lost.`;
-    trouble.hidden = false;
+    say(`${said} It is tried again in 10 seconds; nothing is lost.`);
     setTimeout(step, 10000);
+  }
+
+  function say(text) {
+    trouble.textContent = text;
+    trouble.hidden = false;
   }
 
   form.querySelector(".buttons").hidden = true; // for those without scripts
