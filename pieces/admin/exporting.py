@@ -68,7 +68,7 @@ class Exported(StaffAdmin):
         """The list that the query asks for, as "csv" or "xlsx"; the columns "shown", or "all" fields beside these."""
         listed = self.changelist_view(request)
         # No template: what is asked for is no filter, and the list would go on without it.
-        if not isinstance(listed, TemplateResponse) or columns not in ("shown", "all") or kind not in WRITERS:
+        if not isinstance(listed, TemplateResponse) or columns not in ("shown", "all"):
             raise Http404
         rows, shown = cast(Any, listed.context_data)["cl"].queryset, self.get_list_display(request)
         others = [field.attname for field in self.opts.concrete_fields] if columns == "all" else []
@@ -76,11 +76,8 @@ class Exported(StaffAdmin):
         fields = [name for name in others if name not in {*NOT_EXPORTED, *shown, *(named if are_deferred else ())}]
         if not are_deferred:  # the list loads these alone
             rows = rows.only(*named, *fields)
-        content_type, write = WRITERS[kind]
-        file = in_context(copy_context(), write(self.chunks(rows, shown, fields)))
-        name = f"{slugify(self.opts.verbose_name_plural)}-{timezone.now():%Y-%m-%d}.{kind}"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingHttpResponse(file, content_type=content_type, headers=headers)
+        name = f"{slugify(self.opts.verbose_name_plural)}-{timezone.now():%Y-%m-%d}"
+        return download(name, kind, self.chunks(rows, shown, fields))
 
     def chunks(self, rows: Any, shown: Sequence[Any], fields: Sequence[str]) -> Chunks:
         yield [[capfirst(str(label_for_field(column, self.model, self))) for column in (*shown, *fields)]]
@@ -158,6 +155,15 @@ WRITERS = {
     "csv": ("text/csv; charset=utf-8", in_csv),
     "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", in_xlsx),
 }
+
+
+def download(name: str, kind: str, chunks: Chunks) -> StreamingHttpResponse:
+    """The chunks as a file of this kind, "csv" or "xlsx". Raises Http404 for any other one."""
+    if kind not in WRITERS:
+        raise Http404
+    content_type, write = WRITERS[kind]
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
+    return StreamingHttpResponse(in_context(copy_context(), write(chunks)), content_type=content_type, headers=headers)
 
 
 def in_context(context: Context, parts: Generator[bytes]) -> Generator[bytes]:

@@ -2,21 +2,20 @@
 
 import time
 from collections.abc import Iterator
-from contextvars import copy_context
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.contrib import admin, messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 
-from pieces.admin.exporting import WRITERS, in_context
+from pieces.admin.exporting import download
 from pieces.formulas import unescaped
 from pieces.models import LEVELS_BY_PLURAL
 from pieces.receipts import SyncRun
@@ -111,13 +110,7 @@ class UploadAdmin(StaffAdmin):
     @method_decorator(require_safe)
     def refused(self, request: HttpRequest, guid: UUID, kind: str) -> HttpResponseBase:
         """The refused rows as a table, to be mended and uploaded again."""
-        upload = self.get_object(request, str(guid))
-        if kind not in WRITERS:
-            raise Http404
-        content_type, write = WRITERS[kind]
-        headers = {"Content-Disposition": f'attachment; filename="refused-{guid}.{kind}"'}
-        file = in_context(copy_context(), write(refused_table(upload)))
-        return StreamingHttpResponse(file, content_type=content_type, headers=headers)
+        return download(f"refused-{guid}", kind, refused_table(self.get_object(request, str(guid))))
 
 
 def columns_of(upload: Upload) -> dict[str, Any]:
