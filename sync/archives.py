@@ -63,8 +63,8 @@ def _rows(model: Model, company: uuid.UUID, relation: str = "company") -> "model
     return models.QuerySet(model).filter(**{"guid" if model is Company else relation: company})
 
 
-def export(company: uuid.UUID, write: Callable[[bytes], object]) -> Iterator[int]:
-    """Writes the archive, as of one moment; yields the number of rows so far."""
+def export(company: uuid.UUID, write: Callable[[bytes], object]) -> Iterator[None]:
+    """Writes the archive, as of one moment; yields after each row."""
     counts = Counter[str]()
     write(to_json({"ractory": 1, "company": company, "columns": COLUMNS}) + b"\n")
     with transaction.atomic():
@@ -74,7 +74,7 @@ def export(company: uuid.UUID, write: Callable[[bytes], object]) -> Iterator[int
             for row in streamed(_rows(model, company).order_by("pk").values_list(*COLUMNS[table])):
                 write(to_json([table, *row]) + b"\n")
                 counts[table] += 1
-                yield counts.total()
+                yield
     write(to_json({"rows": counts}) + b"\n")
 
 
@@ -119,7 +119,7 @@ class Archive:
 
 
 def take_in(archive: Archive) -> Iterator[int]:
-    """Inserts its rows, within the caller's transaction; yields their number so far."""
+    """Inserts its rows, within the caller's transaction; yields how many each step has inserted."""
     for table, rows in groupby(archive.rows(), itemgetter(0)):
         model, own = BY_NAME[table], {}
         fields: Any = [model._meta.get_field(name) for name in COLUMNS[table]]
@@ -133,7 +133,7 @@ def take_in(archive: Archive) -> Iterator[int]:
                     raise BadArchive(f"there are users of other companies with the email {', '.join(taken)}")
             said = [[field.to_python(value) for field, value in zip(fields, row[1:], strict=True)] for row in batch]
             copy_in(model, columns, [[*row, *own.values()] for row in said])
-            yield archive.counts.total()
+            yield len(batch)
 
 
 def counts_of(company: uuid.UUID) -> Counter[str]:

@@ -2,10 +2,10 @@ import os
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from tqdm import tqdm
 
 from sync.archives import export
 from sync.files.exporting import written
-from sync.management.running import meter
 from tenants.management.printing import PrintingCommand, company_of, guid, text
 
 
@@ -20,13 +20,9 @@ class Command(PrintingCommand):
         parser.add_argument("file", type=text, metavar="FILE", help="gzip if it ends in .gz")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        company, path, number = company_of(options["company"]), options["file"], 0
+        company, path = company_of(options["company"]), options["file"]
         if os.path.exists(path):
             raise CommandError(f"{path} is there already")
-        try:
-            with written(path) as file, meter(None) as show:
-                for number in export(company.guid, file.write):
-                    show(number, 0)
-        except OSError as error:
-            raise CommandError(f"{path}: {error.strerror}") from error
+        with written(path) as file:
+            number = sum(1 for _ in tqdm(export(company.guid, file.write), unit=" rows", disable=None, leave=False))
         self.answer(options, {"company_guid": company.guid, "rows": number, "file": path})

@@ -4,12 +4,12 @@ from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from tqdm import tqdm
 
 from pieces.models import LEVELS_BY_PLURAL, Kind, Project
 from pieces.querysets import EntityQuerySet
 from sync.files.exporting import export, written
-from sync.management.running import meter
-from tenants.management.printing import PrintingCommand, company_of, exit_code, guid, moment, text
+from tenants.management.printing import PrintingCommand, company_of, guid, moment, text
 from tenants.scope import company_scope
 
 STDOUT = "-"
@@ -39,7 +39,7 @@ class Command(PrintingCommand):
             raise CommandError("--json needs a FILE: standard output has the rows")
         if path != STDOUT and os.path.exists(path) and not options["force"]:
             raise CommandError(f"{path} is there already; --force replaces it")
-        model, number = LEVELS_BY_PLURAL[options["entity"]], 0
+        model = LEVELS_BY_PLURAL[options["entity"]]
         with company_scope(company_of(options["company"]).guid):
             rows: EntityQuerySet = model.all_objects.all() if options["include_inactive"] else model.objects.all()
             if options["project"]:
@@ -50,18 +50,12 @@ class Command(PrintingCommand):
                 rows = rows.filter(updated_at__gte=options["updated_since"])
             try:
                 with nullcontext(sys.stdout.buffer) if path == STDOUT else written(path) as file:
-                    with meter(None) as show:
-                        for number in export(rows, file.write, as_csv=options["format"] == "csv", raw=options["raw"]):
-                            if number % 1000 == 0:
-                                show(number, 0)
+                    steps = export(rows, file.write, as_csv=options["format"] == "csv", raw=options["raw"])
+                    number = sum(1 for _ in tqdm(steps, unit=" rows", disable=None, leave=False))
                     file.flush()
-            except KeyboardInterrupt as stop:
-                sys.exit(exit_code(stop))
             except BrokenPipeError:
                 # Whoever read it has had enough. Python would complain once more when it closes standard output.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 sys.exit(1)
-            except OSError as error:
-                raise CommandError(f"{path}: {error.strerror}") from error
         if path != STDOUT:
             self.answer(options, {"rows": number, "file": path})

@@ -5,8 +5,7 @@ from django.db import transaction
 
 from pieces.integrity import broken_invariants
 from sync.archives import BadArchive, opened, take_in
-from sync.management.running import meter
-from tenants.management.printing import PrintingCommand, text
+from tenants.management.printing import PrintingCommand, taken, text
 from tenants.models import Company
 from tenants.scope import company_scope
 
@@ -18,11 +17,11 @@ class Command(PrintingCommand):
         parser.add_argument("file", type=text, metavar="FILE", help="gzip if it ends in .gz")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with opened(options["file"], "nothing was written") as archive, transaction.atomic(), meter(None) as show:
+        with opened(options["file"], "nothing was written") as archive, transaction.atomic():
             if Company.objects.filter(guid=archive.company).exists():
                 raise BadArchive(f"the company {archive.company} is here already")
-            for number in take_in(archive):
-                show(number, 0)
+            if stopped := taken(take_in(archive), "rows"):
+                raise stopped
             with company_scope(archive.company):
                 if broken := [name for name, count in broken_invariants().items() if count]:
                     raise BadArchive(f"its rows break {', '.join(broken)}")
