@@ -72,10 +72,8 @@ class Exported(StaffAdmin):
             raise Http404
         rows, shown = cast(Any, listed.context_data)["cl"].queryset, self.get_list_display(request)
         others = [field.attname for field in self.opts.concrete_fields] if columns == "all" else []
-        named, are_deferred = rows.query.deferred_loading
-        fields = [name for name in others if name not in {*NOT_EXPORTED, *shown, *(named if are_deferred else ())}]
-        if not are_deferred:  # the list loads these alone
-            rows = rows.only(*named, *fields)
+        deferred, _ = rows.query.deferred_loading
+        fields = [name for name in others if name not in {*NOT_EXPORTED, *shown, *deferred}]
         name = f"{slugify(self.opts.verbose_name_plural)}-{timezone.now():%Y-%m-%d}"
         return download(name, kind, self.chunks(rows, shown, fields))
 

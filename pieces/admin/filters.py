@@ -2,18 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
-from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Q, QuerySet, Subquery, Value
 from django.db.models.functions import Greatest
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from pieces.admin.finding import MAX_HITS, indexed
-from pieces.models import LEVELS_BY_KIND, SHORT, Entity, Kind, Project
-from pieces.names import name_of
+from pieces.models import SHORT, Project
 from tenants.models import Company
 from tenants.scope import current_scope
 
@@ -80,33 +76,6 @@ def beginning(rows: "QuerySet[Any]", fields: Sequence[str], text: str) -> tuple[
 def asked(value: str | None) -> str:
     """What stands in a field of a search, cut to what no value has."""
     return (value or "").strip().replace("\0", "")[: SHORT + 1]
-
-
-def by_parent(kind: Kind) -> type[admin.SimpleListFilter]:
-    """The list below one parent, reached by a link from its page; shown only where it is in force."""
-
-    class ParentFilter(admin.SimpleListFilter):
-        title = kind.value
-        parameter_name = kind.column
-        parent: Entity | None = None  # if there is one in the scope; the list's template links to it
-
-        def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-            if self.value() is not None:
-                try:
-                    rows = LEVELS_BY_KIND[kind].all_objects.filter(guid=UUID(self.value()))
-                except ValueError as error:
-                    raise IncorrectLookupParameters from error
-                self.parent = rows.without_picture().first()
-            return [(str(self.parent.guid), name_of(self.parent))] if self.parent else []
-
-        def has_output(self) -> bool:  # if not, Django leaves the filter out
-            """Also for a parent that is not there: or the list would show everything."""
-            return self.value() is not None
-
-        def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-            return queryset.filter(**{kind.value: self.parent}) if self.parent else queryset.none()
-
-    return ParentFilter
 
 
 BY_PROJECT = by_text("project", "project: code or customer", in_projects)

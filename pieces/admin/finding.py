@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from pieces.admin.page import COLUMNS
+from pieces.admin.page import with_parents
 from pieces.models import LEVELS, SHORT, Component, Entity, Piece, Project
 from ractory.api.query import guid_of
 from tenants.models import Company
@@ -52,11 +52,8 @@ def find(text: str) -> Found:
 
 
 def _having(model: type[Entity], field: str, text: str) -> list[Any]:
-    rows = indexed(model.all_objects.filter(**{f"{field}__any_of": _written(text, is_code=field == "barcode")}))
-    parents = [name for name in ("project", "component") if name in model.parents]
-    names = ("company__name", *(f"{parent}__code" for parent in parents))
-    shown = rows.select_related("company", *parents).only("is_active", field, *COLUMNS[model], *names)
-    found = list(shown.order_by("-is_active", "guid")[:MAX_HITS])
+    rows = indexed(with_parents(model).filter(**{f"{field}__any_of": _written(text, is_code=field == "barcode")}))
+    found = list(rows.order_by("-is_active", "guid")[:MAX_HITS])
     return [entity for entity in found if getattr(entity, field) == text] or found
 
 

@@ -6,21 +6,20 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_list_or_404, get_object_or_404, redirect
+from django.shortcuts import get_list_or_404, redirect
 from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from pieces.admin.exporting import Exported
-from pieces.admin.filters import BY_PROJECT, asked, beginning, by_choice, by_parent, by_value, in_projects
+from pieces.admin.filters import BY_PROJECT, asked, beginning, by_choice, by_value, in_projects
 from pieces.admin.finding import MAX_HITS, find
 from pieces.admin.history import PER_PAGE, history_of, note_names
 from pieces.admin.labels import Labelled
-from pieces.admin.page import COLUMNS, RASTER_IMAGE, about, crumbs_of, groups_of, label_of, with_parents
+from pieces.admin.page import RASTER_IMAGE, about, crumbs_of, groups_of, label_of, with_parents
 from pieces.admin.trash import confirm, delete_many, guids_of, preview_deletion
 from pieces.filters import HistoryQuery
 from pieces.models import Assembly, Component, Entity, Kind, Pictured, Piece, Project
@@ -43,12 +42,12 @@ class EntityAdmin(Exported):
     empty_value_display = ""
     known_first: tuple[str, ...] = ()  # the columns that an index has in order, beside "changed"
 
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """Without pictures, and without the columns that the list does not show."""
-        rows: QuerySet[Any] = super().get_queryset(request)
-        codes = (f"{parent}__code" for parent in self.list_select_related or ())
-        companies = (f"{name}__name" for name in self.companies)
-        return rows.only("is_active", "updated_at", "company", *companies, *COLUMNS[self.model], *codes)
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return with_parents(self.model)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """What is below a parent, too: the page of that leads there."""
+        return lookup in self.model.parent_columns() or super().lookup_allowed(lookup, value, request)
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
         """With the state only where it may differ."""
@@ -105,18 +104,12 @@ class EntityAdmin(Exported):
 
     @method_decorator(require_safe)
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        entity = self.entity_or_404(object_id)
+        entity = self.get_object(request, object_id)
         if entity.deletion:
             note_names([entity.deletion])
         changes, older = history_of(entity, replace(HistoryQuery(request.GET).page(), limit=PER_PAGE))
         context = about(entity) | {"state": self.state(entity), "changes": changes, "cursor": older}
         return self.page(request, "pieces/entity.html", title=str(entity), **context)
-
-    def entity_or_404(self, guid: str | UUID) -> Any:
-        try:
-            return get_object_or_404(with_parents(self.model), guid=guid)
-        except ValidationError as error:  # no UUID
-            raise Http404 from error
 
     def picture(self, request: HttpRequest, guid: UUID) -> HttpResponse:
         """As such if it is a raster image; all else, an SVG with a script say, is a download that nothing runs."""
@@ -133,7 +126,7 @@ class EntityAdmin(Exported):
 
     def edit(self, request: HttpRequest, guid: UUID) -> HttpResponse:
         """The form; sent, what it would change; sent again with that, the change. Refused at the fields."""
-        entity = self.entity_or_404(guid)
+        entity = self.get_object(request, str(guid))
         if not entity.is_active:
             self.message_user(request, "What is deleted can't be changed. Nothing was saved.", messages.ERROR)
             return redirect(page_of(entity.kind, guid))
@@ -185,8 +178,7 @@ class ProjectAdmin(EntityAdmin):
 @admin.register(Component)
 class ComponentAdmin(EntityAdmin):
     list_display = ("code", "in_project", "designation", "quantity", "state", "changed")
-    list_select_related = ("project",)
-    list_filter = (DELETED, by_value("code"), BY_PROJECT, by_parent(Kind.PROJECT))
+    list_filter = (DELETED, by_value("code"), BY_PROJECT)
     known_first = ("code",)
     search_fields = ("code",)
     search_help_text = "Code, project or customer begins with …"
@@ -195,8 +187,7 @@ class ComponentAdmin(EntityAdmin):
 @admin.register(Assembly)
 class AssemblyAdmin(EntityAdmin):
     list_display = ("__str__", "in_project", "in_component", "trolley", "cell_number", "state", "changed")
-    list_select_related = ("project", "component")
-    list_filter = (DELETED, BY_PROJECT, by_parent(Kind.PROJECT), by_parent(Kind.COMPONENT))
+    list_filter = (DELETED, BY_PROJECT)
 
 
 @admin.register(Piece)
@@ -206,13 +197,7 @@ class PieceAdmin(Labelled, EntityAdmin):
         *("piece_id", "barcode", "in_project", "in_component", "profile_code", "outer_length", "trolley_cell"),
         *("state", "changed"),
     )
-    list_select_related = ("project", "component")
-    list_filter = (
-        DELETED,
-        BY_PROJECT,
-        *(by_value(field) for field in ("profile_code", "trolley", "trolley_cell")),
-        *(by_parent(kind) for kind in (Kind.PROJECT, Kind.COMPONENT, Kind.ASSEMBLY)),
-    )
+    list_filter = (DELETED, BY_PROJECT, *(by_value(field) for field in ("profile_code", "trolley", "trolley_cell")))
     known_first = ("piece_id",)
     search_fields = ("piece_id", "barcode")
     search_help_text = "Piece id, barcode, project or customer begins with …"
