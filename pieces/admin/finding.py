@@ -1,11 +1,15 @@
-"""The search box: a scanned or typed text, looked up as what it may be; each look is one indexed query."""
+"""The search box, and the search and the filters of entity lists: each looks into an index, for a whole value or for
+what begins with a text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, Subquery, Value
+from django.db.models.functions import Greatest
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from pieces.admin.page import with_parents
 from pieces.models import LEVELS, SHORT, Component, Entity, Piece, Project
@@ -20,6 +24,10 @@ LOOKED_UP: Sequence[tuple[type[Entity], str]] = (
     *((Component, "code"), (Project, "code"), (Project, "company_name")),
 )
 GTINS = (8, 12, 13, 14)  # digits: of EAN-8, UPC-A, EAN-13 and ITF-14; a shorter one is a longer one with zeros in front
+# Behind a text, what sorts after all that may follow there: of the orders of bytes, of glibc and of ICU.
+GREATEST = ("\U0010ffff", "\u9fa5", "\uffff")
+
+Condition = Q | Callable[[], Q]  # a function, if it depends on the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +49,18 @@ def find(text: str) -> Found:
 
     A guid is looked up on every level first. As typed, else in one of the other ways to write the same.
     """
-    text = text.strip().replace("\0", "")[: SHORT + 1]  # which no value has
-    hits = []
+    text, hits = asked(text), list[tuple[str, list[Any]]]()
     with suppress(ValueError):
         guid = guid_of(text)
         hits = [("guid", list(level.all_objects.without_picture().filter(guid=guid))) for level in LEVELS]
-    if text and not any(entities for _, entities in hits):
-        hits = [(field.replace("_", " "), _having(model, field, text)) for model, field in LOOKED_UP]
+    looked_up = LOOKED_UP if text and not any(entities for _, entities in hits) else ()
+    for model, field in looked_up:
+        texts = _written(text, is_code=field == "barcode")
+        rows = indexed(with_parents(model).filter(**{f"{field}__any_of": texts})).order_by("-is_active", "guid")
+        found = list(rows[:MAX_HITS])
+        same = [entity for entity in found if getattr(entity, field) == text]
+        hits.append((field.replace("_", " "), same or found))
     return Found(text, [(label, entities) for label, entities in hits if entities])
-
-
-def _having(model: type[Entity], field: str, text: str) -> list[Any]:
-    rows = indexed(with_parents(model).filter(**{f"{field}__any_of": _written(text, is_code=field == "barcode")}))
-    found = list(rows.order_by("-is_active", "guid")[:MAX_HITS])
-    return [entity for entity in found if getattr(entity, field) == text] or found
 
 
 def _written(text: str, *, is_code: bool) -> list[str]:
@@ -73,3 +79,65 @@ def indexed(rows: "QuerySet[Any]") -> "QuerySet[Any]":
     if current_scope().company is not None:
         return rows
     return rows.filter(company__any_of=list(Company.objects.values_list("guid", flat=True)))
+
+
+def by_choice(parameter: str, label: str, choices: Mapping[str, tuple[str, Condition]]) -> type[DropdownFilter]:
+    """A filter by one of a few conditions, each with its name; the one under "" holds until another is chosen."""
+
+    def narrowed(self: Any, request: HttpRequest, rows: "QuerySet[Any]") -> "QuerySet[Any]":
+        _, condition = choices.get(self.value() or "", choices[""])
+        return rows.filter(condition() if callable(condition) else condition)
+
+    names = [(value, name) for value, (name, _) in choices.items()]
+    own = {"title": label, "parameter_name": parameter, "all_option": None, "queryset": narrowed}
+    return type("ChoiceFilter", (DropdownFilter,), own | {"lookups": lambda *_: names})
+
+
+def by_text(parameter: str, label: str, narrow: Callable[["QuerySet[Any]", str], "QuerySet[Any]"]) -> type[TextFilter]:
+    def narrowed(self: Any, request: HttpRequest, rows: "QuerySet[Any]") -> "QuerySet[Any]":
+        return narrow(rows, text) if (text := asked(self.value())) else rows
+
+    return type("ByText", (TextFilter,), {"title": label, "parameter_name": parameter, "queryset": narrowed})
+
+
+def by_value(field: str) -> type[TextFilter]:
+    """A filter by the exact value of a field that has an index per company."""
+    return by_text(field, field.replace("_", " "), lambda rows, value: indexed(rows.filter(**{field: value})))
+
+
+def in_projects(rows: "QuerySet[Any]", text: str) -> "QuerySet[Any]":
+    """Those in the projects whose code, or else whose customer, begins with the text; in the first 50 of these."""
+    _, found = beginning(Project.all_objects.all(), ("code", "company_name"), text)
+    projects = list(found.values_list("guid", flat=True)[:MAX_HITS])
+    # Those of a single one an index has in the order of the list.
+    return rows.filter(project=projects[0]) if len(projects) == 1 else rows.filter(project__any_of=projects)
+
+
+def beginning(rows: "QuerySet[Any]", fields: Sequence[str], text: str) -> tuple[str | None, "QuerySet[Any]"]:
+    """The rows of which a field begins with the text, as typed or else in capitals, small letters or both: by the first
+    of the fields that any row has so, in its order. And which field that is.
+
+    It is a range of the company's index, in the order of the database's collation. That may take upper and lower case
+    for the same, or "ch" for a letter of its own. Over all companies, where no index has such a range, it is the whole
+    value.
+    """
+    cases, is_one = dict.fromkeys((text, text.upper(), text.lower(), text.title())), current_scope().company is not None
+    sets: list[tuple[str, QuerySet[Any]]] = []
+    for field in fields if is_one else ():
+        for case in cases:
+            end = Greatest(*(Value(case + last) for last in GREATEST))
+            sets.append((field, rows.filter(**{f"{field}__gte": case, f"{field}__lte": end}).order_by(field, "guid")))
+    for field in () if is_one else fields:
+        sets.append((field, indexed(rows.filter(**{f"{field}__any_of": list(cases)}))))
+    # Not Exists, which forgets the order: PostgreSQL might look for the first row from the beginning of the table.
+    firsts = [Subquery(found.values("guid")[:1]) for _, found in sets]
+    there = Company.objects.order_by("guid").values_list(*firsts).first() or ()
+    return next((found for found, first in zip(sets, there, strict=False) if first), (None, rows.none()))
+
+
+def asked(value: str | None) -> str:
+    """What stands in a field of a search, cut to what no value has."""
+    return (value or "").strip().replace("\0", "")[: SHORT + 1]
+
+
+BY_PROJECT = by_text("project", "project: code or customer", in_projects)

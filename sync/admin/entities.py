@@ -15,8 +15,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from pieces.admin.exporting import Exported
-from pieces.admin.filters import BY_PROJECT, asked, beginning, by_choice, by_value, in_projects
-from pieces.admin.finding import MAX_HITS, find
+from pieces.admin.finding import BY_PROJECT, MAX_HITS, asked, beginning, by_choice, by_value, find, in_projects
 from pieces.admin.history import PER_PAGE, history_of, note_names
 from pieces.admin.labels import Labelled
 from pieces.admin.page import RASTER_IMAGE, about, crumbs_of, groups_of, label_of, with_parents

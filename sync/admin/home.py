@@ -10,8 +10,7 @@ from django.utils import timezone
 from pieces.admin.history import note_names
 from pieces.models import Deletion, Kind, Project
 from pieces.receipts import BROUGHT_DATA, SyncRun, first_guid
-from sync.admin.charts import REJECTED
-from sync.admin.runs import faults_of, note_callers, result, what
+from sync.admin.runs import REJECTED, faults_of, note_callers, result, what
 from tenants.admin.staff import may
 from tenants.caller import Capability
 from tenants.models import ApiKey, Company
