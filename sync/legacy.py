@@ -23,6 +23,7 @@ from sync.files.importing import Importer, batches_of
 from sync.files.reading import FileRow
 from sync.management.running import held, say
 from sync.models import FileImport
+from sync.schemas import max_items
 from tenants.models import Company, User
 from tenants.scope import company_scope
 
@@ -106,7 +107,7 @@ class Migration:
         of_company = {"company_guid": company, "entity": model.plural, "source": self.source}
         progress = FileImport.objects.create(**of_company, **written)
         importer = Importer(model, progress, errors=self.report, show=say)
-        for batch in batches_of(model, self._rows(model, company)):
+        for batch in batches_of(self._rows(model, company), max_items(model)):
             with held():
                 faulty = importer.add(batch)
             for row in faulty:

@@ -24,7 +24,7 @@ from ractory.api.errors import ConflictRetry, Fault, Unprocessable
 from ractory.api.rendering import to_json
 from sync.files.reading import BadFile, FileRow
 from sync.models import Snapshot
-from sync.schemas import Line, max_items
+from sync.schemas import Line
 from sync.submission import Claim, Options, Run, submit
 
 MAX_BATCH = 8 * 1024 * 1024  # bytes; a thousand pieces with every field but the picture have two
@@ -175,15 +175,15 @@ class Importer(Claim):
         return head + tail if is_empty else head + b"," + raw[1:-1] + tail
 
 
-def batches_of(model: type[Entity], rows: Iterator[FileRow]) -> Iterator[list[FileRow]]:
-    """As many rows as a request may have, and not too many bytes. A file that breaks off first gives what it has."""
-    batch: list[FileRow] = []
+def batches_of(rows: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    """At most so many rows, and not too many bytes. A file that breaks off first gives what it has."""
+    batch: list[Any] = []
     size = 0
     try:
         for row in rows:
             batch.append(row)
             size += len(row.raw)
-            if len(batch) == max_items(model) or size > MAX_BATCH:
+            if len(batch) == most or size > MAX_BATCH:
                 yield batch
                 batch, size = [], 0
     except BadFile:

@@ -23,7 +23,7 @@ from pieces.models import LEVELS_BY_PLURAL, Entity, Piece
 from ractory.api.errors import Fault
 from ractory.api.retry import in_transaction
 from sync.files.columns import Unusable, fields_of, guess, in_words, value_of
-from sync.files.importing import COUNTS, Importer
+from sync.files.importing import COUNTS, Importer, batches_of
 from sync.files.reading import BadFile, FileRow, Source, detect, json_rows, ndjson_rows
 from sync.files.spreadsheets import MAX_COLUMNS, Sheet
 from sync.files.tables import records
@@ -35,7 +35,7 @@ MAX_FILE = 64 * 1024 * 1024  # bytes
 MAX_UNPACKED = 1024 * 1024 * 1024  # bytes of what is in it
 MAX_ROWS = 100_000
 PIECE = 1024 * 1024  # bytes of a file in one row of the table
-BATCH, BATCH_SIZE = 1000, 8 * 1024 * 1024  # rows, and bytes, that go in together
+BATCH = 1000  # rows that go in together, if they are not too large
 ZIP, OLE = b"PK", b"\xd0\xcf\x11\xe0"  # what files begin with: XLSX; Excel's before that, and those with a password
 Stage = Upload.Stage
 
@@ -72,14 +72,19 @@ def go_on(upload: Upload, until: float) -> None:
     """
     with company_scope(upload.company_guid):
         try:
-            while upload.stage in Upload.WORKING:
-                (_read if upload.stage == Stage.READING else _submit)(upload, until)
+            for _ in _steps(upload):
                 if time.monotonic() > until:
                     break
         except BadFile as error:
             advance(upload, stage=Stage.UNREADABLE, notes=[str(error)])
         except Overtaken:
             upload.refresh_from_db()
+
+
+def _steps(upload: Upload) -> Iterator[None]:
+    """Each a batch, until a person has to decide."""
+    while upload.stage in Upload.WORKING:
+        yield from _read(upload) if upload.stage == Stage.READING else _submit(upload)
 
 
 def begin(upload: Upload, stage: Stage, **values: Any) -> None:
@@ -111,69 +116,58 @@ def text_of(cell: Any) -> str:
 # --- Reading ------------------------------------------------------------------------------------
 
 
-def _read(upload: Upload, until: float) -> None:
-    """Makes batches of the rows that come next; with the last one the file is done with."""
-    model, batch, notes = LEVELS_BY_PLURAL[upload.entity], list[bytes](), list[str]()
-    columns, position, stored = list(upload.columns), upload.position, upload.stored
-
-    def keep() -> None:
-        part = UploadPart(upload=upload, company_guid=upload.company_guid, start=upload.total)
-        part.data, total = b"[" + b",".join(batch) + b"]", upload.total + len(batch)
-        advance(upload, part.save, total=total, columns=columns, position=position, stored=stored)
-        batch.clear()
-
+def _read(upload: Upload) -> Iterator[None]:
+    """Makes batches of the rows that come next; after the last one the file is done with."""
     with tempfile.TemporaryFile() as file:
         for start in range(0, upload.size, PIECE):
             file.write(upload.parts.get(is_file=True, start=start).data)
         file.seek(0)
-        for position, row in _rows(file, model, columns, upload.position, notes):  # noqa: B007  # `keep` has it
-            batch.append(orjson.dumps(list(row)))
-            stored += len(batch[-1])
-            if len(columns) > MAX_COLUMNS or len("".join(columns)) > MAX_COLUMNS * MAX_NAME:
-                raise BadFile(f"it has more than {MAX_COLUMNS} columns, or very long names of columns", row.line)
-            if stored > MAX_UNPACKED or upload.total + len(batch) > MAX_ROWS:
-                raise BadFile(f"it has more than {MAX_ROWS} rows, or far too much text: make two files of it", row.line)
-            if len(batch) == BATCH or stored - upload.stored > BATCH_SIZE:
-                keep()
-                if time.monotonic() > until:
-                    return
-    if batch:
-        keep()
+        for batch in batches_of(_rows(upload, file), BATCH):
+            part = UploadPart(upload=upload, company_guid=upload.company_guid, start=upload.total)
+            part.data = b"[" + b",".join([row.raw for row in batch]) + b"]"
+            values = {"total": upload.total + len(batch), "stored": upload.stored + len(part.data)}
+            if values["total"] > MAX_ROWS or values["stored"] > MAX_UNPACKED:
+                raise BadFile(f"it has more than {MAX_ROWS} rows, or far too much text: make two files of it")
+            advance(upload, part.save, **values, columns=upload.columns, position=upload.position)
+            yield
     if not upload.total:
         raise BadFile("it has no rows below the names of its columns")
-    known = Upload.objects.filter(entity=upload.entity, columns=columns).exclude(mapping={}).order_by("-guid").first()
-    mapping = known.mapping if known else guess(model, columns)
-    advance(upload, upload.parts.filter(is_file=True).delete, stage=Stage.COLUMNS, mapping=mapping, notes=notes)
+    others = Upload.objects.filter(entity=upload.entity, columns=upload.columns).exclude(mapping={})
+    known = others.order_by("-guid").values_list("mapping", flat=True).first()
+    mapping, file_parts = (
+        known or guess(LEVELS_BY_PLURAL[upload.entity], upload.columns),
+        upload.parts.filter(is_file=True),
+    )
+    advance(upload, file_parts.delete, stage=Stage.COLUMNS, mapping=mapping, notes=upload.notes)
 
 
-def _rows(
-    file: Any, model: type[Entity], columns: list[str], start: Any, notes: list[str]
-) -> Iterator[tuple[Any, Row]]:
-    """The rows of the file from the position `start` on, each with the position after it. Adds to the columns as it
-    meets them, and at the end to the notes."""
-    begin = file.read(4)
+def _rows(upload: Upload, file: Any) -> Iterator[FileRow]:
+    """The rows of the file, as they are stored, from the upload's position on, which goes on with each. Adds to its
+    columns as it meets them, and at the end to its notes."""
+    model, columns, done = LEVELS_BY_PLURAL[upload.entity], upload.columns, upload.position
+    begin, sheet = file.read(4), None
     file.seek(0)
     if begin.startswith(OLE):
         raise BadFile("it is an Excel file of the old kind (.xls), or has a password: save it as .xlsx without one")
     if begin.startswith(ZIP):
         sheet = Sheet(file)
-        yield from _below_header(sheet.rows(start or None), model, columns)
-        if sheet.others:
-            notes.append(f"Only the first sheet was read, “{sheet.name}”; not {', '.join(sheet.others)}.")
-        if sheet.merged:
-            some = ", ".join(sheet.merged[:10])
-            notes.append(f"Of merged cells only the first has the value, the others are empty: {some}.")
-        return
-    source = Source(file, MAX_UNPACKED)
-    if (kind := detect(source, model)) == "csv":
+        rows = _below_header(sheet.rows(done or None), model, columns)
+    elif (kind := detect(source := Source(file, MAX_UNPACKED), model)) == "csv":
         counted = ((line, cells, number) for number, (line, cells) in enumerate(records(source), start=1))
-        yield from _below_header(islice(counted, start, None), model, columns)
-        return
-    items = json_rows(source, model) if kind == "json" else ndjson_rows(source)
-    for number, item in enumerate(islice(items, start, None), start=start + 1):
-        row = _object(item)
-        columns += [name for name in row.cells if name not in columns]
-        yield number, row
+        rows = _below_header(islice(counted, done, None), model, columns)
+    else:
+        items = json_rows(source, model) if kind == "json" else ndjson_rows(source)
+        rows = _objects(islice(enumerate(items, start=1), done, None), columns)
+    for position, row in rows:
+        upload.position = position
+        if len(columns) > MAX_COLUMNS or len("".join(columns)) > MAX_COLUMNS * MAX_NAME:
+            raise BadFile(f"it has more than {MAX_COLUMNS} columns, or very long names of columns", row.line)
+        yield FileRow(row.line, orjson.dumps(list(row)))
+    if sheet and sheet.others:
+        upload.notes.append(f"Only the first sheet was read, “{sheet.name}”; not {', '.join(sheet.others)}.")
+    if sheet and sheet.merged:
+        some = ", ".join(sheet.merged[:10])
+        upload.notes.append(f"Of merged cells only the first has the value, the others are empty: {some}.")
 
 
 def _below_header(rows: Iterator[Any], model: type[Entity], columns: list[str]) -> Iterator[tuple[Any, Row]]:
@@ -191,25 +185,26 @@ def _below_header(rows: Iterator[Any], model: type[Entity], columns: list[str]) 
                 columns.append(name if name and name not in columns else f"{name or 'Column'} ({letter})")
 
 
-def _object(row: FileRow) -> Row:
-    with suppress(orjson.JSONDecodeError):
-        if isinstance(found := orjson.loads(row.raw), dict):
-            return Row(row.line, {name.replace("\0", ""): value for name, value in found.items()})
-    return Row(row.line, {}, "This is no object in JSON")
+def _objects(items: Iterator[tuple[int, FileRow]], columns: list[str]) -> Iterator[tuple[Any, Row]]:
+    for number, item in items:
+        row = Row(item.line, {}, "This is no object in JSON")
+        with suppress(orjson.JSONDecodeError):
+            if isinstance(found := orjson.loads(item.raw), dict):
+                row = Row(item.line, {name.replace("\0", ""): value for name, value in found.items()})
+        columns += [name for name in row.cells if name not in columns]
+        yield number, row
 
 
 # --- Checking and importing ---------------------------------------------------------------------
 
 
-def _submit(upload: Upload, until: float) -> None:
+def _submit(upload: Upload) -> Iterator[None]:
     """Checks, or imports, batch by batch. Raises what the Importer raises."""
     importer = _UploadImporter(upload)
     while upload.rows < upload.total:
         importer.add(importer.next_items())
-        if time.monotonic() > until:
-            break
-    if upload.rows == upload.total:
-        advance(upload, stage=Stage.CHECKED if upload.stage == Stage.CHECKING else Stage.DONE)
+        yield
+    advance(upload, stage=Stage.CHECKED if upload.stage == Stage.CHECKING else Stage.DONE)
 
 
 class _UploadImporter(Importer):

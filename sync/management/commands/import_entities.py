@@ -21,6 +21,7 @@ from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_row
 from sync.files.tables import csv_rows
 from sync.management.running import held, meter, say
 from sync.models import MAX_SOURCE, FileImport, Overtaken, Snapshot
+from sync.schemas import max_items
 from sync.snapshots import PERCENT, SCOPE, complete, open_one, open_snapshot
 from tenants.management.printing import PrintingCommand, company_of, exit_code, guid, text
 from tenants.scope import company_scope
@@ -114,7 +115,7 @@ def _run(importer: Importer, source: Source, rows: Iterator[FileRow]) -> tuple[i
     progress = importer.progress
     try:
         with meter(source.size, progress.rows) as show:
-            for batch in batches_of(importer.model, rows):
+            for batch in batches_of(rows, max_items(importer.model)):
                 with held():
                     importer.add(batch)
                 show(progress.rows, source.position)
