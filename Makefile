@@ -110,4 +110,4 @@ bench: $(INSTALLED)  ## every measurement; writes docs/performance.md
 	$(SECRET) $(BIN)/python -m bench $(ARGS)
 
 demo: $(INSTALLED)  ## a server with 1000 pieces in it, until Ctrl-C
-	@$(SECRET) $(BIN)/python manage.py demo
+	@$(SECRET) $(BIN)/python -m bench.demo

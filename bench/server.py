@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -41,19 +40,14 @@ class Server:
 @contextmanager
 def gunicorn(workers: int = 1, **environment: str) -> Iterator[Server]:
     """A server with this many workers, on the database that DATABASE_URL names."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"127.0.0.1:{port}"]
-    command += ["--workers", str(workers), "--log-level", "error"]
-    process = subprocess.Popen(command, env=os.environ | UNLIMITED | {"LOG_LEVEL": "ERROR"} | environment)
-    server = Server(port, process.pid)
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # requests wait there until it is up
+        command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", "--bind", f"fd://{listener.fileno()}"]
+        command += ["--workers", str(workers), "--log-level", "error"]
+        known = os.environ | UNLIMITED | {"LOG_LEVEL": "ERROR"} | environment
+        process = subprocess.Popen(command, env=known, pass_fds=[listener.fileno()])
+        server = Server(int(listener.getsockname()[1]), process.pid)
     try:
-        for _ in range(200):
-            try:
-                server.call("GET", "/health")
-                break
-            except OSError:
-                time.sleep(0.05)
+        server.call("GET", "/health")
         yield server
     finally:
         process.terminate()

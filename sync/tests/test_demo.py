@@ -1,4 +1,4 @@
-"""`manage.py demo` as a process (contract, "Running"): whatever ends it, its server ends with it."""
+"""`make demo` as a process (contract, "Running"): whatever ends it, its server ends with it."""
 
 import os
 import signal
@@ -25,8 +25,9 @@ def demo(**more: str) -> Iterator["subprocess.Popen[str]"]:
     """The command on the database of the tests; what it leaves running is killed afterwards."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below `nohup` it is ignored, by children too
     try:
-        process = subprocess.Popen(  # noqa: S603  # our own command
-            [sys.executable, str(ROOT / "manage.py"), "demo"],
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.demo"],
+            cwd=ROOT,
             env=environment(database_url(), **more),
             stdout=subprocess.PIPE,
             text=True,
