@@ -18,8 +18,8 @@ pytestmark = pytest.mark.django_db
 ORIGIN = Origin(Operation.DELETE, "user:anna@example.com", "request-1")
 BO = Origin(Operation.RESTORE, "user:bo@example.com")
 FIELDS = {
-    *("guid", "kind", "name", "company_guid", "actor", "created_at"),
-    *("components", "assemblies", "pieces", "restored_at", "purged_at"),
+    *("guid", "kind", "name", "root_guid", "company_guid", "actor", "created_at"),
+    *("components", "assemblies", "pieces", "restored_at", "restored_by", "purged_at"),
 }
 
 
@@ -46,7 +46,7 @@ def _deleted(family: Family, foreign: Family) -> None:
 def test_one_json_object_tells_all(manage: Manage, family: Family) -> None:
     delete(family.component)
     answer = manage("list_deletions", "--json").json
-    assert answer.keys() == {"deletions"}
+    assert answer.keys() == {"deletions", "more"}
     [deletion] = answer["deletions"]
     assert deletion.keys() == FIELDS
     with every_company():
@@ -56,7 +56,7 @@ def test_one_json_object_tells_all(manage: Manage, family: Family) -> None:
     assert (deletion["kind"], deletion["actor"]) == ("component", "user:anna@example.com")
     assert (deletion["name"], deletion["company_guid"]) == (component.code, str(component.company_guid))
     assert [deletion[name] for name in ("components", "assemblies", "pieces")] == [0, 1, 1]
-    assert [deletion[name] for name in ("restored_at", "purged_at")] == [None] * 2
+    assert [deletion[name] for name in ("restored_at", "restored_by", "purged_at")] == [None] * 3
 
 
 @pytest.mark.usefixtures("_deleted")
@@ -64,6 +64,8 @@ def test_newest_first_and_only_what_was_asked_for(manage: Manage, family: Family
     assert listed(manage) == ["project", "assembly", "piece"]
     assert listed(manage, "--company", family.project.company_guid) == ["assembly", "piece"]
     assert listed(manage, "--limit", 2) == ["project", "assembly"]
+    assert [manage("list_deletions", "--json", "--limit", limit).json["more"] for limit in (2, 3)] == [True, False]
+    assert manage("list_deletions", "--limit", 2).out.splitlines()[2:] == ["There are more: --limit."]
 
 
 @pytest.mark.usefixtures("_deleted")

@@ -172,12 +172,16 @@ class ListingCommand(PrintingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         company = options.get("company")
         found = self.rows.filter(company=company_of(company)) if company else self.rows.all()
-        rows = list(self.listed(found[: options.get("limit")]))
+        limit = options.get("limit")
+        rows = list(self.listed(found[: limit and limit + 1]))
+        is_cut = limit is not None and len(rows) > limit
+        rows = rows[:limit]
         if options["json"]:
-            self.answer(options, {self.name: rows})
+            self.answer(options, {self.name: rows} | ({"more": is_cut} if limit else {}))
             return
         cells = [["-" if value in (None, "") else str(value) for value in row.values()] for row in rows]
         cells = [[text if text.isprintable() else repr(text) for text in line] for line in cells]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+        lines += ["There are more: --limit."] if is_cut else []
         self.stdout.write("\n".join(lines or ["There are none."]))

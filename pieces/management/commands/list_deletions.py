@@ -8,7 +8,10 @@ from pieces.models import Deletion
 from pieces.names import found_by_guid, name_of, with_others
 from tenants.management.printing import ListingCommand, whole
 
-MORE = ("components", "assemblies", "pieces", "company_guid", "actor", "created_at", "restored_at", "purged_at")
+MORE = (
+    *("components", "assemblies", "pieces", "root_guid", "company_guid", "actor", "created_at"),
+    *("restored_at", "restored_by", "purged_at"),
+)
 
 
 class Command(ListingCommand):
