@@ -23,18 +23,19 @@ TOKEN = "the-scraper's-own"
 
 
 class Served:
-    """A running gunicorn; an own one for each test."""
+    """A running gunicorn with this many workers."""
 
-    def __init__(self, process: "subprocess.Popen[Any]", port: int, log: Path) -> None:
-        self.process, self.port, self.log = process, port, log
+    def __init__(self, process: "subprocess.Popen[Any]", port: int, log: Path, count: int = 2) -> None:
+        self.process, self.port, self.log, self.count = process, port, log, count
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
         return call(self.port, method, path, body, **headers)
 
     def is_up(self) -> bool:
+        """Whether it answers and has all its workers: gunicorn makes them one after the other, up to 0.1 s apart."""
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return self.call("GET", "/health").status == 200
+            return self.call("GET", "/health").status == 200 and len(self.workers()) == self.count
         except OSError:
             return False
 
@@ -85,8 +86,9 @@ def served(log: Path, *options: str, **environment: str) -> Iterator[Served]:
     """For tests with `transactional_db`: what they commit it sees, and the other way round."""
     port = free_port()
     ours = {"DATABASE_URL": database_url(), "PORT": str(port), "METRICS_TOKEN": TOKEN, "WEB_CONCURRENCY": "2"}
+    known = {**os.environ, **ours, **environment}
     command = [sys.executable, "-m", "gunicorn", "ractory.wsgi", *options]
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command, cwd=ROOT, stderr=stderr, env={**os.environ, **ours, **environment})  # noqa: S603  # our own command
-    with Served(process, port, log) as server:
+        process = subprocess.Popen(command, cwd=ROOT, stderr=stderr, env=known)  # noqa: S603  # our own command
+    with Served(process, port, log, int(known["WEB_CONCURRENCY"])) as server:
         yield server

@@ -18,9 +18,10 @@ SYNC = b"POST /api/v1/sync/pieces HTTP/1.1\r\nHost: localhost\r\nContent-Type: a
 BUNDLE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
 
 
-@pytest.fixture
-def server(transactional_db: None, tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path / "log", WEB_CONCURRENCY="1") as made:
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One for all: nothing here ends it, and nothing of what comes is written anywhere."""
+    with served(tmp_path_factory.mktemp("server") / "log", WEB_CONCURRENCY="1") as made:
         yield made
 
 
