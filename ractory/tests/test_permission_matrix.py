@@ -5,10 +5,13 @@ An endpoint or a method without a row in `ENDPOINTS` fails. The admin is not an 
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
@@ -121,11 +124,10 @@ def test_every_endpoint_has_a_row() -> None:
     assert set(VIEWS) == set(ENDPOINTS)
 
 
-@pytest.mark.parametrize("route", ENDPOINTS)
-def test_every_method_has_a_row(route: str) -> None:
-    view = VIEWS[route]
-    handlers = getattr(view, "actions", None) or {name for name in METHODS if hasattr(view.cls, name.lower())}
-    assert {name.upper() for name in handlers} - {"HEAD"} == set(ENDPOINTS[route].methods)
+def test_every_method_has_a_row() -> None:
+    for route, view in VIEWS.items():
+        handlers = getattr(view, "actions", None) or {name for name in METHODS if hasattr(view.cls, name.lower())}
+        assert {name.upper() for name in handlers} - {"HEAD"} == set(ENDPOINTS[route].methods), route
 
 
 # --- The world ----------------------------------------------------------------------------------
@@ -214,7 +216,20 @@ def world(api: Api, caller: str, company: Company) -> World:
         api.with_key(issue_key(company, *caller.split()))
     elif caller != NOBODY:
         api.with_user(UserFactory.create(role=caller, company=None if caller == SYSTEM_ADMIN else company))
-    return World(api, company, CompanyFactory.create())
+    made = World(api, company, CompanyFactory.create())
+    for each in (made.own, made.foreign):
+        made.piece_of(each)  # before the first request: what is made around a request goes with it
+    return made
+
+
+@contextmanager
+def forgotten() -> Iterator[None]:
+    """What is done in this is undone after it: the next request finds the same world, which is dear to make."""
+    around: Any = transaction.atomic()
+    around._from_testcase = True  # as of Django's TestCase: a request may be a whole transaction in it
+    with around:
+        yield
+        transaction.set_rollback(True)
 
 
 # --- The matrix ---------------------------------------------------------------------------------
@@ -238,45 +253,53 @@ def expected(caller: str, route: str, method: str, row: str, named: str | None) 
     return 403 if is_list else 404  # of a batch, 403
 
 
-@pytest.mark.parametrize(("route", "method"), OPERATIONS)
-def test_who_may_do_what(world: World, caller: str, route: str, method: str) -> None:
+def test_who_may_do_what(world: World, caller: str) -> None:
     companies = {"own": world.own, "foreign": world.foreign}
-    for row, company in companies.items():
-        for named in (None, *companies):
+    found = {}
+    for (route, method), row, named in product(OPERATIONS, companies, (None, *companies)):
+        with forgotten():
             query = f"?company_guid={companies[named].guid}" if named else ""
-            path = world.path(route, method, company) + query
-            body = world.body(route, company) if method in ("POST", "PUT", "PATCH") else None
+            path = world.path(route, method, companies[row]) + query
+            body = world.body(route, companies[row]) if method in ("POST", "PUT", "PATCH") else None
             answer = world.api.generic(method, path, "" if body is None else to_json(body).decode(), "application/json")
-            assert answer.status_code == expected(caller, route, method, row, named), (row, named, answer.content)
+            if answer.status_code != (wanted := expected(caller, route, method, row, named)):
+                found[route, method, row, named] = (answer.status_code, "not", wanted, answer.content)
             check_envelope(answer)
+    assert found == {}
 
 
-@pytest.mark.parametrize("route", ENDPOINTS)
-def test_a_method_that_an_endpoint_does_not_have_is_a_405(world: World, caller: str, route: str) -> None:
+def test_a_method_that_an_endpoint_does_not_have_is_a_405(world: World, caller: str) -> None:
     """Whatever its query is; for those who may not use the endpoint at all, the 401 and the 403 come first."""
-    endpoint = ENDPOINTS[route]
-    path = world.path(route, "GET", world.own) + "?limit=none&include_inactive=maybe&dry_run=maybe"
-    barred = endpoint.otherwise is not None and endpoint.otherwise not in MAY[caller]
-    for method in set(METHODS) - set(endpoint.methods):
-        answer = world.api.generic(method, path, "{}", "application/json")
-        assert answer.status_code == ((401 if caller == NOBODY else 403) if barred else 405), method
-        assert ("Allow" in answer.headers) or answer.status_code != 405
-        check_envelope(answer)
+    for route, endpoint in ENDPOINTS.items():
+        barred = endpoint.otherwise is not None and endpoint.otherwise not in MAY[caller]
+        with forgotten():
+            path = world.path(route, "GET", world.own) + "?limit=none&include_inactive=maybe&dry_run=maybe"
+            for method in set(METHODS) - set(endpoint.methods):
+                answer = world.api.generic(method, path, "{}", "application/json")
+                wanted = (401 if caller == NOBODY else 403) if barred else 405
+                assert answer.status_code == wanted, (method, route)
+                assert ("Allow" in answer.headers) or answer.status_code != 405
+                check_envelope(answer)
 
 
-@pytest.mark.parametrize("route", LISTS)
-def test_a_list_has_the_rows_of_those_companies_only(world: World, caller: str, route: str) -> None:
+def test_a_list_has_the_rows_of_those_companies_only(world: World, caller: str) -> None:
+    for route in LISTS:
+        with forgotten():
+            check_list(world, caller, route)
+
+
+def check_list(world: World, caller: str, route: str) -> None:
     for company in (world.own, world.foreign):
         world.path(f"{route.replace('changes', 'pieces')}/<str:guid>", "GET", company)
     both = {str(world.own.guid), str(world.foreign.guid)}
     listed = world.api.get(f"/{route}").json()
     if ENDPOINTS[route].methods["GET"][0] not in MAY[caller]:
-        assert set(listed) == {"detail"}
+        assert set(listed) == {"detail"}, route
         return
-    assert companies_in(listed) == (both if caller == SYSTEM_ADMIN else {str(world.own.guid)})
+    assert companies_in(listed) == (both if caller == SYSTEM_ADMIN else {str(world.own.guid)}), route
     if caller == SYSTEM_ADMIN:
         listed = world.api.get(f"/{route}?company_guid={world.foreign.guid}").json()
-        assert companies_in(listed) == {str(world.foreign.guid)}
+        assert companies_in(listed) == {str(world.foreign.guid)}, route
 
 
 def companies_in(listed: Any) -> set[str]:
