@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiRequest, extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -24,7 +24,11 @@ from tenants.caller import MaySync
 from tenants.scope import current_scope
 from tenants.views import caller_of
 
+CEILING = {"anyOf": [COUNT, {"type": "string", "pattern": f"^{PERCENT.pattern}$"}]}
+ASKED = f"How many rows may go at most: a number, or a share. By default {DEFAULT_MAX}, but at least {AT_LEAST} rows."
 
+
+@extend_schema_field({**CEILING, "description": ASKED})
 class CeilingField(serializers.Field[Any, Any, Any, Any]):
     """How many rows may go: a number, or a percentage as "10%"; as text."""
 
@@ -38,11 +42,11 @@ class CeilingField(serializers.Field[Any, Any, Any, Any]):
 
 # Unknown fields and parents that are null are refused: a set that was meant to be of one project would be of the whole
 # company, and a ceiling would not hold.
-class CompleteSerializer(serializers.Serializer[Any]):
+class SnapshotCompleteSerializer(serializers.Serializer[Any]):
     max_deleted = CeilingField(required=False)
 
 
-class SnapshotSerializer(CompleteSerializer):
+class SnapshotOpenSerializer(SnapshotCompleteSerializer):
     entity = serializers.ChoiceField(list(LEVELS_BY_PLURAL))
     company_guid = serializers.UUIDField(required=False)
     project_guid = serializers.UUIDField(required=False)
@@ -61,21 +65,15 @@ def as_wire(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-CEILING = {"anyOf": [COUNT, {"type": "string", "pattern": f"^{PERCENT.pattern}$"}]}
-BY_DEFAULT = f"By default {DEFAULT_MAX}, but at least {AT_LEAST} rows."
 MOMENT = {"type": "string", "format": "date-time"}
 SHOWN = (
     {"guid": GUID, "entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, GUID_OR_NULL), "opened_at": MOMENT}
     | {"expires_at": MOMENT, "status": {"type": "string", "enum": ["open", "completed"]}, "max_deleted": CEILING}
     | {"seen": COUNT, "deleted": {**COUNT, "type": ["integer", "null"]}, "run_guid": GUID_OR_NULL}
 )
-ASKED = {"max_deleted": {**CEILING, "description": f"How many rows may go at most: a number, or a share. {BY_DEFAULT}"}}
-OPENED = {"entity": ENTITY, "company_guid": GUID, **dict.fromkeys(SCOPE, GUID), **ASKED}
 DONE = {"seen": COUNT, "deleted": COUNT, "run_guid": GUID, "dry_run": {"type": "boolean", "const": True}}
 REFUSED = {"detail": TEXT, "would_delete": COUNT, "max_deleted": COUNT}
 SNAPSHOT = named("Snapshot", an_object(SHOWN))
-OPEN_BODY = named("SnapshotOpen", an_object(OPENED, "company_guid", *SCOPE, *ASKED))
-COMPLETE_BODY = named("SnapshotComplete", an_object(ASKED, *ASKED))
 COMPLETED = named("SnapshotCompleted", an_object(DONE, "dry_run"))
 TOO_MANY = named("TooManyDeleted", an_object(REFUSED, "would_delete", "max_deleted"))
 
@@ -99,11 +97,11 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
             "Of all rows of one entity in a project, a component or an assembly, or in the company. Send them with "
             "`?snapshot=`, then complete it: what was there when it was opened and was not sent, is soft-deleted."
         ),
-        request=body(OPEN_BODY, {"of a project": {"entity": "pieces", "project_guid": PROJECT}}),
+        request=body(SnapshotOpenSerializer, {"of a project": {"entity": "pieces", "project_guid": PROJECT}}),
         responses={201: answer("It is open.", SNAPSHOT)},
     )
     def create(self, request: Request) -> Response:
-        asked, caller = read_fields(request, SnapshotSerializer, strict=True), caller_of(request)
+        asked, caller = read_fields(request, SnapshotOpenSerializer, strict=True), caller_of(request)
         model, scope = LEVELS_BY_PLURAL[asked["entity"]], current_scope()
         named_company = asked.get("company_guid")
         if named_company and not scope.covers(named_company):
@@ -139,7 +137,7 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
             "below them, as one deletion. The second time the first answer comes again."
         ),
         parameters=[RUN_HEADER],
-        request=OpenApiRequest(COMPLETE_BODY),
+        request=SnapshotCompleteSerializer,
         responses={
             200: answer("What went.", COMPLETED),
             409: answer("More would go than may. Nothing was done.", TOO_MANY),
@@ -148,7 +146,7 @@ class SnapshotViewSet(ViewSetMixin, ReceiptView):
     )
     @action(detail=True, methods=["post"], query_class=CompleteQuery, operation=Operation.COMPLETE)
     def complete(self, request: Request, guid: str) -> Response:
-        most = read_fields(request, CompleteSerializer, strict=True).get("max_deleted", "")
+        most = read_fields(request, SnapshotCompleteSerializer, strict=True).get("max_deleted", "")
         dry_run = self.query.checked()["dry_run"]
         snapshot = snapshots.open_one(guid_in_path(guid, "snapshot"))
         about = {"model": LEVELS_BY_PLURAL[snapshot.entity], "company": snapshot.company_guid, "dry_run": dry_run}

@@ -140,13 +140,9 @@ class _Attempt:
             if count and not self.skip:
                 have = "row has" if count == 1 else "rows have"
                 raise _in_conflict(others, self.acts, f"{count} {have} been written since")
+            is_empty = not count and not any(self.roots.values())
             past = Q(replaced_in__any_of=self.acts) | Q(changed_in__any_of=self.acts)
-            is_kept = (
-                count
-                or any(self.roots.values())
-                or any(rows.objects.filter(past).exists() for rows in HISTORIES.values())
-            )
-            if self.acts and not is_kept:
+            if is_empty and self.acts and not any(each.objects.filter(past).exists() for each in HISTORIES.values()):
                 raise Gone(f"The history of the run {self.run} is not kept any more.")
             self._check_purges()
             blocked, skipped = self._in_the_way(others) if count else (set[bytes](), 0)

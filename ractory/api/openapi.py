@@ -58,8 +58,8 @@ def array_of(items: Json, **more: Any) -> Json:
     return {"type": "array", "items": items, **more}
 
 
-def body(schema: Json, examples: Mapping[str, Json]) -> OpenApiRequest:
-    """What a request must carry, with examples by name."""
+def body(schema: Any, examples: Mapping[str, Json]) -> OpenApiRequest:
+    """What a request must carry, with examples by name; a schema, or a serializer that has it."""
     return OpenApiRequest(schema, examples=[OpenApiExample(*example) for example in examples.items()])
 
 
