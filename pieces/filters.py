@@ -75,8 +75,7 @@ class ListQuery(PageQuery, EntityQuery):
 
 
 class ValueFilter(django_filters.Filter):  # type: ignore[misc]  # untyped
-    """Rows with this value, or with one of several. An empty text is a value, where django-filter's own filters would
-    pass it over."""
+    """Rows with this value, or one of several. An empty text is a value, unlike to django-filter's own filters."""
 
     label = None  # no page shows one
 

@@ -1,5 +1,4 @@
-"""Every invariant of the contract, counted over the whole database, each by one set-based query. Constraints hold
-most of them; this proves all after a crash, a restore of a backup or a change by hand."""
+"""Every invariant of the contract, counted over the whole database, each by one set-based query."""
 
 from datetime import timedelta
 from typing import Any

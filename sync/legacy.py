@@ -1,6 +1,5 @@
-"""The way over from the old server, table by table out of its running PostgreSQL (docs/migrating.md). Companies and
-users are taken as they are; the rows of the four levels go through the importer of files. What can't be taken is
-reported and left out; what is here already is not made twice, so that a run that was stopped is simply run again."""
+"""The way over from the old server, out of its running PostgreSQL (docs/migrating.md). Rows of the four levels go
+through the importer of files. What can't be taken is reported; what is here already is not made twice."""
 
 import re
 from collections import Counter

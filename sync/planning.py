@@ -1,6 +1,5 @@
-"""What a batch means for the rows there are. `look` asks the database, without locks, for all that it has to say about
-a batch: the context. `make_plan` makes of it, without a query, all that is to be done, or every fault (contract,
-"Sync": "What one item means")."""
+"""What a batch means for the rows there are: `look` asks the database, without locks, for the context; `make_plan`
+makes of it, without a query, all that is to be done, or every fault (contract, "Sync")."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -62,8 +62,7 @@ def fresh_key(company: Company, description: str) -> str:
 
 
 def order(company: uuid.UUID, code: str, pieces: int, number: int = 0) -> Items:
-    """A project of so many pieces: windows of a frame and a sash, which have four pieces each. Each `number` is due a
-    day after the one before."""
+    """A project of so many pieces: windows of a frame and a sash, four pieces each. `number` is the day it is due."""
     path = (company, code)
     pick = random.Random(guid(*path)).choice  # noqa: S311  # to be repeated, not to be secret
     client, colour = pick(CLIENTS), pick(COLOURS)

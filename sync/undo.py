@@ -1,6 +1,5 @@
-"""Taking a run back (contract, "Undo"): what it wrote becomes what it was before, by the plan, the locks and the rules
-of a sync, in one transaction. The rows that a run itself was about (its roots) are put back; what it took along below
-them follows by the same rules by which it went."""
+"""Taking a run back (contract, "Undo"), by the plan, the locks and the rules of a sync, in one transaction. The rows
+that the run itself was about (its roots) are put back; what it took along below follows by the same rules."""
 
 import json
 from collections import Counter
@@ -176,8 +175,7 @@ class _Attempt:
             raise Conflict(f"The run {self.run} has been undone already, by the run {other.run_guid}.")
 
     def _read_before(self) -> None:
-        """Adds to each root the state `before` that the acts replaced; None if it is not kept. A row that they made was
-        not there."""
+        """Adds to each root the state `before` the acts, None if it is not kept; what they made was not there."""
         for level, rows in self.roots.items():
             names = [field.attname for field in level.settable_fields()]
             if issubclass(level, Pictured):

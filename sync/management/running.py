@@ -21,9 +21,8 @@ def say(line: str) -> None:
 
 @contextmanager
 def meter(size: int | None, done: int = 0) -> Iterator[Callable[[int, int], None]]:
-    """A function that is given the rows that are done, `done` ones of an earlier run with them, and how many bytes of
-    `size`. It shows the rate, and percent and the time left where there is a size: on standard error, by a bar on a
-    terminal, by a line now and then in a pipe."""
+    """A function to be given the rows that are done (`done` by an earlier run) and the bytes of `size`. It shows the
+    rate, and the time left where there is a size: by a bar on a terminal, by a line now and then in a pipe."""
     started = said = time.monotonic()
 
     def show(rows: int, position: int) -> None:
