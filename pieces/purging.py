@@ -16,12 +16,11 @@ from django.utils import timezone
 
 from pieces.changes import remove
 from pieces.models import HISTORIES, LEVELS, NO_ACT, Deletion, Entity
-from ractory.api.paging import fitting
 from ractory.api.retry import in_transaction
 from tenants.models import Company
 
 SLICE = 5000  # rows removed in one transaction
-BATCH = 500  # deletions looked at together, at most
+BATCH = 500  # deletions looked at together
 
 PLURALS = [level.plural for level in LEVELS]
 Guids = Collection[uuid.UUID]
@@ -65,15 +64,11 @@ class Purge:
 
     def _batches(self) -> Iterator[list[uuid.UUID]]:
         """The old deletions, in the order of their guids, which is that of time: children went before their parents."""
+        old = Deletion.objects.filter(created_at__lt=self.before).order_by("guid").values_list("guid", flat=True)
         last = uuid.UUID(int=0)
-        while True:
-            old = Deletion.objects.filter(created_at__lt=self.before, guid__gt=last).order_by("guid")
-            rows = list(old.values_list("guid", "roots", *PLURALS[1:])[:BATCH])
-            if not rows:
-                return
-            fits = fitting((sum(taken) for _, *taken in rows), most=SLICE)
-            yield [guid for guid, *_ in rows[:fits]]
-            last = rows[fits - 1][0]
+        while batch := list(old.filter(guid__gt=last)[:BATCH]):
+            yield batch
+            last = batch[-1]
 
     def _staying(self) -> Q:
         """What this run leaves where it is."""
