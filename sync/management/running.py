@@ -1,12 +1,18 @@
-"""How a long command runs: it shows how far it has got, and ends where that is safe when a signal asks for it."""
+"""How a long command runs: it shows how far it has got, ends where that is safe when a signal asks for it, and leaves
+no file that is not whole."""
 
+import gzip
+import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
+from typing import IO, cast
 
+from django.core.management.base import CommandError
 from tqdm import tqdm
 
 QUIET_SECONDS = 30  # between two lines in a pipe
@@ -60,3 +66,29 @@ def held() -> Iterator[None]:
             signal.signal(number, handler)
     if received:
         raise KeyboardInterrupt(received[0])
+
+
+@contextmanager
+def written(path: str) -> Iterator[IO[bytes]]:
+    """A file that is there, whole and on the disk, once the context has ended well; gzip if its name ends so.
+
+    Until then it has another name, in the same directory. Only its owner may read it. Raises CommandError if that
+    can't be.
+    """
+    temporary = ""
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".export-")
+        with os.fdopen(descriptor, "wb") as file:
+            # Neither name nor time is in it: the same rows are the same bytes.
+            packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if path.endswith(".gz") else nullcontext(file)
+            with packed as target:
+                yield cast(IO[bytes], target)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        temporary = ""
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error
+    finally:
+        if temporary:
+            os.unlink(temporary)

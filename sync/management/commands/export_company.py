@@ -5,7 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from sync.archives import export
-from sync.files.exporting import written
+from sync.management.running import written
 from tenants.management.printing import PrintingCommand, company_of, guid, text
 
 

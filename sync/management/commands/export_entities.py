@@ -1,18 +1,43 @@
+import csv
 import os
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
-from pieces.models import LEVELS_BY_PLURAL, Kind, Project
-from pieces.querysets import EntityQuerySet
-from sync.files.exporting import export, written
+from pieces.models import LEVELS_BY_PLURAL, Entity, Kind, Project
+from pieces.querysets import EntityQuerySet, streamed
+from ractory.api.rendering import to_json
+from sync.files.tables import cell_of
+from sync.management.running import written
 from tenants.management.printing import PrintingCommand, company_of, guid, moment, text
 from tenants.scope import company_scope
 
 STDOUT = "-"
+
+
+def export(rows: EntityQuerySet, write: Callable[[bytes], object], *, as_csv: bool, raw: bool) -> Iterator[None]:
+    """Writes `rows`, as of one moment, in the order of their guids: as CSV, `raw` or with formulas escaped, or else as
+    NDJSON; yields after each.
+
+    What a sync can't set (`created_at`, `updated_at`, `deleted_at`) is left out, and so is the company: a file may be
+    imported into another one, and the file of the same rows is the same, byte for byte.
+    """
+    model: type[Entity] = rows.model
+    columns = [field.attname for field in model.settable_fields() if field.attname != "company_guid"]
+    write_record = csv.writer(cast(Any, SimpleNamespace(write=lambda record: write(record.encode())))).writerow
+    if as_csv:
+        write_record(columns)
+    for row in streamed(rows.order_by("guid").values_list(*columns)):
+        if as_csv:
+            write_record([cell_of(value, raw=raw) for value in row])
+        else:
+            write(to_json(dict(zip(columns, row, strict=True))) + b"\n")
+        yield
 
 
 class Command(PrintingCommand):
