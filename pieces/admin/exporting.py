@@ -20,7 +20,6 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from django.contrib.admin.utils import label_for_field, lookup_field
 from django.http import Http404, HttpRequest, StreamingHttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -31,7 +30,7 @@ from openpyxl import Workbook
 from pieces.formulas import escaped
 from pieces.models import INTERNAL
 from pieces.querysets import streamed
-from tenants.admin.staff import StaffAdmin
+from tenants.admin.staff import StaffAdmin, at
 
 CHUNK = 500  # rows that are written at once
 NOT_EXPORTED = INTERNAL | {"picture"}  # nor is what a list defers because it may be long
@@ -60,9 +59,7 @@ class Exported(StaffAdmin):
         self.note_rows(listed.result_list)
         return listed
 
-    def get_urls(self) -> list[URLPattern]:
-        return [self.route("export/<slug:columns>.<slug:kind>", self.export, "export"), *super().get_urls()]
-
+    @at("export/<slug:columns>.<slug:kind>")
     @method_decorator(require_GET)
     def export(self, request: HttpRequest, columns: str, kind: str) -> Any:
         """The list that the query asks for, as "csv" or "xlsx"; the columns "shown", or "all" fields beside these."""

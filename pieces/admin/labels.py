@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_list_or_404, redirect
-from django.urls import URLPattern, reverse
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 
 from pieces.admin.trash import guids_of
 from pieces.models import LEVELS_BY_KIND, Kind, Piece
-from tenants.admin.staff import StaffAdmin
+from tenants.admin.staff import StaffAdmin, at
 
 MAX_LABELS = 500
 QUIET = 10  # modules of a Code 128 that stay white on each side
@@ -70,14 +70,12 @@ class Label:
 class Labelled(StaffAdmin):
     """A list and pages of pieces with a way to their labels."""
 
-    def get_urls(self) -> list[URLPattern]:
-        return [self.route("labels/<slug:kind>/", self.labels, "labels"), *super().get_urls()]
-
     @admin.action(description="Print labels")
     def print_labels(self, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponse:
         chosen = {"guid": request.POST.getlist("_selected_action")}
         return redirect(reverse("admin:pieces_piece_labels", args=[Kind.PIECE], query=chosen))
 
+    @at("labels/<slug:kind>/")
     @method_decorator(require_safe)
     def labels(self, request: HttpRequest, kind: str) -> HttpResponse:
         """Of the active pieces that are named, or are in what is."""

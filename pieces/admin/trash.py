@@ -11,7 +11,6 @@ from django.contrib import admin, messages
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_list_or_404, redirect
-from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from uuid_utils.compat import uuid7
@@ -27,7 +26,7 @@ from pieces.names import counts_in_words, found_by_guid
 from pieces.templatetags.entities import act_on, page_of, place
 from ractory.api.errors import Conflict
 from ractory.api.retry import in_transaction
-from tenants.admin.staff import StaffAdmin, caller_of
+from tenants.admin.staff import StaffAdmin, at, caller_of
 from tenants.caller import Capability
 from tenants.templatetags.staff import NOTHING, badge, moment
 
@@ -115,13 +114,11 @@ class DeletionAdmin(Exported):
         for deletion in rows:
             deletion.run = runs.get(of_act.get(deletion.act_guid), "")
 
-    def get_urls(self) -> list[URLPattern]:
-        return [self.route("restore/", self.restore, "restore", Capability.DELETE), *super().get_urls()]
-
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         self.get_object(request, object_id)  # if it is there
         return redirect(act_on("pieces_deletion_restore", [object_id]))
 
+    @at("restore/", Capability.DELETE)
     def restore(self, request: HttpRequest) -> HttpResponse:
         guids = guids_of(request)
         first = get_list_or_404(Deletion.objects.filter(guid__any_of=guids))[0]

@@ -1,7 +1,7 @@
 """Who may open what at the desk: every page of the admin x role x whose row, by GET and, where it writes, by POST.
 
 A page of the URL configuration that has no entry in `PAGES` fails here. To enter one: its route, as the failing test
-prints it, with what it takes (a word of `MAY`, as its `StaffAdmin.route(…, requires=…)` says; "nobody"; or "anyone", if
+prints it, with what it takes (a word of `MAY`, as its `@at(…, requires)` says; "nobody"; or "anyone", if
 not even a login is asked for), the status that who may gets, and, if it writes, the form to send and the status of the
 answer. A route of a model with a guid in it, or with `?guid=`, is asked for with a row of the own company, and with one
 of another, which must not be there (404). `{row}` in a form is that row's guid. All links of each page are looked at as

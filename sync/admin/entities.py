@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_list_or_404, redirect
-from django.urls import URLPattern, reverse
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
@@ -25,7 +25,7 @@ from pieces.models import Assembly, Component, Entity, Kind, Pictured, Piece, Pr
 from pieces.templatetags.entities import act_on, link_to, page_of
 from ractory.api.errors import Conflict
 from sync.admin.editing import edit, form_of
-from tenants.admin.staff import caller_of
+from tenants.admin.staff import at, caller_of
 from tenants.caller import Capability
 from tenants.templatetags.staff import badge, moment
 
@@ -93,14 +93,6 @@ class EntityAdmin(Exported):
     def delete_chosen(self, request: HttpRequest, queryset: "QuerySet[Any]") -> HttpResponse:
         return redirect(act_on(f"pieces_{self.model.kind}_remove", request.POST.getlist("_selected_action")))
 
-    def get_urls(self) -> list[URLPattern]:
-        return [
-            self.route("remove/", self.remove, "remove", Capability.DELETE),
-            self.route("<uuid:guid>/edit/", self.edit, "edit", Capability.SYNC),
-            self.route("<uuid:guid>/picture/", self.picture, "picture"),
-            *super().get_urls(),
-        ]
-
     @method_decorator(require_safe)
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         entity = self.get_object(request, object_id)
@@ -110,6 +102,7 @@ class EntityAdmin(Exported):
         context = about(entity) | {"state": self.state(entity), "changes": changes, "cursor": older}
         return self.page(request, "pieces/entity.html", title=str(entity), **context)
 
+    @at("<uuid:guid>/picture/")
     def picture(self, request: HttpRequest, guid: UUID) -> HttpResponse:
         """As such if it is a raster image; all else, an SVG with a script say, is a download that nothing runs."""
         rows = self.model.all_objects.filter(guid=guid)
@@ -123,6 +116,7 @@ class EntityAdmin(Exported):
         content_type = f"image/{raster.lastgroup}" if raster else "application/octet-stream"
         return HttpResponse(picture, content_type=content_type, headers=headers)
 
+    @at("<uuid:guid>/edit/", Capability.SYNC)
     def edit(self, request: HttpRequest, guid: UUID) -> HttpResponse:
         """The form; sent, what it would change; sent again with that, the change. Refused at the fields."""
         entity = self.get_object(request, str(guid))
@@ -147,6 +141,7 @@ class EntityAdmin(Exported):
         context |= {"groups": groups, "pictures": pictures}
         return self.page(request, "sync/edit.html", title=f"Edit {entity}", **context)
 
+    @at("remove/", Capability.DELETE)
     def remove(self, request: HttpRequest) -> HttpResponse:
         guids = guids_of(request)
         get_list_or_404(self.model.all_objects.filter(guid__any_of=guids).values("guid"))
@@ -201,9 +196,7 @@ class PieceAdmin(Labelled, EntityAdmin):
     search_fields = ("piece_id", "barcode")
     search_help_text = "Piece id, barcode, project or customer begins with …"
 
-    def get_urls(self) -> list[URLPattern]:
-        return [self.route("find/", self.find, "find"), *super().get_urls()]
-
+    @at("find/")
     def find(self, request: HttpRequest) -> HttpResponse:
         """What the search box asks: straight to the one that is meant, or a choice."""
         found = find(request.GET.get("q", ""))

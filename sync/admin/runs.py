@@ -14,7 +14,7 @@ from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -38,7 +38,7 @@ from ractory.api.paging import encode_cursor
 from sync.admin.plain_words import in_plain_words
 from sync.runs import RunChangesQuery
 from sync.undo import undo
-from tenants.admin.staff import caller_of, may, names_of
+from tenants.admin.staff import at, caller_of, may, names_of
 from tenants.caller import Capability
 from tenants.templatetags.staff import badge, moment
 
@@ -152,9 +152,7 @@ class SyncRunAdmin(Exported):
         first = next(iter(context.get("changes", ())), {"entity": None})
         return self.page(request, "sync/run.html", title=capfirst(run_in_words(run, first["entity"])), **context)
 
-    def get_urls(self) -> list[URLPattern]:
-        return [self.route("<uuid:guid>/undo/", self.undo, "undo", Capability.SYNC), *super().get_urls()]
-
+    @at("<uuid:guid>/undo/", Capability.SYNC)
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def undo(self, request: HttpRequest, guid: UUID) -> HttpResponse:
         """What taking the run back would do, by a dry run; posted, it is done, and the page of that undo follows."""

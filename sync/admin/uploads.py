@@ -11,7 +11,6 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import URLPattern
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 
@@ -25,7 +24,7 @@ from sync.files.columns import fields_of, in_words, problems
 from sync.files.tables import NULL
 from sync.files.uploads import BATCH, MAX_FILE, Row, advance, begin, go_on, store, text_of
 from sync.models import Overtaken, Upload
-from tenants.admin.staff import StaffAdmin, caller_of
+from tenants.admin.staff import StaffAdmin, at, caller_of
 from tenants.caller import Capability
 from tenants.scope import current_scope
 
@@ -41,12 +40,7 @@ class UploadAdmin(StaffAdmin):
     list_before_template = "sync/upload_new.html"
     ordering = ("-guid",)
 
-    def get_urls(self) -> list[URLPattern]:
-        views: dict[str, Any] = {"new/": self.new, "<uuid:guid>/go-on/": self.go_on}
-        views |= {"<uuid:guid>/decide/": self.decide, "<uuid:guid>/refused.<slug:kind>": self.refused}
-        routes = [self.route(route, view, view.__name__, Capability.SYNC) for route, view in views.items()]
-        return [*routes, *super().get_urls()]
-
+    @at("new/", Capability.SYNC)
     def new(self, request: HttpRequest) -> HttpResponse:
         company, entity, file = current_scope().company, request.POST.get("entity", ""), request.FILES.get("file")
         if company is None:
@@ -79,6 +73,7 @@ class UploadAdmin(StaffAdmin):
             context["runs"] = [(run, did(run)) for run in runs.defer("errors_json", "ignored_json")]
         return self.page(request, "sync/upload.html", title=f"Upload of {upload.name}", **context)
 
+    @at("<uuid:guid>/go-on/", Capability.SYNC)
     def go_on(self, request: HttpRequest, guid: UUID) -> HttpResponse:
         """Works for some seconds; a script asks for this again and again."""
         upload = self.get_object(request, str(guid))
@@ -88,6 +83,7 @@ class UploadAdmin(StaffAdmin):
             return redirect("admin:sync_upload_change", guid)
         return JsonResponse({"stage": upload.stage, "state": upload.state, "done": upload.rows})
 
+    @at("<uuid:guid>/decide/", Capability.SYNC)
     def decide(self, request: HttpRequest, guid: UUID) -> HttpResponse:
         """What a person has to say: which column is which field, and whether to import."""
         upload, said = self.get_object(request, str(guid)), request.POST.get("decision")
@@ -107,6 +103,7 @@ class UploadAdmin(StaffAdmin):
             self.message_user(request, "Somebody else was quicker: look again.", messages.WARNING)
         return redirect("admin:sync_upload_change", guid)
 
+    @at("<uuid:guid>/refused.<slug:kind>", Capability.SYNC)
     @method_decorator(require_safe)
     def refused(self, request: HttpRequest, guid: UUID, kind: str) -> HttpResponseBase:
         """The refused rows as a table, to be mended and uploaded again."""

@@ -7,10 +7,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, reverse
+from django.urls import reverse
 
 from tenants.admin.middleware import STAFF_COMPANY, SWITCHED_AT
-from tenants.admin.staff import StaffAdmin, may
+from tenants.admin.staff import StaffAdmin, at, may
 from tenants.caller import Capability
 from tenants.models import Company
 from tenants.scope import of_company
@@ -28,9 +28,7 @@ class CompanyAdmin(StaffAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if may(request, Capability.MANAGE_COMPANIES) else ("name", "short_name", "is_active")
 
-    def get_urls(self) -> list[URLPattern]:
-        return [self.route("pick/", self.pick, "pick", Capability.MANAGE_COMPANIES), *super().get_urls()]
-
+    @at("pick/", Capability.MANAGE_COMPANIES)
     def pick(self, request: HttpRequest) -> HttpResponse:
         """From now on this SystemAdmin's pages show one company, or every one. The page that this was done on comes
         again, without what is about the other company; if there is none any more, its list does (refusal_page)."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any, cast
+from inspect import getmembers
+from typing import Any, TypeVar, cast
 
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.models import ADDITION, CHANGE
@@ -22,6 +23,8 @@ from tenants.managing import record
 from tenants.models import ApiKey, Company, User
 from tenants.scope import current_scope, every_company
 from tenants.templatetags.staff import moment
+
+R = TypeVar("R")
 
 MAX_SEARCH = 255  # characters of a search
 MAX_PAGES = 100  # further on, an offset would cost what a count does; a filter gets there sooner
@@ -63,6 +66,22 @@ def require(request: HttpRequest, capability: Capability) -> None:
     """Raises PermissionDenied, which becomes a page that says who may (StaffMiddleware)."""
     if not may(request, capability):
         raise PermissionDenied(capability)
+
+
+def at(address: str, requires: Capability = Capability.READ) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """The address of a StaffAdmin's view, `admin:<app>_<model>_<its name>`, for staff only. Who lacks what it requires
+    gets a 403, in words; a link to it asks for the same: `{% if "sync" in may %}` in a template, elsewhere `may`."""
+
+    def placed(view: Callable[..., R]) -> Callable[..., R]:
+        @wraps(view)
+        def guarded(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> R:
+            require(request, requires)
+            return view(self, request, *args, **kwargs)
+
+        guarded.address = address  # type: ignore[attr-defined]
+        return guarded
+
+    return placed
 
 
 class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
@@ -140,19 +159,12 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
         """For actions of a list that delete or restore: `@admin.action(permissions=["trash"])`."""
         return may(request, Capability.DELETE)
 
-    def route(
-        self, route: str, view: Callable[..., HttpResponse], name: str, requires: Capability = Capability.READ
-    ) -> URLPattern:
-        """The address of a view for staff only, `admin:<app>_<model>_<name>`. Who lacks what it `requires` gets a 403,
-        in words; a link to it asks for the same, in a template by `{% if "sync" in may %}`, elsewhere by `may`."""
-
-        @wraps(view)
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            require(request, requires)
-            return view(request, *args, **kwargs)
-
-        name = f"{self.opts.app_label}_{self.opts.model_name}_{name}"
-        return cast(URLPattern, path(route, self.admin_site.admin_view(guarded), name=name))
+    def get_urls(self) -> list[URLPattern]:
+        """Those of the views that stand `at` an address, then Django's own."""
+        views = [getattr(self, name) for name, view in getmembers(type(self)) if hasattr(view, "address")]
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
+        own = [path(view.address, self.admin_site.admin_view(view), name=f"{prefix}_{view.__name__}") for view in views]
+        return [*own, *super().get_urls()]
 
 
 def names_of(actors: Iterable[str | None]) -> dict[str, str]:
