@@ -1,7 +1,5 @@
-"""A list as a file for a spreadsheet: every row that its filters let through, in its order, as one moment has them.
-
-Neither the rows nor the file are ever in memory as a whole: the file goes out while the rows come in.
-"""
+"""A list as a file for a spreadsheet: every row that its filters let through, in its order, as one moment has them. The
+file goes out while the rows come in: neither is ever in memory as a whole."""
 
 import csv
 import html

@@ -1,5 +1,4 @@
-"""The search box, and the search and the filters of entity lists: each looks into an index, for a whole value or for
-what begins with a text."""
+"""The search box, and the search and the filters of entity lists: each looks into an index."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -45,10 +44,8 @@ class Found:
 
 
 def find(text: str) -> Found:
-    """What has this text as its guid or in one of the fields above, within the scope; whole values only.
-
-    A guid is looked up on every level first. As typed, else in one of the other ways to write the same.
-    """
+    """What has this text as its guid or, if nothing has, as the whole value of one of the fields above; as typed, else
+    in one of the other ways to write it."""
     text, hits = asked(text), list[tuple[str, list[Any]]]()
     with suppress(ValueError):
         guid = guid_of(text)
@@ -114,13 +111,10 @@ def in_projects(rows: "QuerySet[Any]", text: str) -> "QuerySet[Any]":
 
 
 def beginning(rows: "QuerySet[Any]", fields: Sequence[str], text: str) -> tuple[str | None, "QuerySet[Any]"]:
-    """The rows of which a field begins with the text, as typed or else in capitals, small letters or both: by the first
-    of the fields that any row has so, in its order. And which field that is.
-
-    It is a range of the company's index, in the order of the database's collation. That may take upper and lower case
-    for the same, or "ch" for a letter of its own. Over all companies, where no index has such a range, it is the whole
-    value.
-    """
+    """The first of the fields that begins with the text in any row, as typed or else in capitals, small letters or
+    both, and these rows in its order. It is a range of the company's index, in the order of the database's collation,
+    which may take upper and lower case for the same. Over all companies no index has such a range: there it is the
+    whole value."""
     cases, is_one = dict.fromkeys((text, text.upper(), text.lower(), text.title())), current_scope().company is not None
     sets: list[tuple[str, QuerySet[Any]]] = []
     for field in fields if is_one else ():

@@ -28,8 +28,8 @@ Found = Mapping[Guid, Entity]  # what changes mention, as far as it is still the
 
 
 def history_of(entity: Any, page: Page) -> tuple[list[dict[str, Any]], str | None]:
-    """A page of the entity's history, newest first, and the cursor of the next older one; in a fixed number of queries.
-    Raises 410 if the page begins where nothing is kept any more."""
+    """A page of the entity's history, newest first, and the cursor of the next older one. Raises 410 if none is
+    kept."""
     entries, last = read_history(type(entity), entity.guid, page)
     if last is None and not (entries and entries[-1]["action"] == "inserted"):
         # Its history is not kept to its beginning, but who made it the row still knows.

@@ -83,12 +83,9 @@ def crumbs_of(entity: Entity) -> list[tuple[str, str]]:
 
 @cache
 def groups_of(model: type[Entity]) -> "Mapping[str, Sequence[Field[Any, Any]]]":
-    """The fields that people read and change, by the title of their group: what a row says, apart from whose it is,
-    where it hangs and its picture. A field that nobody has put in a group yet comes last, under "Other"."""
-    apart = {"guid", "company_guid", "is_active", "picture", *model.parent_columns()}
-    fields = {field.attname: field for field in model.settable_fields() if field.attname not in apart}
-    groups = {title: [fields.pop(name) for name in names.split()] for title, names in GROUPS[model].items()}
-    return groups | ({"Other": list(fields.values())} if fields else {})
+    """The fields that people read and change, by the title of their group."""
+    fields = {field.attname: field for field in model.settable_fields()}
+    return {title: [fields[name] for name in names.split()] for title, names in GROUPS[model].items()}
 
 
 def label_of(field: Any) -> str:

@@ -1,5 +1,4 @@
-"""The trash, and the way there and back. What goes is counted first; then all of it is deleted or nothing. What would
-come back is shown with what is in its way, piece by piece; then all of it comes, or what fits."""
+"""The trash, and the way there and back: each is shown first, with counts and with what is in the way."""
 
 import uuid
 from collections import Counter
@@ -49,8 +48,7 @@ def confirm(
     act: Callable[[], str],
     back: str,
 ) -> HttpResponse:
-    """The page of the preview; posted, the act, which says what it did. A conflict is told on the same page, and
-    nothing is done."""
+    """The page of the preview; posted, the act, which says what it did. A conflict is told on the same page."""
     conflict = None
     if request.method == "POST":
         try:
@@ -151,8 +149,7 @@ def preview_deletion(model: type[Entity], guids: Sequence[uuid.UUID]) -> dict[st
 
 
 def delete_many(model: type[Entity], guids: Sequence[uuid.UUID], *, request: HttpRequest) -> str:
-    """Deletes all of `guids`, each a deletion of its own, within a transaction; says how many rows went. Raises
-    Conflict, and deletes nothing, if one of them is not active any more."""
+    """Deletes each of `guids`, and says how many rows went. Raises Conflict if one of them is not active any more."""
     rows = model.objects.select_for_update(no_key=True).filter(guid__any_of=guids).order_by("guid")
     roots = list(rows.values_list("guid", "company_guid"))
     if len(roots) < len(set(guids)):
@@ -172,7 +169,7 @@ def undoable(guids: Sequence[uuid.UUID]) -> list[Deletion]:
 
 def preview_restore(guids: Sequence[uuid.UUID]) -> dict[str, Any]:
     """For the template: the deletions that can be undone, how many rows would come back, and what is in the way: what
-    is above and deleted by others, and the pieces whose piece_ids others have by now. A fixed number of queries."""
+    is above and deleted by others, and the pieces whose piece_ids others have by now."""
     deletions = undoable(guids)
     note_names(deletions)
     holding, counts = [deletion.guid for deletion in deletions], Counter[str]()
@@ -202,9 +199,8 @@ def preview_restore(guids: Sequence[uuid.UUID]) -> dict[str, Any]:
 
 
 def restore_many(guids: Sequence[uuid.UUID], *, request: HttpRequest, fitting: bool) -> str:
-    """Undoes all of these deletions, from the top level down, within a transaction; says how many rows came back.
-    Raises Conflict, and restores nothing, if one of them can't be undone. With `fitting` what can't come back stays in
-    the trash; then it raises only if nothing else is left."""
+    """Undoes these deletions, from the top level down, and says how many rows came back. Raises Conflict if one of them
+    can't be undone; with `fitting`, by which that stays in the trash, only if none can."""
     deletions = sorted(undoable(guids), key=lambda each: (Kind.values.index(each.kind), each.root_guid))
     if len(deletions) < len(set(guids)):
         raise Conflict("Some of these have been restored, or purged, meanwhile. Nothing was done; look again.")

@@ -1,8 +1,6 @@
-"""A change by hand: a batch of one item, by the rules of sync, with a receipt in the person's name.
-
-The form is sent twice: first it is only tried, so that the page can show what would change; then that is written. It
-brings along what its fields held when it was opened, so that what others have changed since is seen.
-"""
+"""A change by hand: a batch of one item, by the rules of sync, with a receipt in the person's name. The form is sent
+twice: first to see what would change, then that is written. It brings along what its fields held when it was opened, so
+that what others have changed since is seen."""
 
 import base64
 import re

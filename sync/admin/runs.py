@@ -176,8 +176,7 @@ class SyncRunAdmin(Exported):
 
 
 def what_it_wrote(run: SyncRun, request: HttpRequest) -> dict[str, Any]:
-    """For the template: a page of what the run changed, which one it took back, which one took it back, and whether
-    that can be done."""
+    """For the template: a page of what the run changed, which one it took back, and which one took it back or may."""
     acts = list(Act.objects.filter(run_guid=run.guid))
     undo = Act.objects.filter(undoes=run.guid).first()
     undoes = next((act.undoes for act in acts), None)
@@ -208,8 +207,7 @@ def note_callers(runs: Sequence[Any]) -> None:
 
 
 def faults_of(run: SyncRun, listed: str) -> list[dict[str, Any]]:
-    """The faults of a receipt that are listed as JSON, each with its item, counted from 1, and field by name; `msg` is
-    HTML."""
+    """The faults that a receipt lists as JSON, each with its item, from 1 on, and its field by name; `msg` is HTML."""
     labels = {field.attname: label_of(field) for field in LEVELS_BY_PLURAL[run.entity].wire_fields()}
     faults, find = [], reverse("admin:pieces_piece_find")
     for fault in orjson.loads(listed):
@@ -226,8 +224,7 @@ def faults_of(run: SyncRun, listed: str) -> list[dict[str, Any]]:
 
 
 def charts_of(now: datetime) -> Iterator[dict[str, str]]:
-    """Of the scope's runs in the last 14 days (UTC), in one query over the range of their guids: for the template, data
-    and options as JSON, and the sums for who can't see the chart."""
+    """Of the last 14 days (UTC), in one query: for the template, data and options as JSON, and the sums in words."""
     first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
     sums = {f"sum_{name}": summed for series in CHARTS.values() for name, (summed, _) in series.items()}
     runs = SyncRun.objects.filter(guid__gte=first_guid(first), dry_run=False).order_by()

@@ -68,10 +68,8 @@ class Unusable(Exception):
 
 
 def value_of(cell: Any, field: "models.Field[Any, Any]") -> Any:
-    """What a cell of a table says, as an item of a sync has it; what is wrong with it is for that to say.
-
-    Raises Unusable for what only a spreadsheet can have done to it.
-    """
+    """What a cell of a table says, as an item of a sync has it, which will say what is wrong with it. Raises Unusable
+    for what only a spreadsheet can have done to it."""
     is_text = isinstance(field, models.CharField)
     if isinstance(cell, dict):
         if "error" in cell:

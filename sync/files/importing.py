@@ -1,8 +1,6 @@
-"""A file's rows through the door of sync, a batch and a transaction at a time, with a receipt each.
-
-Where a request is all or nothing, a file is not: rows with faults are left out and reported, the others go in. How far
-the file has got is written with the batch, so that a file is taken up exactly where it stopped, whatever stopped it.
-"""
+"""A file's rows through the door of sync, a batch and a transaction at a time, with a receipt each. Rows with faults
+are left out and reported, the others go in. How far the file has got is written with the batch, so that it is taken up
+exactly where it stopped, whatever stopped it."""
 
 import hashlib
 import os
@@ -57,11 +55,8 @@ class FaultyRow(NamedTuple):
 
 
 class Importer(Claim):
-    """Imports into one company, within its scope; `progress` has been saved, unless it is a command's dry run.
-
-    Faulty rows go to `errors`, an unbuffered file, from the byte on that the progress knows; or else the first ones to
-    a person, by `show`.
-    """
+    """Imports into one company, within its scope; `progress` has been saved, unless it is a command's dry run. Faulty
+    rows go to `errors`, an unbuffered file, from the byte on that the progress knows; else `show` gets the first."""
 
     def __init__(
         self,
@@ -90,10 +85,8 @@ class Importer(Claim):
             )
 
     def add(self, rows: Sequence[FileRow]) -> list[FaultyRow]:
-        """A batch, in one transaction with its receipt and the progress; which rows of it were left out.
-
-        Raises ConflictRetry and Overtaken; OSError if the faulty rows can't be written. Then nothing of it is in.
-        """
+        """A batch, in one transaction with its receipt and the progress; which rows of it were left out. Raises
+        ConflictRetry, Overtaken, and OSError if the faulty rows can't be written; then nothing of it is in."""
         reset_queries()  # with DEBUG Django would keep them
         lines, unreadable = [], []
         for place, row in enumerate(rows):
@@ -139,8 +132,7 @@ class Importer(Claim):
             self.values = self.progress.write(self.values)
 
     def note(self) -> dict[str, Any]:
-        """Writes the faulty rows, in place of those of an attempt that was given up; what else is to be known of the
-        progress."""
+        """Writes the faulty rows, over those of an attempt that was given up; more values of the progress."""
         values = {"digest": self._digest(bytes(self.progress.digest), self.rows)}
         if self.errors is None:
             return values
@@ -163,10 +155,8 @@ class Importer(Claim):
         return digest
 
     def _completed(self, raw: bytes) -> bytes:
-        """The row's JSON with the company in front, and behind it what the command line says.
-
-        Of a key that stands twice the last one counts: a row may name its company itself.
-        """
+        """The row's JSON with the company in front, which a row may name itself: of a key that stands twice the last
+        one counts. Behind it what the command line says."""
         if raw[:1] != b"{" or raw[-1:] != b"}":
             return raw
         head = b'{"company_guid":"%s"' % str(self.progress.company_guid).encode()

@@ -1,8 +1,5 @@
-"""From a file's bytes to its rows, each still raw JSON; never all of it at once.
-
-A file is NDJSON or one JSON array of any length (CSV: sync.files.tables), plain or gzip, from a path or from standard
-input. What is inside a row is for sync.schemas to decode and check, a batch at a time.
-"""
+"""From a file's bytes to its rows, each still raw JSON; never all of it at once. A file is NDJSON or one JSON array of
+any length (CSV: sync.files.tables), plain or gzip, from a path or from standard input."""
 
 import gzip
 import json
@@ -47,8 +44,8 @@ class BadFile(Exception):
 
 
 class Source:
-    """A stream of bytes that ends in BadFile if it can't be read, or unpacks to more than `limit` of them. A byte order
-    mark and gzip are taken off."""
+    """A stream of bytes, without gzip and a byte order mark. Raises BadFile if it can't be read, or is longer
+    (`limit`)."""
 
     def __init__(self, file: BufferedReader, limit: float = math.inf) -> None:
         self._file, self._left, self._limit = file, limit, limit
@@ -162,11 +159,8 @@ def _head(model: type[Entity]) -> "re.Pattern[str]":
 
 
 class _Text:
-    """A window that moves on through the file, and holds more than the largest row that is allowed.
-
-    The bytes are read as Latin-1, which has a character for each of them: so no chunk ends within a character, places
-    in the text are places in the file, and what is no UTF-8 stays as it is, for the schema to judge.
-    """
+    """A window that moves on through the file, and holds more than the largest row that is allowed. The bytes are read
+    as Latin-1, which has a character for each: no chunk ends within one, and what is no UTF-8 stays as it is."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

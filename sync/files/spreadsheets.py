@@ -1,8 +1,6 @@
-"""The first sheet of an XLSX, row by row, from any row on; never all of it at once.
-
-openpyxl reads what is around the cells. The cells themselves are read by expat: openpyxl takes four times as long for
-them, begins at the first row only, and takes a formula without a stored result for an empty cell (docs/decisions/0024).
-"""
+"""The first sheet of an XLSX, row by row, from any row on; never all of it at once. openpyxl reads what is around the
+cells, and expat the cells: openpyxl takes four times as long for them, begins at the first row only, and takes a
+formula without a stored result for an empty cell (docs/decisions/0024)."""
 
 import zlib
 from collections.abc import Iterator
@@ -32,8 +30,7 @@ Position = tuple[int, int, int]  # bytes of XML before the first row, bytes befo
 
 
 class _Archive(ZipFile):
-    """A ZIP of which no part unpacks to more bytes than it is given. Its directory names their sizes, and zipfile
-    unpacks no byte more than that."""
+    """A ZIP of which no part unpacks to more bytes than it may. zipfile unpacks no more than the directory says."""
 
     def read(self, name: Any, pwd: bytes | None = None) -> bytes:
         return self.opened(name, MAX_PART).read()

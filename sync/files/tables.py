@@ -1,10 +1,6 @@
-"""CSV, in and out: a header row of wire names, and how null, an omitted value and the empty string are told apart.
-
-A cell is `\\N` for null and `\\E` for the empty string; an empty cell says nothing, so that the field keeps its value.
-A text that is itself `\\N` or `\\E` has one backslash more in front.
-
-So has, unless the file is raw, what a spreadsheet would run as a formula (pieces.formulas).
-"""
+"""CSV, in and out: a header row of wire names. A cell is `\\N` for null and `\\E` for the empty string; an empty cell
+says nothing, so that the field keeps its value. A text that is itself `\\N` or `\\E` has one backslash more in front;
+so has, unless the file is raw, what a spreadsheet would run as a formula (pieces.formulas)."""
 
 import csv
 import re
@@ -47,10 +43,7 @@ def csv_rows(source: Source, model: type[Entity], names: Mapping[str, str], *, r
 
 
 def records(source: Source) -> Iterator[tuple[int, list[str]]]:
-    """The records, each with the line where it begins; the header is the first of them.
-
-    Lines are counted as an editor counts them: quoted cells may span several.
-    """
+    """The records, the header first, each with the line where it begins as an editor counts them."""
     csv.field_size_limit(MAX_ROW)
     length = 0  # of the record so far, in bytes
 

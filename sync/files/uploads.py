@@ -1,8 +1,6 @@
 """An upload from its file to its rows: stored in pieces, read into batches, checked, imported, each a bit at a time.
-
-Whatever is done is written in one transaction with how far it has got. So whoever does it may be killed, and of two who
-do it at once one is Overtaken and has done nothing (docs/decisions/0024).
-"""
+What is done is written in one transaction with how far it has got. So whoever does it may be killed, and of two who do
+it at once one is Overtaken and has done nothing (docs/decisions/0024)."""
 
 import hashlib
 import tempfile
@@ -67,9 +65,7 @@ def store(file: "UploadedFile[Any]", *, entity: str, company: UUID, actor: str) 
 
 def go_on(upload: Upload, until: float) -> None:
     """Takes the upload on until that moment (`time.monotonic()`), by a batch at least, as far as it goes by itself.
-
-    Raises ConflictRetry, and what `submit` raises for a company that is closed; what was done before stays.
-    """
+    Raises ConflictRetry, and what `submit` raises for a company that is closed; what was done before stays."""
     with company_scope(upload.company_guid):
         try:
             for _ in _steps(upload):

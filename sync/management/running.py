@@ -70,11 +70,9 @@ def held() -> Iterator[None]:
 
 @contextmanager
 def written(path: str) -> Iterator[IO[bytes]]:
-    """A file that is there, whole and on the disk, once the context has ended well; gzip if its name ends so.
-
-    Until then it has another name, in the same directory. Only its owner may read it. Raises CommandError if that
-    can't be.
-    """
+    """A file that is there, whole and on the disk, once the context has ended well; gzip if its name ends so. Until
+    then it has another name, in the same directory. Only its owner may read it. Raises CommandError if that can't
+    be."""
     temporary = ""
     try:
         descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".export-")

@@ -22,11 +22,8 @@ STDOUT = "-"
 
 def export(rows: EntityQuerySet, write: Callable[[bytes], object], *, as_csv: bool, raw: bool) -> Iterator[None]:
     """Writes `rows`, as of one moment, in the order of their guids: as CSV, `raw` or with formulas escaped, or else as
-    NDJSON; yields after each.
-
-    What a sync can't set (`created_at`, `updated_at`, `deleted_at`) is left out, and so is the company: a file may be
-    imported into another one, and the file of the same rows is the same, byte for byte.
-    """
+    NDJSON; yields after each. What a sync can't set is left out, and so is the company: a file may be imported into
+    another one, and the file of the same rows is the same, byte for byte."""
     model: type[Entity] = rows.model
     columns = [field.attname for field in model.settable_fields() if field.attname != "company_guid"]
     write_record = csv.writer(cast(Any, SimpleNamespace(write=lambda record: write(record.encode())))).writerow
