@@ -267,12 +267,10 @@ def push(
     snapshot: str | None = None,
     on_fault: Literal["stop", "continue", "skip"] = "stop",
 ) -> Iterator[BatchResult]:
-    """Pushes the items, in order, batch by batch; yields what became of each batch as soon as it is known.
-
-    `stream` names the delivery (by default the journal's id, or a new one): under the same name the same items are
-    written once. `snapshot` is the complete set that they are part of. After a refused batch it stops ("stop"), goes on
-    ("continue"), or sends the batch without the items named ("skip"). Raises GaveUp, Rejected and StreamChanged.
-    """
+    """Pushes the items, in order, batch by batch; yields what became of each batch as soon as it is known. `stream`
+    names the delivery (by default the journal's id, or a new one): under the same name the same items are written once.
+    `snapshot` is the complete set that they are part of. After a refused batch it stops, goes on ("continue"), or sends
+    the batch without the items named ("skip"). Raises GaveUp, Rejected and StreamChanged."""
     query = {"match": "piece_id" if match_piece_id else None, "snapshot": snapshot}
     path = f"/api/v1/sync/{entity}?{urlencode({name: value for name, value in query.items() if value})}".rstrip("?")
     with nullcontext(journal) if journal else Journal(":memory:") as notes:

@@ -1,8 +1,6 @@
-"""Proving who calls: an API key in either of two headers, or a JWT (contract, "Conventions").
-
-A login by email and password is a row; its pairs of tokens name it. So it ends everywhere at once, whichever worker is
-asked. Sessions of the admin are Django's; both kinds are bound to the same hash (`User._get_session_auth_hash`).
-"""
+"""Proving who calls: an API key in either of two headers, or a JWT (contract, "Conventions"). A login by email and
+password is a row that its pairs of tokens name, so it ends everywhere at once. It is bound to the same hash as Django's
+sessions of the admin (`User._get_session_auth_hash`)."""
 
 import logging
 import uuid

@@ -99,10 +99,7 @@ class Company(models.Model):
 
 
 class TenantRow(models.Model):
-    """A row of a company's: `objects` has those of the current scope, `across_companies` all.
-
-    Not beside its manager: PostgreSQL's backend reads the scope, and is not there yet while the first model is made.
-    """
+    """A row of a company's: `objects` has those of the current scope, `across_companies` all."""
 
     objects: ClassVar[Any] = TenantManager()
     across_companies: ClassVar[Any] = models.Manager()

@@ -38,11 +38,8 @@ _STRING = re.compile(rb'"[^"]*"')
 
 def read_json_body(request: HttpRequest, *, limit: int, alone: ExitStack | None = None) -> bytes:
     """The body's bytes, unpacked, not parsed. Raises 415 for another content type or coding, 413 above `limit` (before
-    or after unpacking), 400 for a broken gzip stream, 413 for more than MAX_VALUES values, in this order.
-
-    With `alone`: 429 if the body is large while another thread of this process has a large one; else it is the only one
-    until `alone` is closed. To wait would hold a thread that others need.
-    """
+    or after unpacking), 400 for a broken gzip stream, 413 for more than MAX_VALUES values, in this order. With `alone`
+    a large one is the only one of this process until that is closed; 429 while there is another."""
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if request.content_type != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
         sent = echoed(request.headers.get("Content-Type", ""))
@@ -150,10 +147,7 @@ def _gunzip(raw: bytes, limit: int) -> bytes:
 
 class TolerantRequest(WSGIRequest):
     """A `Content-Type` that can't be read is none, and the charset in it is not that of the query, which is UTF-8.
-
-    Django's own request decodes the query by it. Where that fails (`charset=base64`; a name that is no codec in an
-    RFC 2231 parameter; more parameters than are allowed) it fails before any middleware: with a bare 500.
-    """
+    Django's own fails before any middleware, with a bare 500: for `charset=base64`, too many parameters, and so on."""
 
     def _set_content_type_params(self, meta: Mapping[str, Any]) -> None:
         try:

@@ -1,8 +1,5 @@
-"""gunicorn's `gthread`, which stops listening at once when it is to stop.
-
-Its own keeps the socket open until the last request is answered: the kernel goes on taking connections, and resets them
-in the end. A proxy has sent its request by then, so it can't try another host: each restart was a handful of errors.
-"""
+"""gunicorn's `gthread`, which stops listening at once when it is to stop. Its own goes on until the last request is
+answered, and what has connected meanwhile is reset: a proxy that has sent its request can't try another host."""
 
 from contextlib import suppress
 

@@ -1,7 +1,5 @@
-"""Metrics for Prometheus: what is counted of every request (and in pieces/receipts.py), and `GET /metrics`.
-
-Labels come from a few fixed words (routes, methods, statuses): never from a path, a body or a tenant.
-"""
+"""Metrics for Prometheus: what is counted of every request (and in pieces/receipts.py), and `GET /metrics`. Labels come
+from a few fixed words (routes, methods, statuses): never from a path, a body or a tenant."""
 
 import os
 

@@ -38,9 +38,8 @@ CAMERA = NO_DEVICES.replace("camera=()", "camera=(self)")  # staff's pages scan 
 
 
 class RequestMiddleware(MiddlewareMixin):
-    """Gives each request an id, the client's own if it sent a sane one, which its answer and its lines of the log
-    carry; counts, times and logs it. Says how long the answer is, too: Django's CommonMiddleware, which does that,
-    would refuse probes that name the host by its address."""
+    """Gives each request an id, the client's own if it sent a sane one; counts, times and logs it; says how long the
+    answer is, as Django's CommonMiddleware does, which would refuse probes that name the host by its address."""
 
     def __call__(self, request: HttpRequest) -> Any:
         # In a copy of the context: what the request sets in it is forgotten with the request.

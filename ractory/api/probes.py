@@ -1,6 +1,5 @@
 """A port of its own for probes (HEALTH_PORT): `/health` and `/api/v1/health`, answered by threads that do nothing else.
-On the usual port a probe needs one of the few threads that serve requests: a dozen requests that wait for a lock take
-them all, and an orchestrator would restart a healthy server."""
+A dozen requests that wait for a lock take all that serve the usual port, and a healthy server would be restarted."""
 
 import mmap
 import socket

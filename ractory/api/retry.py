@@ -40,10 +40,9 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def in_transaction(work: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
-    """Runs `work` in a transaction of its own and returns its result; RuntimeError within another one, whose locks
-    would be held meanwhile. A deadlock, a serialization failure, or a unique value that someone else has just taken is
-    met by running `work` again, after a short random wait: what it finds then, it can name. After six attempts the
-    answer is 409, as it is for a SQLite file that stays locked: there the driver has done the waiting."""
+    """The result of `work` in a transaction of its own; RuntimeError within another one, whose locks would be held.
+    After a deadlock, a serialization failure, or for a unique value that someone else has just taken, it runs again, up
+    to six times; then it is a 409, as for a SQLite file that stays locked, where the driver has done the waiting."""
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic(durable=not _rehearsing.get()):

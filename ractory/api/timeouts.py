@@ -39,11 +39,9 @@ def allow_cascade() -> None:
 @contextmanager
 def costly_read(alias: str, caller: uuid.UUID, parameter: str) -> Iterator[None]:
     """A transaction for reading what may take PostgreSQL long, so that others get their share. Nothing on SQLite.
-
-    A caller has SEARCHES_AT_ONCE of them at a time, counted by advisory locks in that database: over all workers and
-    hosts, also behind PgBouncer and on a replica, and freed with the transaction however it ends. A statement has
-    SEARCH_TIMEOUT seconds and no parallel workers. Raises Throttled if all are taken, 422 at `parameter` at a timeout.
-    """
+    A caller has SEARCHES_AT_ONCE of them at a time, over all workers and hosts, counted by advisory locks, which end
+    with the transaction; a statement has SEARCH_TIMEOUT seconds and no parallel workers. Raises Throttled, or 422 at
+    `parameter`."""
     connection = connections[alias]
     if connection.vendor != "postgresql":
         yield

@@ -168,8 +168,7 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
 
 
 def names_of(actors: Iterable[str | None]) -> dict[str, str]:
-    """Each recorded actor, `user:<email>`, `api_key:<guid>` or `command:<name>`, as a person says it; one query at the
-    most."""
+    """Each recorded actor, `user:<email>`, `api_key:<guid>` or `command:<name>`, as a person says it; by one query."""
     parts = {actor: actor.partition(":") for actor in actors if actor}
     keys = ApiKey.objects.filter(guid__in=[guid for kind, _, guid in parts.values() if kind == "api_key"])
     descriptions = {str(guid): description for guid, description in keys.values_list("guid", "description")}

@@ -1,9 +1,7 @@
 """Django's PostgreSQL backend, whose statements say for whom they are: without that, the policies show no row.
-
-The scope goes with the statement, in the same message, as a setting that ends with the transaction. So it costs no
-round trip, and a pooler may give every transaction another server connection. It is said again when the scope has
-changed, when a transaction begins, and after a rollback to a savepoint, which takes the setting back.
-"""
+The scope goes with the statement, in the same message, as a setting that ends with the transaction: so it costs no
+round trip, and a pooler may be in between. It is said again when the scope has changed, when a transaction begins, and
+after a rollback to a savepoint, which takes the setting back."""
 
 import re
 from collections.abc import Iterator

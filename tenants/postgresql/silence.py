@@ -1,9 +1,6 @@
-"""Waiting for a PostgreSQL that may hang: for some seconds, not for as long as it pleases.
-
-A dead server breaks its connections, and a host that has vanished is noticed by TCP (settings.py). A server that hangs
-(its disk, its virtual machine, SIGSTOP) does neither: its host goes on confirming what is sent. That a statement takes
-long proves nothing either: after some seconds of silence the server is asked something trivial by another connection.
-"""
+"""Waiting for a PostgreSQL that may hang: for some seconds, not for as long as it pleases. TCP notices a server that
+is dead or a host that has vanished (settings.py), not one that hangs (its disk, its virtual machine, SIGSTOP). Nor does
+a long statement prove it: after some seconds of silence another connection asks the server something trivial."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

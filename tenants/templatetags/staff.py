@@ -1,7 +1,5 @@
-"""How moments and states look on staff pages: filters of templates, which the lists' columns call too.
-
-No import of the admin here: unfold renders a template while it is imported, and that loads this module.
-"""
+"""How moments and states look on staff pages: filters of templates, which the lists' columns call too. No import of the
+admin here: unfold renders a template while it is imported, and that loads this module."""
 
 from datetime import datetime
 
