@@ -2,7 +2,6 @@
 keeps to the primary (docs/decisions/0013-reads-on-a-replica.md)."""
 
 import logging
-import threading
 import time
 import uuid
 from collections import deque
@@ -106,15 +105,11 @@ class Replica:
     _logged: bool | None = None
     _next_look: float = 0.0
     _written: deque[tuple[float, int]] = field(default_factory=deque)  # when, and how far the primary had written
-    _looking: threading.Lock = field(default_factory=threading.Lock)
 
     def is_fit(self) -> bool:
-        """Whether reads may go there; while one thread looks, the others go by what was last seen."""
-        if self.clock() >= self._next_look and self._looking.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._looking.release()
+        """Whether reads may go there."""
+        if self.clock() >= self._next_look:
+            self._look()
         return self._fit
 
     def note(self, error: Error) -> None:
@@ -125,7 +120,7 @@ class Replica:
 
     def _look(self) -> None:
         now = self.clock()
-        self._next_look = now + LOOK_EVERY
+        self._next_look = now + LOOK_EVERY  # until then the other threads go by what was last seen
         self._written.append((now, self.ask(PRIMARY, WRITTEN)))
         while self._written[0][0] < now - self.max_lag:
             self._written.popleft()
