@@ -38,7 +38,7 @@ class Surface:
     """The operations of the document."""
 
     def __init__(self) -> None:
-        paths = json.loads(document("application/json"))["paths"]
+        paths = json.loads(document())["paths"]
         self.operations = [
             Operation(
                 id=described["operationId"],

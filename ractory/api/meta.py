@@ -6,7 +6,6 @@ from django.db import Error, connection
 from django.http import HttpResponse
 from django.urls import reverse_lazy
 from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.renderers import OpenApiYamlRenderer2
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.request import Request
@@ -16,7 +15,7 @@ from rest_framework.views import APIView
 from ractory import __version__
 from ractory.api.openapi import an_object, answer, named
 from ractory.api.probes import draining
-from ractory.api.rendering import JsonRenderer
+from ractory.api.rendering import JsonRenderer, to_json
 
 UNREACHED, LEAVING = "The database does not answer.", "The server is about to stop."
 STATE = {"status": {"type": "string", "enum": ["ok", "unavailable"]}, "version": {"type": "string"}}
@@ -59,25 +58,19 @@ class HealthView(LivenessView):
         return super().get(request)
 
 
-RENDERERS = {renderer.media_type: renderer for renderer in (JsonRenderer(), OpenApiYamlRenderer2())}
-
-
 @cache
-def document(media_type: str) -> bytes:
+def document() -> bytes:
     """The document. It is the same for everyone, so it is made once."""
     schema = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]  # partly typed
-    return RENDERERS[media_type].render(schema)
+    return to_json(schema)
 
 
 class SchemaView(APIView):
-    """`GET /api/schema`: YAML if `Accept` asks for it, else JSON."""
-
     schema = None
     authentication_classes = permission_classes = ()
 
     def get(self, request: Request) -> HttpResponse:
-        media_type = request._request.get_preferred_type(list(RENDERERS)) or JsonRenderer.media_type
-        return HttpResponse(document(media_type), content_type=media_type, headers={"Vary": "Accept"})
+        return HttpResponse(document(), content_type="application/json")
 
 
 class DocsView(SpectacularSwaggerSplitView):
