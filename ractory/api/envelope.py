@@ -86,7 +86,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exception()
     if isinstance(error, NO_DATABASE):
         said = _unavailable(error)
-        page = HttpResponse(render_to_string("503.html", {"title": said.title}), status=said.status_code)
+        title = said.default_detail.partition(".")[0]
+        page = HttpResponse(render_to_string("503.html", {"title": title}), status=said.status_code)
         response = _plain(request, said.status_code, said.default_detail, page)
         response.headers["Retry-After"] = str(said.wait)
         return response

@@ -75,7 +75,6 @@ class TooLarge(APIException):
 
 class Unavailable(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    title = "The database does not answer"
     default_detail = "The database does not answer. Send the request again later."
     wait = 5  # seconds; becomes Retry-After
 
@@ -83,7 +82,6 @@ class Unavailable(APIException):
 class TimedOut(Unavailable):
     """503: PostgreSQL has cut a statement off (ractory.api.timeouts)."""
 
-    title = "The database took too long for this"
     default_detail = (
         "The database took too long for this, or waited too long for others who hold the same rows. "
         "Nothing was written. Send the request again later."
@@ -91,7 +89,6 @@ class TimedOut(Unavailable):
 
 
 class BeingMoved(Unavailable):
-    title = "The company is being moved"
     default_detail = "The company is being moved to another server. Nothing was written. Send the request again later."
 
 
