@@ -103,16 +103,14 @@ class Caller:
 Nobody = ~AllowAny  # the default: an endpoint that forgot to say who may use it is closed
 
 
-class _MayDo(BasePermission):
-    capability: Capability
-    message = "Your role or the key's scopes do not allow this."
+def _may(capability: Capability) -> type[BasePermission]:
+    class May(BasePermission):
+        message = "Your role or the key's scopes do not allow this."
 
-    def has_permission(self, request: Request, view: Any) -> bool:
-        return isinstance(request.user, Caller) and self.capability in request.user.capabilities
+        def has_permission(self, request: Request, view: Any) -> bool:
+            return isinstance(request.user, Caller) and capability in request.user.capabilities
 
-
-def _may(capability: Capability) -> type[_MayDo]:
-    return type("May", (_MayDo,), {"capability": capability})
+    return May
 
 
 MayRead, MayDelete, MaySync = _may(Capability.READ), _may(Capability.DELETE), _may(Capability.SYNC)
