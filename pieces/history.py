@@ -15,8 +15,7 @@ from pieces.models import HISTORIES, LEVELS, LEVELS_BY_PLURAL, NO_ACT, Act, Enti
 from pieces.querysets import dicts
 from pieces.reading import Shown, counted, read_within
 from ractory.api.errors import Gone
-from ractory.api.paging import MAX_PAGE_BYTES, Page, fitting
-from ractory.api.rendering import to_json
+from ractory.api.paging import MAX_PAGE_BYTES, Page
 
 Guid = uuid.UUID
 State = Mapping[str, Any]  # the columns of a row, or of its history, by name
@@ -154,8 +153,8 @@ def read_history(model: type[Entity], guid: Guid, page: Page) -> tuple[list[Show
     entries = [entry(model, old, new, acts) for new, old in pairwise(states)]
     if not more and is_first(states[-1]):
         entries.append(entry(model, None, states[-1], acts))
-    fits = fitting((len(to_json(each)) for each in entries[: page.limit]), most=MAX_PAGE_BYTES)
-    return entries[:fits], (states[fits]["id"],) if more or len(entries) > fits else None
+    shown = entries[: page.limit]
+    return shown, (states[len(shown)]["id"],) if more or len(entries) > len(shown) else None
 
 
 def read_acts(acts: Collection[Guid], page: Page) -> tuple[list[Shown], Sequence[Any] | None]:
@@ -168,11 +167,8 @@ def read_acts(acts: Collection[Guid], page: Page) -> tuple[list[Shown], Sequence
         found, after = found + changes, None
         if more:
             break
-    fits = fitting((len(to_json(each)) for each in found), most=MAX_PAGE_BYTES)
-    if not (more or len(found) > fits):
-        return found, None
-    last = found[fits - 1]
-    return found[:fits], (LEVELS.index(LEVELS_BY_PLURAL[last["entity"]]), last["guid"])
+    last = found[-1] if more else None
+    return found, (LEVELS.index(LEVELS_BY_PLURAL[last["entity"]]), last["guid"]) if last else None
 
 
 def _changes_of(level: type[Entity], acts: Collection[Guid], after: Guid | None, most: int) -> tuple[list[Shown], bool]:

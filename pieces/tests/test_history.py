@@ -244,7 +244,7 @@ def test_thousands_of_changes_are_paged_through_in_a_fixed_number_of_queries(rea
 
 
 def test_a_page_of_long_entries_ends_early(reader: Api, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading_history, "MAX_PAGE_BYTES", 100_000)
+    monkeypatch.setattr(reading_history, "MAX_PAGE_BYTES", 50_000)
     for number in range(12):
         send(reader, family.piece, **dict.fromkeys(("info2", "info3", "operations"), f"{number}" * 2000))
     pages = follow(reader, f"{path_of(family.piece)}/history?limit=100")

@@ -2,10 +2,9 @@
 row's values in that order: whatever others write meanwhile, no row comes twice and none that stays is missed."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
 from typing import Any, ClassVar
 
 import orjson
@@ -20,11 +19,6 @@ from ractory.api.query import Flag, Parameter, Query, Text, Whole, in_utc
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_PAGE_BYTES = 8 * 1024 * 1024  # of JSON
 MAX_KEYS = 4  # of an ordering: a cursor holds a value of each, and must fit into an address
-
-
-def fitting(sizes: Iterable[int], *, most: int) -> int:
-    """How many objects of these sizes, from the first on, are a page of at most so many bytes; one at least."""
-    return max(1, sum(total <= most for total in accumulate(sizes)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def test_a_page_of_long_rows_ends_early(sync: Sync, family: Family, monkeypatch:
     sync("pieces", *(full_piece(family.component, number, **long) for number in range(10, 22)))
     run = sync.api.delete(path_of(family.project))["X-Sync-Run"]
     whole = changes(sync, run)
-    monkeypatch.setattr(reading_history, "MAX_PAGE_BYTES", 100_000)
+    monkeypatch.setattr(reading_history, "MAX_PAGE_BYTES", 50_000)
     pages = paged(sync, f"{RUNS}/{run}/changes?limit=100")
     assert [each for page in pages for each in page] == whole
     assert len(pages) > 1
