@@ -3,7 +3,7 @@ temporary table, on SQLite by `executemany`."""
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import count
 from operator import attrgetter
@@ -63,24 +63,14 @@ class BulkQuerySet(models.QuerySet[Any]):
         return found
 
     def bulk_update(
-        self,
-        objs: Iterable[Any],
-        fields: Iterable[str],
-        batch_size: int | None = None,
-        *,
-        stamp: str | None = None,
-        unless_same: Mapping[str, str] | None = None,
-        versioned: bool = False,
+        self, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None, *, versioned: bool = False
     ) -> int:
-        """Sets the fields where the rows are there; returns the number of these.
+        """Sets the fields, and `updated_at` (stamp_sql), where the rows are there; returns the number of these.
 
         A row begins with its key; its values are in the order of `fields`. Rows are found by their key alone: whether
-        they are in this set is for the caller to know.
-
-        `stamp` names a further column, which gets the time of writing (stamp_sql).
-        `unless_same` maps a large column to the column of its digest: where the digest stays, the value stays, and the
-        row need not bring it along. With `versioned` each row ends with the version that the stored one must have; one
-        that somebody has written meanwhile stays as it is. On SQLite, where a writing transaction is alone, none has.
+        they are in this set is for the caller to know. With `versioned` each row ends with the version that the stored
+        one must have; one that somebody has written meanwhile stays as it is. On SQLite, where a writing transaction is
+        alone, none has. A picture stays where its digest does, and the row need not bring it along then.
         """
         found, names = list(objs), list(fields)
         if not found or isinstance(found[0], models.Model):
@@ -88,12 +78,12 @@ class BulkQuerySet(models.QuerySet[Any]):
         connection, table = self._table()
         quote, columns = connection.ops.quote_name, (self.model._meta.pk.attname, *names)
         staged = self._staged(columns, found, versioned=versioned)
-        sets = [f"{quote(stamp)} = {stamp_sql(connection, f'{table}.{quote(stamp)}')}"] if stamp else []
+        sets = [f"updated_at = {stamp_sql(connection, f'{table}.updated_at')}"]
         for column in names:
             value = f"staged.{quote(column)}"
-            if unless_same and column in unless_same:
-                old, digest = f"{table}.{quote(column)}", quote(unless_same[column])
-                value = f"CASE WHEN {table}.{digest} = staged.{digest} THEN {old} ELSE {value} END"
+            if column == "picture":
+                same = f"{table}.picture_digest = staged.picture_digest"
+                value = f"CASE WHEN {same} THEN {table}.picture ELSE {value} END"
             sets.append(f"{quote(column)} = {value}")
         key = quote(columns[0])
         # In the order of the key, so that two writers of the same rows wait in one order.

@@ -147,15 +147,13 @@ def update(model: type[Entity], changes: Sequence[Change], *, acts: Acts, verify
     """Updates the rows; those without a state keep theirs, and its indexes are not touched. Raises Stale if one is not
     there, or, with `verify`, has another version than it should: the UPDATE leaves that alone, and the caller must roll
     back. Without, the caller holds the rows' locks."""
-    digests = {"picture": "picture_digest"} if issubclass(model, Pictured) else None
-    options: dict[str, Any] = {"stamp": "updated_at", "unless_same": digests, "versioned": verify}
     for with_state in (False, True):
         some = [change for change in changes if (change.state is not None) is with_state]
         rows = _rows(model, some, acts)
         if verify:
             rows = [(*row, change.version) for change, row in zip(some, rows, strict=True)]
         columns = _columns(model, with_state=with_state)[1:]
-        if model.all_objects.bulk_update(rows, columns, **options) < len(rows):
+        if model.all_objects.bulk_update(rows, columns, versioned=verify) < len(rows):
             raise Stale
 
 
@@ -223,7 +221,7 @@ def soft_delete(deletions: Sequence[Deletion], *, acts: Acts) -> None:
     state: dict[str, Any] = {"is_active": False, "deleted_at": acts.now}
     rows = [(each.root_guid, each.guid, each.act_guid, *state.values(), None) for each in deletions]
     columns = ("deletion_guid", "changed_in", *state, "sent_digest")
-    acts.below["deleted"] += model.all_objects.bulk_update(rows, columns, stamp="updated_at")
+    acts.below["deleted"] += model.all_objects.bulk_update(rows, columns)
     state["deletion"] = Subquery(model.all_objects.filter(guid=OuterRef(model.kind.column)).values("deletion_guid"))
     for level in model.below():
         acts.below["deleted"] += _set(level.objects.in_any_of(model.kind, roots), acts, **state)

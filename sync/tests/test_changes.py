@@ -39,6 +39,7 @@ OTHERS = {
         "Feed",
         "Snapshot",
         "SeenBatch",
+        "UploadPart",
     ),
 }
 
