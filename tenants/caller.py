@@ -63,12 +63,8 @@ CAPABILITIES_AT_DESK = CAPABILITIES | {Role.INTEGRATION: frozenset({Capability.R
 # What Django's pages take, by its names for permissions. Other rows may be looked at by all. The rest nobody may do:
 # nothing is deleted for good, and what changes data has pages of its own (`StaffAdmin.route`).
 _MANAGED = [f"{action}_{model}" for action in ("view", "add", "change") for model in ("user", "apikey", "company")]
-_AT_DESK = dict.fromkeys(_MANAGED, Capability.MANAGE)
-_AT_DESK |= {
-    "add_company": Capability.MANAGE_COMPANIES,
-    "view_deletion": Capability.DELETE,
-    "view_upload": Capability.SYNC,
-}
+_AT_DESK = dict.fromkeys(_MANAGED, Capability.MANAGE) | {"add_company": Capability.MANAGE_COMPANIES}
+_AT_DESK |= {"view_deletion": Capability.DELETE, "view_upload": Capability.SYNC}
 
 
 def needed_at_desk(name: str) -> Capability | None:
