@@ -20,8 +20,7 @@ from pieces.models import LEVELS_BY_PLURAL
 from pieces.receipts import SyncRun
 from sync.admin.plain_words import in_plain_words
 from sync.admin.runs import did, rows_of, when
-from sync.files.columns import fields_of, in_words, problems
-from sync.files.tables import NULL
+from sync.files.tables import NULL, fields_of, in_words, problems
 from sync.files.uploads import BATCH, MAX_FILE, Row, advance, begin, go_on, store, text_of
 from sync.models import Overtaken, Upload
 from tenants.admin.staff import StaffAdmin, at, caller_of

@@ -47,15 +47,11 @@ class Source:
     """A stream of bytes, without gzip and a byte order mark. Raises BadFile if it can't be read, or is longer
     (`limit`)."""
 
-    def __init__(self, file: BufferedReader, limit: float = math.inf) -> None:
+    def __init__(self, file: BufferedReader, limit: float = math.inf, size: int = 0) -> None:
         self._file, self._left, self._limit = file, limit, limit
-        self.size: int | None = None  # bytes as they lie on the disk; None for a stream
+        self.size = size  # bytes as they lie on the disk; 0 for a stream
         self._line = 0  # of the line that is being read
         with self._reading():
-            if file.seekable():
-                start = file.tell()
-                self.size = file.seek(0, os.SEEK_END)
-                file.seek(start)
             is_gzip = file.peek(1)[:1] == GZIP
             self._stream = cast(IO[bytes], gzip.GzipFile(fileobj=file) if is_gzip else file)
             self.start = self._stream.read(START).removeprefix(BOM)
@@ -66,7 +62,7 @@ class Source:
     @property
     def position(self) -> int:
         """How many of `size` bytes have been read."""
-        return self._file.tell() if self.size is not None else 0
+        return self._file.tell() if self.size else 0
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, none at the end."""
@@ -110,7 +106,7 @@ def opened(path: str) -> Iterator[Source]:
     except OSError as error:
         raise BadFile(_reason(error)) from error
     with file as stream:  # what goes wrong within this context is not ours
-        yield Source(cast(BufferedReader, stream))
+        yield Source(cast(BufferedReader, stream), size=0 if path == STDIN else os.path.getsize(path))
 
 
 def _reason(error: Exception) -> str:

@@ -20,11 +20,10 @@ from openpyxl.utils import get_column_letter
 from pieces.models import LEVELS_BY_PLURAL, Entity, Piece
 from ractory.api.errors import Fault
 from ractory.api.retry import in_transaction
-from sync.files.columns import Unusable, fields_of, guess, in_words, value_of
 from sync.files.importing import COUNTS, Importer, batches_of
 from sync.files.reading import BadFile, FileRow, Source, detect, json_rows, ndjson_rows
 from sync.files.spreadsheets import MAX_COLUMNS, Sheet
-from sync.files.tables import records
+from sync.files.tables import Unusable, fields_of, guess, in_words, records, value_of
 from sync.matching import MATCHED_BY
 from sync.models import MAX_NAME, Overtaken, Upload, UploadPart
 from tenants.scope import company_scope

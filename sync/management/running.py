@@ -26,7 +26,7 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def meter(size: int | None, done: int = 0) -> Iterator[Callable[[int, int], None]]:
+def meter(size: int, done: int = 0) -> Iterator[Callable[[int, int], None]]:
     """A function to be given the rows that are done (`done` by an earlier run) and the bytes of `size`. It shows the
     rate, and the time left where there is a size: by a bar on a terminal, by a line now and then in a pipe."""
     started = said = time.monotonic()
@@ -43,7 +43,7 @@ def meter(size: int | None, done: int = 0) -> Iterator[Callable[[int, int], None
             part = f", {position / size:.0%}" if size else ""
             say(f"{rows:,} rows{part}, {rate:,.0f} rows/s")
 
-    with tqdm(total=size, unit="B" if size else "rows", unit_scale=True, disable=None, leave=False) as bar:
+    with tqdm(total=size or None, unit="B" if size else "rows", unit_scale=True, disable=None, leave=False) as bar:
         yield show
 
 

@@ -12,8 +12,8 @@ from django.db import models
 
 from pieces.models import Piece, Project
 from sync.files import spreadsheets, uploads
-from sync.files.columns import Unusable, value_of
 from sync.files.spreadsheets import Sheet
+from sync.files.tables import Unusable, value_of
 from sync.tests.files import packed
 from sync.tests.uploading import LIST, page_of, uploaded
 from tenants.models import Company

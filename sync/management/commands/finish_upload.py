@@ -20,7 +20,7 @@ class Command(PrintingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         garbage_collection.tune()
         upload = row_of(Upload.objects.all(), options["guid"], "upload")
-        with meter(None) as show:
+        with meter(0) as show:
             while upload.stage in Upload.WORKING:
                 go_on(upload, time.monotonic() + 1)
                 show(upload.rows, 0)
