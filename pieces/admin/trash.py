@@ -4,6 +4,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -39,26 +40,16 @@ KINDS = {"": ("All", Q())} | {level.kind.value: (level.plural, Q(kind=level.kind
 
 
 def confirm(
-    model_admin: StaffAdmin,
-    request: HttpRequest,
-    template: str,
-    *,
-    title: str,
-    preview: Callable[[], dict[str, Any]],
-    act: Callable[[], str],
-    back: str,
+    model_admin: StaffAdmin, request: HttpRequest, act: Callable[[], str], back: str, template: str, **preview: Any
 ) -> HttpResponse:
     """The page of the preview; posted, the act, which says what it did. A conflict is told on the same page."""
-    conflict = None
     if request.method == "POST":
         try:
-            done = in_transaction(act)
-        except Conflict as error:
-            conflict = error.detail
-        else:
-            model_admin.message_user(request, done, messages.SUCCESS)
+            model_admin.message_user(request, in_transaction(act), messages.SUCCESS)
             return redirect(back)
-    return model_admin.page(request, template, title=title, **preview(), conflict=conflict, back=back)
+        except Conflict as conflict:
+            preview["conflict"] = conflict.detail
+    return model_admin.page(request, template, back=back, **preview)
 
 
 @admin.register(Deletion)
@@ -120,15 +111,10 @@ class DeletionAdmin(Exported):
     def restore(self, request: HttpRequest) -> HttpResponse:
         guids = guids_of(request)
         first = get_list_or_404(Deletion.objects.filter(guid__any_of=guids))[0]
-        return confirm(
-            self,
-            request,
-            "pieces/restore.html",
-            title="Restore?",
-            preview=lambda: preview_restore(guids),
-            act=lambda: restore_many(guids, request=request, fitting="fitting" in request.POST),
-            back=page_of(first.kind, first.root_guid) if len(guids) == 1 else "admin:pieces_deletion_changelist",
-        )
+        back = page_of(first.kind, first.root_guid) if len(guids) == 1 else "admin:pieces_deletion_changelist"
+        act = partial(restore_many, guids, request=request, fitting="fitting" in request.POST)
+        preview = preview_restore(guids)
+        return confirm(self, request, act, back, "pieces/restore.html", title="Restore?", **preview)
 
 
 def guids_of(request: HttpRequest) -> list[uuid.UUID]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -146,15 +147,10 @@ class EntityAdmin(Exported):
         guids = guids_of(request)
         get_list_or_404(self.model.all_objects.filter(guid__any_of=guids).values("guid"))
         the_list = reverse(f"admin:pieces_{self.model.kind}_changelist")
-        return confirm(
-            self,
-            request,
-            "pieces/remove.html",
-            title="Delete?",
-            preview=lambda: preview_deletion(self.model, guids),
-            act=lambda: delete_many(self.model, guids, request=request),
-            back=page_of(self.model.kind, guids[0]) if len(guids) == 1 else the_list,
-        )
+        back = page_of(self.model.kind, guids[0]) if len(guids) == 1 else the_list
+        act = partial(delete_many, self.model, guids, request=request)
+        preview = preview_deletion(self.model, guids)
+        return confirm(self, request, act, back, "pieces/remove.html", title="Delete?", **preview)
 
 
 @admin.register(Project)
