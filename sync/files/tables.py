@@ -4,7 +4,7 @@ in front; so has, unless the file is raw, what a spreadsheet would run as a form
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ GERMAN_DATE = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 YES_AND_NO = {"ja": True, "wahr": True, "nein": False, "falsch": False}
 
 Cell = str | int | bool | None
-Columns = list[tuple[str, Callable[[str], Cell] | None] | None]  # a field, and what reads its cells; None: left out
+Columns = list["models.Field[Any, Any] | None"]  # None: left out
 
 
 def csv_rows(source: Source, model: type[Entity], names: Mapping[str, str], *, raw: bool = False) -> Iterator[FileRow]:
@@ -47,7 +47,7 @@ def csv_rows(source: Source, model: type[Entity], names: Mapping[str, str], *, r
     for line, cells in rows:
         if len(cells) == len(columns):
             pairs = zip(columns, cells, strict=True)
-            item = {column[0]: read_cell(cell, column[1], raw=raw) for column, cell in pairs if cell and column}
+            item = {field.attname: read_cell(cell, field, raw=raw) for field, cell in pairs if cell and field}
             yield FileRow(line, orjson.dumps(item))
         elif cells:
             msg = f"The header has {len(columns)} columns, this row {len(cells)}"
@@ -107,30 +107,22 @@ def _columns(model: type[Entity], header: Sequence[str], mapping: Mapping[str, s
         if target in taken:
             raise BadFile(f"the columns {shown(taken[target])} and {shown(name)} are both {target}", 1)
         taken[target] = name
-        columns.append((target, reader_of(fields[target])))
+        columns.append(fields[target])
     return columns
 
 
-def reader_of(field: "models.Field[Any, Any]") -> Callable[[str], Cell] | None:
-    """What makes of a cell what the quick decoder takes; what is no such value goes on as text, to be judged."""
-    if isinstance(field, models.IntegerField):
-        return lambda cell: int(cell) if WHOLE.fullmatch(cell) else cell
-    if isinstance(field, models.BooleanField):
-        return lambda cell: BOOLEANS.get(cell.lower(), cell)
-    return None
-
-
-def read_cell(cell: str, read: Callable[[str], Cell] | None = None, *, raw: bool = False) -> Cell:
-    """What a cell says: a value of its field as `read` has it, or a text."""
+def read_cell(cell: str, field: "models.Field[Any, Any]", *, raw: bool = False) -> Cell:
+    """What a cell says: a value of its field; what is no such value goes on as text, to be judged."""
     if cell == NULL:
         return None
     if cell == EMPTY:
         return ""
     if ESCAPED.fullmatch(cell):
         return cell[1:]
-    if not raw:
-        cell = unescaped(cell)
-    return read(cell) if read else cell
+    text = cell if raw else unescaped(cell)
+    if isinstance(field, models.IntegerField) and WHOLE.fullmatch(text):
+        return int(text)
+    return BOOLEANS.get(text.lower(), text) if isinstance(field, models.BooleanField) else text
 
 
 def cell_of(value: Any, *, raw: bool = False) -> str | int:
@@ -224,4 +216,4 @@ def value_of(cell: Any, field: "models.Field[Any, Any]") -> Any:
         return "{2}-{1:0>2}-{0:0>2}".format(*found.groups())
     if isinstance(field, models.BooleanField) and text.lower() in YES_AND_NO:
         return YES_AND_NO[text.lower()]
-    return read_cell(text, reader_of(field))
+    return read_cell(text, field)
