@@ -5,7 +5,6 @@ formula without a stored result for an empty cell (docs/decisions/0024)."""
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
 from typing import IO, Any
 from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile
@@ -78,7 +77,7 @@ class Sheet:
                     if name == "c":
                         value = self._value(attributes, text, texts)
                         letters = attributes.get("r", "").rstrip("0123456789")
-                        place = _column(letters) if letters else len(cells) + 1
+                        place = column_index_from_string(letters) if letters else len(cells) + 1
                         if value is not None and place > MAX_COLUMNS:
                             raise BadFile(f"it has more than {MAX_COLUMNS} columns", number)
                         if place <= MAX_COLUMNS:
@@ -110,9 +109,6 @@ class Sheet:
             with suppress(OverflowError, ValueError):  # it is none between the years 1 and 9999
                 return {"date": from_excel(number, self._epoch).isoformat()}
         return int(number) if number.is_integer() else number
-
-
-_column = cache(column_index_from_string)
 
 
 def _elements(part: IO[bytes], unit: str, position: Position | None = None) -> Iterator[tuple[str, Any, Any, int]]:
