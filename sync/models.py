@@ -109,10 +109,7 @@ class FileImport(Progress):
 
 class Upload(Progress):
     """A file that somebody has brought by the page "Upload", and how far the server is with it (sync.files.uploads).
-
-    `rows` counts those that are done in the stage; `columns` are the file's, by names that differ; `mapping` has the
-    field of each column that is not left out.
-    """
+    `rows` counts those that are done in the stage; `mapping` has the field of each of the columns, if it has one."""
 
     class Stage(models.TextChoices):
         READING = "reading", "being read"

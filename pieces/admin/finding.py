@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q, QuerySet, Subquery, Value
@@ -29,24 +28,13 @@ GREATEST = ("\U0010ffff", "\u9fa5", "\uffff")
 Condition = Q | Callable[[], Q]  # a function, if it depends on the time
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    text: str
-    hits: Sequence[tuple[str, Sequence[Any]]]  # what has the text as its "piece id", say; the active ones come first
-
-    @property
-    def only(self) -> Entity | None:
-        """The one that is meant, if there is no doubt: a single hit, or the only active one."""
-        everything = {entity.guid: entity for _, entities in self.hits for entity in entities}
-        active = [entity for entity in everything.values() if entity.is_active]
-        sure = active if len(active) == 1 else list(everything.values())
-        return sure[0] if len(sure) == 1 else None
+Hits = list[tuple[str, list[Any]]]  # what has a text as its "piece id", say; the active ones come first
 
 
-def find(text: str) -> Found:
+def find(text: str) -> Hits:
     """What has this text as its guid or, if nothing has, as the whole value of one of the fields above; as typed, else
     in one of the other ways to write it."""
-    text, hits = asked(text), list[tuple[str, list[Any]]]()
+    hits: Hits = []
     with suppress(ValueError):
         guid = guid_of(text)
         hits = [("guid", list(level.all_objects.without_picture().filter(guid=guid))) for level in LEVELS]
@@ -57,7 +45,15 @@ def find(text: str) -> Found:
         found = list(rows[:MAX_HITS])
         same = [entity for entity in found if getattr(entity, field) == text]
         hits.append((field.replace("_", " "), same or found))
-    return Found(text, [(label, entities) for label, entities in hits if entities])
+    return [(label, entities) for label, entities in hits if entities]
+
+
+def meant(hits: Hits) -> Entity | None:
+    """The one that is meant, if there is no doubt: a single hit, or the only active one."""
+    everything = {entity.guid: entity for _, entities in hits for entity in entities}
+    active = [entity for entity in everything.values() if entity.is_active]
+    sure = active if len(active) == 1 else list(everything.values())
+    return sure[0] if len(sure) == 1 else None
 
 
 def _written(text: str, *, is_code: bool) -> list[str]:

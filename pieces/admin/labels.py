@@ -83,9 +83,8 @@ class Labelled(StaffAdmin):
             raise Http404
         guids = guids_of(request)
         get_list_or_404(LEVELS_BY_KIND[kind].objects.filter(guid__any_of=guids).values("guid"))
-        rows = Piece.objects.in_any_of(Kind(kind), guids).select_related("project").order_by("guid")
-        shown = rows.only("piece_id", "barcode", "trolley_cell", "outer_length", "project__code")
-        pieces = list(shown[: MAX_LABELS + 1])
+        rows = Piece.objects.in_any_of(Kind(kind), guids).without_picture().select_related("project").order_by("guid")
+        pieces = list(rows[: MAX_LABELS + 1])
         context = {"most": MAX_LABELS, "is_cut": len(pieces) > MAX_LABELS}
         context["missing"] = len(guids) - len(pieces) if kind == Kind.PIECE else 0
         labels = [Label(piece) for piece in sorted(pieces[:MAX_LABELS], key=attrgetter("piece_id"))]

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from pieces.admin.exporting import Exported
-from pieces.admin.finding import BY_PROJECT, MAX_HITS, asked, beginning, by_choice, by_value, find, in_projects
+from pieces.admin.finding import BY_PROJECT, MAX_HITS, asked, beginning, by_choice, by_value, find, in_projects, meant
 from pieces.admin.history import PER_PAGE, history_of, note_names
 from pieces.admin.labels import Labelled
 from pieces.admin.page import RASTER_IMAGE, about, crumbs_of, groups_of, label_of, with_parents
@@ -195,8 +195,9 @@ class PieceAdmin(Labelled, EntityAdmin):
     @at("find/")
     def find(self, request: HttpRequest) -> HttpResponse:
         """What the search box asks: straight to the one that is meant, or a choice."""
-        found = find(request.GET.get("q", ""))
-        if found.only:
-            return redirect(page_of(found.only.kind, found.only.guid))
-        title = f"“{found.text}”" if found.text else "Find"
-        return self.page(request, "pieces/find.html", title=title, found=found, most=MAX_HITS)
+        text = asked(request.GET.get("q"))
+        hits = find(text)
+        if entity := meant(hits):
+            return redirect(page_of(entity.kind, entity.guid))
+        title = f"“{text}”" if text else "Find"
+        return self.page(request, "pieces/find.html", title=title, text=text, hits=hits, most=MAX_HITS)

@@ -34,14 +34,13 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     note_names(shown)
     # The projects changed last; over every company no index knows them, so by guid.
     order = ("-guid",) if several else ("-updated_at", "-guid")
-    projects = Project.objects.select_related("company").only("code", "company_name", "due_date", "company__name")
     return context | {
         "today": today(now - timedelta(days=1)),
         "companies": companies_by_last_sync(now),
         "refused": [(run, what(run), faults_of(run, run.fault_kinds_json)[:1]) for run in refused],
         "runs": [(run, what(run), result(run)) for run in last],
         "deletions": shown,
-        "projects": projects.order_by(*order)[:ROWS],
+        "projects": Project.objects.select_related("company").order_by(*order)[:ROWS],
         "keys": keys_to_look_after(now) if may(request, Capability.MANAGE) else (),
         "days": DAYS,
         "several": several,

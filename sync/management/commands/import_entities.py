@@ -86,16 +86,15 @@ class Command(PrintingCommand):
                 rows, progress = _rows(source, options), _progress(options)
                 errors = stack.enter_context(_errors_file(options, progress)) if options["errors"] else None
                 chosen = {name: options[name] for name in ("keep_active", "dry_run")}
-                snapshot = _snapshot(progress, options)
-                model = LEVELS_BY_PLURAL[options["entity"]]
-                importer = Importer(model, progress, errors=errors, show=say, snapshot=snapshot, **chosen)
+                chosen |= {"errors": errors, "snapshot": _snapshot(progress, options)}
+                importer = Importer(LEVELS_BY_PLURAL[options["entity"]], progress, show=say, **chosen)
                 if options["resume"]:
                     importer.skip(rows)
             except (BadFile, CommandError) as error:
                 raise CommandError(f"{options['file']}: {error}", returncode=UNREADABLE) from error
             code, trouble = _run(importer, source, rows)
-            if snapshot and not code:
-                code, trouble = _complete(snapshot.guid, progress, options)
+            if importer.snapshot and not code:
+                code, trouble = _complete(importer.snapshot.guid, progress, options)
         if progress.rows or not trouble:
             result = {"rows": progress.rows, **{name: getattr(progress, name) for name in COUNTS}}
             ignored = sorted(importer.ignored)
