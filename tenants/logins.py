@@ -12,7 +12,6 @@ from django.contrib.auth.backends import ModelBackend
 from django.db import OperationalError
 from django.db.models import F
 from django.http import HttpRequest
-from django.utils import timezone
 
 from ractory.api.errors import ConflictRetry
 from ractory.api.middleware import current_caller
@@ -20,7 +19,7 @@ from ractory.api.retry import in_transaction
 from tenants.hashing import one_at_a_time
 from tenants.models import Counter, User
 from tenants.networks import client_address
-from tenants.throttling import Charge, charge
+from tenants.throttling import charge
 
 logger = logging.getLogger(__name__)
 
@@ -35,16 +34,14 @@ class Attempt:
             address = ip_network((address, 64), strict=False)
         self.address, self.account = address and f"logins from {address}", _account_counter(account)
         all_from, failed_from = settings.THROTTLE_ALL_LOGINS_ADDRESS, settings.THROTTLE_LOGINS_ADDRESS
-        charges = []
         for counter, whose, of_all, of_failed in (
             (self.address, " from this address", all_from, failed_from),
             (self.account, " of this account", settings.THROTTLE_ALL_LOGINS, settings.THROTTLE_LOGINS),
         ):
             if counter and account is not None:  # a token costs no hash
-                charges.append(Charge(f"all {counter}", 1, of_all, "logins", whose))
+                charge(f"all {counter}", 1, of_all, "logins", whose)
             if counter and may_fail:
-                charges.append(Charge(counter, 1, of_failed, "failed logins", whose))
-        charge(charges, now=timezone.now())
+                charge(counter, 1, of_failed, "failed logins", whose)
 
     def succeeded(self) -> None:
         """The account's failures are forgotten; an address gets back this attempt only, or one good account would do

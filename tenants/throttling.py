@@ -3,9 +3,6 @@ counters are rows: all workers of all hosts count together (docs/decisions/0012-
 
 import logging
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -31,49 +28,30 @@ UPSERT = """
     RETURNING used - %(amount)s, until"""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """So much more on a counter that may take `rate` in a window, which begins with the first charge."""
-
-    counter: str
-    amount: int
-    rate: Rate | None  # None: without a limit, so it is not counted
-    said: str  # what is refused, to a person and as the refusal's code: "requests"
-    whose: str = ""  # " of this company"
-
-
-def charge(charges: Iterable[Charge], *, now: datetime) -> None:
-    """Puts each charge on its counter, in this order, up to the first that is refused, which is counted too: for it the
-    limit was used up before, so no batch is too large to get through. Raises Throttled with the seconds until the
-    window ends. Each charge is committed at once, so that nobody waits for a counter; on SQLite, where a transaction
-    has to take the write lock, all of them are one."""
-    limited = [(one, one.rate) for one in charges if one.rate]
-    if not limited:
+def charge(counter: str, amount: int, rate: Rate | None, said: str, whose: str = "") -> None:
+    """Puts so much more on a counter that may take `rate` in a window, which begins with the first charge; without a
+    rate it is not counted. Raises Throttled, of `said` ("requests") and `whose` they are, with the seconds until the
+    window ends, if the limit was used up before: so no batch is too large to get through. It is committed at once, so
+    that nobody waits for a counter."""
+    if rate is None:
         return
-    milliseconds = int(now.timestamp() * 1000)
+    (limit, seconds), now = rate, int(timezone.now().timestamp() * 1000)
+    values: dict[str, Any] = {"name": counter, "amount": amount, "until": now + seconds * 1000, "now": now}
 
-    def first_refusal() -> Throttled | None:  # returned, not raised: the charges before it are to stay
-        for one, (limit, seconds) in limited:
-            until = milliseconds + seconds * 1000
-            values: dict[str, Any] = {"name": one.counter, "amount": one.amount, "until": until, "now": milliseconds}
-            already, until = connection.cursor().execute(UPSERT, values).fetchone()
-            if already >= limit:
-                wait = max(1, math.ceil((until - milliseconds) / 1000))
-                detail = f"Too many {one.said}{one.whose}: {limit} in {seconds} seconds are allowed."
-                return Throttled(wait, detail, one.said)
-        return None
+    def add() -> Any:
+        return connection.cursor().execute(UPSERT, values).fetchone()
 
-    refusal = first_refusal() if connection.vendor == "postgresql" else in_transaction(first_refusal)
-    if refusal is not None:
-        raise refusal
+    already, until = add() if connection.vendor == "postgresql" else in_transaction(add)
+    if already >= limit:
+        detail = f"Too many {said}{whose}: {limit} in {seconds} seconds are allowed."
+        raise Throttled(max(1, math.ceil((until - now) / 1000)), detail, said)
 
 
 def _charge_caller(caller: Caller, what: str, amount: int, own: Rate | None, company: Rate | None) -> None:
     """The caller's own counter first: what it is refused is not put on its company's."""
-    charges = [Charge(f"{what} {caller.guid}", amount, own, what, " of this API key or user")]
+    charge(f"{what} {caller.guid}", amount, own, what, " of this API key or user")
     if caller.company:
-        charges.append(Charge(f"{what} {caller.company}", amount, company, what, " of this company"))
-    charge(charges, now=timezone.now())
+        charge(f"{what} {caller.company}", amount, company, what, " of this company")
 
 
 class RequestThrottle(BaseThrottle):
