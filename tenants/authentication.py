@@ -5,7 +5,7 @@ sessions of the admin (`User._get_session_auth_hash`)."""
 import logging
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -93,13 +93,7 @@ LENIENCE = timedelta(seconds=10)
 ENDED = "The session has ended; log in again."
 
 
-class Tokens(NamedTuple):
-    """As they go over the wire; `expires_in` are the seconds that the access token is good for."""
-
-    access_token: str
-    refresh_token: str
-    role: str
-    expires_in: int
+Tokens = dict[str, Any]  # a pair as it goes over the wire (TokensSerializer)
 
 
 def begin(user: User) -> Tokens:
@@ -158,6 +152,6 @@ def _new_pair(user: User, login: uuid.UUID) -> tuple[Tokens, dict[str, Any]]:
     refresh: RefreshToken = RefreshToken.for_user(user)
     refresh["sid"] = str(login)  # its access token takes it over
     latest = {"refresh_jti": refresh["jti"], "expires_at": datetime.fromtimestamp(refresh["exp"], UTC)}
-    expires_in = int(jwt_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
-    tokens = Tokens(str(refresh.access_token), str(refresh), user.role, expires_in)
+    tokens: Tokens = {"access_token": str(refresh.access_token), "refresh_token": str(refresh), "role": user.role}
+    tokens["expires_in"] = int(jwt_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
     return tokens, {**latest, "renewed_at": timezone.now()}

@@ -118,7 +118,7 @@ class LoginView(_PublicView):
             raise AuthenticationFailed("Wrong email or password.")
         if user.tenant is not None and user.tenant.moved_to:  # while it is being moved one may log in, and read
             user.tenant.check_place(request._request)
-        return Response(begin(user)._asdict())
+        return Response(begin(user))
 
 
 class RefreshView(_PublicView):
@@ -134,7 +134,7 @@ class RefreshView(_PublicView):
         attempt = Attempt(request._request)
         tokens = renew(given["refresh_token"])
         attempt.succeeded()
-        return Response(tokens._asdict())
+        return Response(tokens)
 
 
 class MeView(APIView):

@@ -186,7 +186,7 @@ class World:
         if name == "login":
             return {"email": UserFactory.create(company=company).email, "password": PASSWORD}
         if name == "refresh":
-            return {"refresh_token": begin(UserFactory.create(company=company)).refresh_token}
+            return {"refresh_token": begin(UserFactory.create(company=company))["refresh_token"]}
         if name == "snapshots":
             return {"entity": "pieces", "company_guid": company.guid}
         above = self.piece_of(company)

@@ -40,7 +40,8 @@ def token(transactional_db: None) -> str:
     CompanyFactory.create(guid=uuid.UUID(MANAGED["companies"]))
     UserFactory.create(guid=uuid.UUID(MANAGED["users"]), company=company, role=Role.OPERATOR)
     issue_key(company, guid=uuid.UUID(MANAGED["api-keys"]))
-    return begin(UserFactory.create(role=Role.SYSTEM_ADMIN, company=None)).access_token
+    access: str = begin(UserFactory.create(role=Role.SYSTEM_ADMIN, company=None))["access_token"]
+    return access
 
 
 @pytest.mark.usefixtures("_no_delay")

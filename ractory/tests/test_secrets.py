@@ -42,7 +42,7 @@ class Secrets:
 def secrets(company: Company) -> Secrets:
     user = UserFactory.create(company=company, password=PASSWORD)
     tokens = begin(user)
-    return Secrets(user, issue_key(company), tokens.access_token, tokens.refresh_token)
+    return Secrets(user, issue_key(company), tokens["access_token"], tokens["refresh_token"])
 
 
 @pytest.fixture

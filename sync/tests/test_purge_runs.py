@@ -55,8 +55,8 @@ def test_a_dry_run_only_counts(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_expired_logins_go_those_in_use_stay(capsys: pytest.CaptureFixture[str]) -> None:
     user = UserFactory.create()
-    good, expired = begin(user).refresh_token, begin(user).refresh_token
-    jti = RefreshToken(expired)["jti"]  # type: ignore[arg-type]  # the stubs know tokens only
+    good, expired = begin(user)["refresh_token"], begin(user)["refresh_token"]
+    jti = RefreshToken(expired)["jti"]
     LoginSession.objects.filter(refresh_jti=jti).update(expires_at=timezone.now())
     staff, late = session_of(user), session_of(user)
     Session.objects.filter(session_key=late.session.session_key).update(expire_date=timezone.now())

@@ -90,7 +90,7 @@ def access_works(user: User) -> Callable[[], bool]:
 
 
 def refresh_works(user: User) -> Callable[[], bool]:
-    tokens = [begin(user).refresh_token]
+    tokens = [begin(user)["refresh_token"]]
 
     def works() -> bool:
         answer = Api().post("/api/v1/auth/refresh", {"refresh_token": tokens[-1]})

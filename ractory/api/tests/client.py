@@ -18,7 +18,7 @@ class Api(APIClient):
 
     def with_user(self, user: User) -> Self:
         """From now on calls as this user, with a JWT."""
-        self.credentials(HTTP_AUTHORIZATION=f"Bearer {begin(user).access_token}")
+        self.credentials(HTTP_AUTHORIZATION=f"Bearer {begin(user)['access_token']}")
         return self
 
     def post_raw(self, path: str, body: bytes, content_type: str = "application/json", **headers: str) -> Any:
