@@ -36,14 +36,8 @@ TABLES += [SyncRun, IdempotentAnswer, FileImport]
 BY_NAME = {model._meta.db_table: model for model in TABLES}
 # What only the old database can go on with: tokens that its SECRET_KEY has signed; snapshots, which know the order of
 # its commits; and the records of managing, whose users may be of no company. Uploads are gone in some days anyway.
-LEFT_OUT: dict[Model, str] = {
-    UploadPart: "company",
-    Upload: "company",
-    LoginSession: "user__company",
-    LogEntry: "user__company",
-    SeenBatch: "company",
-    Snapshot: "company",
-}
+LEFT_OUT: dict[Model, str] = dict.fromkeys([UploadPart, Upload, SeenBatch, Snapshot], "company")
+LEFT_OUT |= dict.fromkeys([LoginSession, LogEntry], "user__company")
 # Numbers that each database gives by itself, the place of an act among its commits, and where the company is.
 OWN = frozenset({"id", "position", "moved_to"})
 COLUMNS = {

@@ -2,9 +2,7 @@
 
 from django.contrib import admin
 
-from sync.admin import entities, runs, uploads
+from sync.admin import entities, runs, uploads  # noqa: F401  # they register their admins
 
 admin.site.index_title = "Home"
 admin.site.index_template = "sync/home.html"
-
-__all__ = ("entities", "runs", "uploads")

@@ -63,9 +63,8 @@ def form_of(model: type[Entity]) -> type[forms.Form]:
     fields = {field.attname: _form_field(field) for field in fields_of(model)}
     if issubclass(model, Pictured):
         fields["picture"] = PictureField(required=False, help_text=f"At most {MAX_PICTURE // 1024} KiB.")
-        fields["no_picture"] = forms.BooleanField(
-            required=False, label="Remove the picture", widget=widgets.UnfoldBooleanSwitchWidget
-        )
+        switch = widgets.UnfoldBooleanSwitchWidget
+        fields["no_picture"] = forms.BooleanField(required=False, label="Remove the picture", widget=switch)
     return type(f"{model.__name__}Form", (forms.Form,), fields)
 
 

@@ -50,10 +50,8 @@ class Sheet:
             reader.read_manifest()
             reader.read_workbook()
             apply_stylesheet(self._archive, reader.wb)
-            sheets = [
-                (sheet.name, rel.target) for sheet, rel in reader.parser.find_sheets() if sheet.state == "visible"
-            ]
-            (self.name, self._path), *others = sheets
+            found = reader.parser.find_sheets()
+            (self.name, self._path), *others = [(one.name, rel.target) for one, rel in found if one.state == "visible"]
         except BadFile:
             raise
         except Exception as error:  # whatever a library makes of a broken file

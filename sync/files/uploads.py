@@ -67,19 +67,14 @@ def go_on(upload: Upload, until: float) -> None:
     Raises ConflictRetry, and what `submit` raises for a company that is closed; what was done before stays."""
     with company_scope(upload.company_guid):
         try:
-            for _ in _steps(upload):
-                if time.monotonic() > until:
-                    break
+            while upload.stage in Upload.WORKING:
+                for _ in _read(upload) if upload.stage == Stage.READING else _submit(upload):
+                    if time.monotonic() > until:
+                        return
         except BadFile as error:
             advance(upload, stage=Stage.UNREADABLE, notes=[str(error)])
         except Overtaken:
             upload.refresh_from_db()
-
-
-def _steps(upload: Upload) -> Iterator[None]:
-    """Each a batch, until a person has to decide."""
-    while upload.stage in Upload.WORKING:
-        yield from _read(upload) if upload.stage == Stage.READING else _submit(upload)
 
 
 def begin(upload: Upload, stage: Stage, **values: Any) -> None:
