@@ -54,8 +54,8 @@ def csv_rows(source: Source, model: type[Entity], names: Mapping[str, str], *, r
             yield FileRow(line, orjson.dumps(cells), Fault((), msg, "csv_width"))
 
 
-def records(source: Source) -> Iterator[tuple[int, list[str]]]:
-    """The records, the header first, each with the line where it begins as an editor counts them."""
+def records(source: Source, *, has_title: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """The records, each with the line where it begins as an editor counts them; first the header, or maybe a title."""
     csv.field_size_limit(MAX_ROW)
     length = 0  # of the record so far, in bytes
 
@@ -73,7 +73,7 @@ def records(source: Source) -> Iterator[tuple[int, list[str]]]:
 
     def spread(delimiter: str) -> tuple[int, int]:
         """Over how many of the first lines, and over how many cells. A title above the header is a single one."""
-        start = source.start.decode(errors="replace").splitlines()
+        start = source.start.decode(errors="replace").splitlines()[: None if has_title else 1]
         counts = [len(cells) for cells in csv.reader(start, delimiter=delimiter) if len(cells) > 1]
         return len(counts), max(counts, default=0)
 

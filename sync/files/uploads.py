@@ -143,7 +143,8 @@ def _rows(upload: Upload, file: Any) -> Iterator[FileRow]:
         sheet = Sheet(file)
         rows = _below_header(sheet.rows(done or None), model, columns)
     elif (kind := detect(source := Source(file, MAX_UNPACKED), model)) == "csv":
-        counted = ((line, cells, number) for number, (line, cells) in enumerate(records(source), start=1))
+        found = records(source, has_title=True)
+        counted = ((line, cells, number) for number, (line, cells) in enumerate(found, start=1))
         rows = _below_header(islice(counted, done, None), model, columns)
     else:
         items = json_rows(source, model) if kind == "json" else ndjson_rows(source)

@@ -49,9 +49,8 @@ class Command(PrintingCommand):
         parser.add_argument("--raw", action="store_true", help=raw)
         parser.add_argument("--include-inactive", action="store_true", help="soft-deleted rows too")
         parser.add_argument("--project", type=guid, metavar="GUID", help="only what belongs to this project")
-        parser.add_argument(
-            "--updated-since", type=moment, metavar="TIME", help="ISO 8601, UTC unless it says otherwise"
-        )
+        since = "ISO 8601, UTC unless it says otherwise"
+        parser.add_argument("--updated-since", type=moment, metavar="TIME", help=since)
         parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
 
     def handle(self, *args: Any, **options: Any) -> None:
