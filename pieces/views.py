@@ -28,7 +28,8 @@ from ractory.api.errors import Unprocessable
 from ractory.api.query import Query, guid_in_path
 from ractory.api.replica import may_lag
 from ractory.api.timeouts import costly_read
-from tenants.caller import Caller, MayDelete, MayRead
+from tenants.caller import Caller
+from tenants.permissions import MayDelete, MayRead
 from tenants.views import TenantView, caller_of
 
 WITHOUT_RECEIPT = (401, 403, 429)  # refusals that no limit bounds: their receipts would fill the table

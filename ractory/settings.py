@@ -197,7 +197,7 @@ THROTTLE_ALL_LOGINS_ADDRESS = read("THROTTLE_ALL_LOGINS_ADDRESS", rate("300/15 m
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.CallerAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["tenants.caller.Nobody"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.permissions.Nobody"],
     "DEFAULT_THROTTLE_CLASSES": ["tenants.throttling.RequestThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["ractory.api.rendering.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],  # for the document: views read by ractory.api.body

@@ -35,7 +35,7 @@ from ractory.api.query import GUID, Flag, Json, Query, Text, Whole
 from ractory.api.rendering import to_json
 from ractory.api.replica import PRIMARY, REPLICA, may_lag
 from sync.models import Feed
-from tenants.caller import MayRead
+from tenants.permissions import MayRead
 from tenants.scope import current_scope, every_company
 from tenants.views import TenantView
 

@@ -20,7 +20,7 @@ from ractory.api.paging import MAX_PAGE_BYTES, CursorQuery, Key, PageQuery
 from ractory.api.query import GUID, Choice, Flag, Moment, Query, Text, guid_in_path
 from sync.openapi import ENTITY, GUID_OR_NULL, RECEIPT
 from sync.undo import acts_of_run, entity_of, undo
-from tenants.caller import MayRead, MaySync
+from tenants.permissions import MayRead, MaySync
 from tenants.scope import current_scope
 
 CHANGE = named("RunChange", an_object({"entity": ENTITY, "guid": GUID, **HISTORY_ENTRY}))

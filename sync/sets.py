@@ -20,7 +20,7 @@ from sync import snapshots
 from sync.models import Snapshot
 from sync.openapi import ENTITY, GUID_OR_NULL, PROJECT
 from sync.snapshots import AT_LEAST, DEFAULT_MAX, LIFE, PERCENT, SCOPE
-from tenants.caller import MaySync
+from tenants.permissions import MaySync
 from tenants.scope import current_scope
 from tenants.views import caller_of
 

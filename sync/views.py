@@ -27,7 +27,7 @@ from sync.openapi import described
 from sync.schemas import split
 from sync.snapshots import open_one
 from sync.submission import Claim, Options, Run, submit
-from tenants.caller import MaySync
+from tenants.permissions import MaySync
 from tenants.scope import current_scope
 from tenants.throttling import charge_rows
 from tenants.views import caller_of

@@ -3,12 +3,9 @@
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from django.db import models
 from rest_framework.exceptions import PermissionDenied
-from rest_framework.permissions import AllowAny, BasePermission
-from rest_framework.request import Request
 
 from ractory.api.errors import MAX_ECHO
 from ractory.api.redaction import cut
@@ -94,20 +91,3 @@ class Caller:
         """Raises 403 for what the caller may not grant."""
         if above := [one for one in held if not self.may_grant(one)]:
             raise PermissionDenied(f"You may not grant {above[0]}: it is more than you have.")
-
-
-Nobody = ~AllowAny  # the default: an endpoint that forgot to say who may use it is closed
-
-
-def _may(capability: Capability) -> type[BasePermission]:
-    class May(BasePermission):
-        message = "Your role or the key's scopes do not allow this."
-
-        def has_permission(self, request: Request, view: Any) -> bool:
-            return isinstance(request.user, Caller) and capability in request.user.capabilities
-
-    return May
-
-
-MayRead, MayDelete, MaySync = _may(Capability.READ), _may(Capability.DELETE), _may(Capability.SYNC)
-MayManage, MayManageCompanies = _may(Capability.MANAGE), _may(Capability.MANAGE_COMPANIES)

@@ -23,9 +23,9 @@ from ractory.api.paging import Page, PageQuery
 from ractory.api.redaction import redacted
 from ractory.api.retry import transactional
 from tenants import serializers
-from tenants.caller import MayManage, MayManageCompanies
 from tenants.logins import Attempt
 from tenants.models import ApiKey, Company, User
+from tenants.permissions import MayManage, MayManageCompanies
 from tenants.scope import Scope, every_company, of_company, within
 from tenants.views import TenantView, caller_of
 

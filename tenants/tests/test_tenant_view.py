@@ -13,8 +13,9 @@ from rest_framework.views import APIView
 from pieces.models import Project
 from pieces.tests.factories import ProjectFactory
 from ractory.api.tests.client import Api
-from tenants.caller import MayDelete, MayRead, MaySync, Role
+from tenants.caller import Role
 from tenants.models import Company
+from tenants.permissions import MayDelete, MayRead, MaySync
 from tenants.scope import ScopeMissing, current_scope, within
 from tenants.tests.factories import UserFactory, issue_key
 from tenants.views import TenantView
