@@ -10,7 +10,7 @@ SECRET = SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_ur
 # Looking at models needs no database of anyone's.
 NO_DATABASE = DATABASE_URL=sqlite://:memory:
 
-.PHONY: bench help install lock lint test test-sqlite test-sqlite-site test-sqlite-apps test-postgresql test-postgresql-site test-postgresql-apps test-postgresql-15 test-browser test-proxies screenshots torture torture-feed fuzz hostile demo
+.PHONY: bench help install lock lint test test-style test-sqlite test-sqlite-site test-sqlite-apps test-postgresql test-postgresql-site test-postgresql-apps test-postgresql-15 test-browser test-proxies screenshots torture torture-feed fuzz hostile demo
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' $(MAKEFILE_LIST) | column -t -s@ 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -40,12 +40,16 @@ lint: $(INSTALLED)  ## style, types, migrations, deployment checks
 	$(NO_DATABASE) $(SECRET) DEBUG=false BEHIND_TLS=true \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 
-PARTS = test-sqlite-site test-sqlite-apps $(if $(DATABASE_URL),test-postgresql,test-postgresql-site test-postgresql-apps)
+PARTS = test-style test-sqlite-site test-sqlite-apps \
+	$(if $(DATABASE_URL),test-postgresql,test-postgresql-site test-postgresql-apps)
 
-test: lint  ## lint, then all tests on SQLite and, at the same time, on PostgreSQL
+test: $(INSTALLED)  ## lint and, at the same time, all tests on SQLite and on PostgreSQL
 	@mkdir -p .cache
-	@$(MAKE) --no-print-directory --jobs=4 TOGETHER=yes $(PARTS); code=$$?; \
+	@$(MAKE) --no-print-directory --jobs=5 TOGETHER=yes $(PARTS); code=$$?; \
 		tail -n 1 $(PARTS:%=.cache/%.log); exit $$code
+
+test-style:
+	@set -o pipefail; $(MAKE) --no-print-directory lint $(OUTPUT)
 
 # Of tests that run together each line begins with the name of its part; the last one is shown again at the end.
 OUTPUT = $(if $(TOGETHER),2>&1 | tee .cache/$@.log | while IFS= read -r line; do echo "$@: $$line"; done)

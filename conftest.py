@@ -4,6 +4,9 @@
 import os
 
 from bench.server import UNLIMITED
+from ractory import garbage_collection
+
+garbage_collection.run_seldom()
 
 for name in (
     *("DEBUG", "BEHIND_TLS", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "MAX_BODY_BYTES", "TRUSTED_PROXIES"),
@@ -29,7 +32,6 @@ from django.test import TransactionTestCase, override_settings
 from django.test.client import ClientHandler
 
 from pieces.tests.factories import AssemblyFactory, ComponentFactory, PieceFactory, ProjectFactory
-from ractory import garbage_collection
 from ractory.api.tests.client import Api
 from tenants.models import Company
 from tenants.scope import every_company, within

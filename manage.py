@@ -15,6 +15,8 @@ from django.core.management import execute_from_command_line
 from django.core.management.base import CommandError, SystemCheckError
 from django.db import InterfaceError, OperationalError, ProgrammingError
 
+from ractory import garbage_collection
+
 
 def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
@@ -22,6 +24,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 def main(arguments: list[str]) -> int:
     """Runs the command; returns the exit code."""
+    garbage_collection.run_seldom()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
     name = " ".join(["manage.py", *arguments[1:2]])
     if arguments[1:2] in (["--version"], ["version"]):

@@ -19,6 +19,7 @@ from ractory.api.surroundings import check_surroundings
 from ractory.api.timeouts import limit_statements
 from tenants.postgresql.guard import guard_server
 
+garbage_collection.run_seldom()
 django.setup(set_prefix=False)
 logging.captureWarnings(True)  # Python's own: lines of the log as any other
 if settings.STATIC_ROOT and not (Path(settings.STATIC_ROOT) / "staticfiles.json").is_file():  # each page would be a 500
