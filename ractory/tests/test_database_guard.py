@@ -62,7 +62,6 @@ def test_a_role_that_policies_do_not_hold_for_is_refused(database: Database, rol
         assert refused.returncode == 1
         assert f"(ractory.E001) Row-level security does not hold for the database role '{role}'" in refused.stderr
     assert manage(database, role, *CHECK, DEBUG="true").returncode == 0
-    assert manage(database, RIGHTLY, *CHECK).returncode == 0
 
 
 def test_no_server_starts_as_such_a_role(database: Database) -> None:

@@ -54,11 +54,17 @@ def pair() -> Iterator[Pair]:
         yield Pair(primary, replica, Tenant.create(known, "Twice Windows"), known)
 
 
-@pytest.fixture
-def server(pair: Pair, tmp_path: Path) -> Iterator[Server]:
-    with pair.serve(tmp_path / "log") as server:
-        until(lambda: pair.is_read_from(server))
+@pytest.fixture(scope="module")
+def running(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pair.serve(tmp_path_factory.mktemp("running") / "log") as server:
         yield server
+
+
+@pytest.fixture
+def server(pair: Pair, running: Server) -> Server:
+    """One for all tests; whatever happened to the replica in the one before, it is read from again."""
+    until(lambda: pair.is_read_from(running))
+    return running
 
 
 def test_lists_and_single_objects_come_from_the_replica(pair: Pair, server: Server) -> None:
@@ -194,20 +200,22 @@ def test_a_replica_that_is_further_behind_than_allowed_is_left_alone(pair: Pair,
     assert "it is too far behind" in (tmp_path / "log").read_text()
 
 
-def test_the_replicas_loss_is_survived_and_its_return_used(pair: Pair, server: Server, tmp_path: Path) -> None:
-    pair.replica.stop()
-    try:
-        pair.tenant.push(server, pair.tenant.project("without"))
-        for _ in range(20):
-            assert "without" in pair.tenant.codes(server)
-        health = pair.tenant.call(server, "GET", "/health")
-        assert (health.status, health.json["status"]) == (200, "ok")
-        log = (tmp_path / "log").read_text()
-        assert log.count("Reads go to the primary, not to the replica") == 1
-        assert "ERROR" not in log
-    finally:
-        pair.replica.start()
-    until(lambda: pair.is_read_from(server))
+def test_the_replicas_loss_is_survived_and_its_return_used(pair: Pair, tmp_path: Path) -> None:
+    with pair.serve(tmp_path / "log") as server:
+        until(lambda: pair.is_read_from(server))
+        pair.replica.stop()
+        try:
+            pair.tenant.push(server, pair.tenant.project("without"))
+            for _ in range(20):
+                assert "without" in pair.tenant.codes(server)
+            health = pair.tenant.call(server, "GET", "/health")
+            assert (health.status, health.json["status"]) == (200, "ok")
+            log = (tmp_path / "log").read_text()
+            assert log.count("Reads go to the primary, not to the replica") == 1
+            assert "ERROR" not in log
+        finally:
+            pair.replica.start()
+        until(lambda: pair.is_read_from(server))
     assert (tmp_path / "log").read_text().count("Reads go to the replica") == 2
 
 

@@ -53,10 +53,8 @@ def is_serving(process: "subprocess.Popen[str]") -> bool:
     return any(line.startswith("Serving until Ctrl-C") for line in iter(process.stdout.readline, ""))
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGHUP, 128 + signal.SIGHUP)],
-)
+# SIGTERM, which is caught as SIGHUP is, comes in the other one.
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGHUP, 128 + signal.SIGHUP)])
 def test_a_signal_ends_the_server_too(number: signal.Signals, code: int) -> None:
     with demo() as process:
         assert is_serving(process)
