@@ -61,11 +61,12 @@ test-sqlite: $(INSTALLED)
 test-postgresql: $(INSTALLED)
 	@set -o pipefail; $(BIN)/python -m ractory.tests.postgresql --no-fsync $(BIN)/python -m pytest --quiet $(ARGS) $(OUTPUT)
 
-# The same in two halves of about the same length, those on PostgreSQL each on a server of its own.
+# The same in two halves of about the same length, those on PostgreSQL each on a server of its own. These take longest, and
+# wait now and then: so they have the processors first.
 test-sqlite-site test-postgresql-site: HALF = ractory --ignore=ractory/api
 test-sqlite-apps test-postgresql-apps: HALF = ractory/api tenants pieces sync bench client
 test-sqlite-site test-sqlite-apps: $(INSTALLED)
-	@set -o pipefail; env -u DATABASE_URL $(BIN)/python -m pytest --quiet $(HALF) $(ARGS) $(OUTPUT)
+	@set -o pipefail; $(if $(TOGETHER),nice -n 5) env -u DATABASE_URL $(BIN)/python -m pytest --quiet $(HALF) $(ARGS) $(OUTPUT)
 
 test-postgresql-site test-postgresql-apps: $(INSTALLED)
 	@set -o pipefail; $(BIN)/python -m ractory.tests.postgresql --no-fsync \
