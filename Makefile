@@ -66,7 +66,7 @@ test-postgresql: $(INSTALLED)
 test-sqlite-site test-postgresql-site: HALF = ractory --ignore=ractory/api
 test-sqlite-apps test-postgresql-apps: HALF = ractory/api tenants pieces sync bench client
 test-sqlite-site test-sqlite-apps: $(INSTALLED)
-	@set -o pipefail; $(if $(TOGETHER),nice -n 5) env -u DATABASE_URL $(BIN)/python -m pytest --quiet $(HALF) $(ARGS) $(OUTPUT)
+	@set -o pipefail; $(if $(TOGETHER),nice -n 2) env -u DATABASE_URL $(BIN)/python -m pytest --quiet $(HALF) $(ARGS) $(OUTPUT)
 
 test-postgresql-site test-postgresql-apps: $(INSTALLED)
 	@set -o pipefail; $(BIN)/python -m ractory.tests.postgresql --no-fsync \

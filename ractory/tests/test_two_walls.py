@@ -158,7 +158,7 @@ def _asks_of_one(route: str, foreign: Tenant) -> Iterator[Ask]:
         for place in PLACES:
             path = path.replace(place, str(one))
         assert "<" not in path
-        for query in ("", "include_inactive=true"):
+        for query in ("",) if is_staffs(route) else ("", "include_inactive=true"):
             yield Ask("GET", path, query)
         if is_managed(route):
             for method in ("PUT", "PATCH", "POST"):
@@ -179,15 +179,12 @@ def _asks_of_many(route: str, own: Tenant, foreign: Tenant) -> Iterator[Ask]:
         {"q": name},
         {"q": guids["piece"]},
     ]
-    others: list[dict[str, Any]] = [
-        {"include_inactive": "true", "detail": "true", "count": "true"},
-        *({field: f"{name} {field}"} for field in TEXTS),
-        *({word: name} for word in ("search", "code")),
-        *({"q": guid} for kind, guid in guids.items() if kind != "piece"),
-        {"deleted": "shown"},
-        {"state": "all"},
-        {"days": "365"},
-    ]
+    others: list[dict[str, Any]] = [{field: f"{name} {field}"} for field in TEXTS]
+    if is_staffs(route):
+        others += [{"q": guid} for kind, guid in guids.items() if kind != "piece"]
+        others += [{"deleted": "shown"}, {"state": "all"}, {"days": "365"}]
+    else:
+        others += [{"include_inactive": "true", "detail": "true", "count": "true"}, {"search": name}, {"code": name}]
     yield from (Ask("GET", route, urlencode(query, doseq=True)) for query in rows)
     yield from (Ask("GET", route, urlencode(query, doseq=True), narrows=True) for query in others)
     if route.startswith("api/v1/sync/"):
@@ -199,6 +196,11 @@ def _asks_of_many(route: str, own: Tenant, foreign: Tenant) -> Iterator[Ask]:
             yield Ask("POST", route, body=body)
             yield Ask("POST", route, f"company_guid={foreign.company.guid}", body)
     yield from _posts(route, foreign)
+
+
+def is_staffs(route: str) -> bool:
+    """Whose parameters are others than those of the API."""
+    return route.startswith("admin/")
 
 
 def is_managed(route: str) -> bool:
@@ -229,8 +231,9 @@ def _posts(path: str, foreign: Tenant) -> Iterator[Ask]:
         **{"decision": "import", "entity": "pieces"},
         "seen": timezone.now().isoformat(),
     }
-    if path.startswith("admin/"):
-        for action in ("delete_chosen", "restore_selected"):
+    if is_staffs(path):
+        is_list = path.count("/") == 3  # actions are of a list
+        for action in ("delete_chosen", "restore_selected")[: 2 if is_list else 1]:
             yield Ask("POST", path, body=form | {"action": action})
     else:
         yield Ask("POST", path)
