@@ -8,7 +8,6 @@ SIGINT, SIGTERM.
 import os
 import signal
 import sys
-from types import FrameType
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
@@ -16,10 +15,7 @@ from django.core.management.base import CommandError, SystemCheckError
 from django.db import InterfaceError, OperationalError, ProgrammingError
 
 from ractory import garbage_collection
-
-
-def interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt(number)
+from ractory.signals import catch_signals, exit_code
 
 
 def main(arguments: list[str]) -> int:
@@ -30,13 +26,11 @@ def main(arguments: list[str]) -> int:
     if arguments[1:2] in (["--version"], ["version"]):
         from ractory import __version__
 
-        print(f"Ractory {__version__}")  # noqa: T201
+        sys.stdout.write(f"Ractory {__version__}\n")
         return 0
     if len(arguments) > 1 and arguments[1] not in ("help", "-h", "--help"):
         arguments = [*arguments[:2], "--traceback", *arguments[2:]]  # Django's way of leaving errors to its caller
-    # Below `nohup` SIGHUP is ignored, and stays so.
-    caught = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in caught}
+    before = catch_signals()
     try:
         execute_from_command_line(arguments)
     except ImproperlyConfigured as error:
@@ -50,8 +44,8 @@ def main(arguments: list[str]) -> int:
             raise
         return failed(f"{name}: error: the database: {(str(error).splitlines() or ['is away'])[0]}", 3)
     except KeyboardInterrupt as stop:
-        number = (stop.args or (signal.SIGINT,))[0]
-        return failed(f"{name}: error: stopped by {signal.Signals(number).name}", 128 + number)
+        code = exit_code(stop)
+        return failed(f"{name}: error: stopped by {signal.Signals(code - 128).name}", code)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -60,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 def failed(line: str, code: int) -> int:
     sys.stdout.flush()
-    print(line, file=sys.stderr)  # noqa: T201
+    sys.stderr.write(f"{line}\n")
     return code
 
 

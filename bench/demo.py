@@ -18,7 +18,7 @@ import django
 import psutil
 
 from bench.server import Server, gunicorn
-from manage import interrupt
+from ractory.signals import catch_signals, exit_code
 
 PIECES = 1000
 EMAIL = "demo@ractory.example"
@@ -27,15 +27,13 @@ KEY_NAME = "make demo"
 
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ractory.settings")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as it is below `nohup`
-            signal.signal(number, interrupt)
+    catch_signals()
     try:
         django.setup()
         demonstrate()
     except KeyboardInterrupt as stop:
-        number = (stop.args or (signal.SIGINT,))[0]
-        return 0 if number == signal.SIGINT else 128 + int(number)
+        code = exit_code(stop)
+        return 0 if code == 128 + signal.SIGINT else code
     except (AssertionError, OSError) as error:  # an answer that is no success, or none
         print(f"make demo: {error}", file=sys.stderr)
         return 1

@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import uuid
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from ractory.api.errors import ConflictRetry
 from ractory.api.query import in_utc
+from ractory.signals import exit_code
 from ractory.variables import number
 from tenants.models import Company
 from tenants.scope import company_scope, every_company
@@ -86,11 +86,6 @@ def age_of(options: dict[str, Any]) -> timedelta:
     if not (age or options["yes"] or options["dry_run"]):
         raise CommandError("--older-than 0 removes all there is, so it needs --yes", returncode=WRONG_USE)
     return age
-
-
-def exit_code(stop: KeyboardInterrupt) -> int:
-    """As a shell has it; for other signals than SIGINT, manage.py raises it with their number."""
-    return 128 + int((stop.args or (signal.SIGINT,))[0])
 
 
 def taken(steps: Iterable[int], unit: str, total: int | None = None) -> CommandError | None:

@@ -16,6 +16,7 @@ from pieces.acts import Origin
 from pieces.models import LEVELS_BY_PLURAL, Operation
 from ractory import garbage_collection
 from ractory.api.errors import ConflictRetry
+from ractory.signals import exit_code
 from sync.files.importing import COUNTS, Importer, batches_of
 from sync.files.reading import STDIN, BadFile, FileRow, Source, detect, json_rows, ndjson_rows, opened
 from sync.files.tables import csv_rows
@@ -23,7 +24,7 @@ from sync.management.running import held, meter, say
 from sync.models import MAX_SOURCE, FileImport, Overtaken, Snapshot
 from sync.schemas import max_items
 from sync.snapshots import PERCENT, SCOPE, complete, open_one, open_snapshot
-from tenants.management.printing import PrintingCommand, company_of, exit_code, guid, text
+from tenants.management.printing import PrintingCommand, company_of, guid, text
 from tenants.scope import company_scope
 
 SOME_FAULTY, UNREADABLE, NO_DATABASE = 1, 2, 3  # exit codes

@@ -11,8 +11,9 @@ from pieces.integrity import broken_invariants
 from ractory import garbage_collection
 from ractory.api.errors import ConflictRetry
 from ractory.api.retry import rehearsal
+from ractory.signals import exit_code
 from sync.legacy import Migration, old_server
-from tenants.management.printing import PrintingCommand, exit_code, text
+from tenants.management.printing import PrintingCommand, text
 
 
 class Command(PrintingCommand):
