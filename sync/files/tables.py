@@ -50,8 +50,11 @@ def csv_rows(source: Source, model: type[Entity], names: Mapping[str, str], *, r
             item = {field.attname: read_cell(cell, field, raw=raw) for field, cell in pairs if cell and field}
             yield FileRow(line, orjson.dumps(item))
         elif cells:
-            msg = f"The header has {len(columns)} columns, this row {len(cells)}"
-            yield FileRow(line, orjson.dumps(cells), Fault((), msg, "csv_width"))
+            yield FileRow(line, orjson.dumps(cells), Fault((), another_width(columns, cells), "csv_width"))
+
+
+def another_width(columns: Sequence[Any], cells: Sequence[Any]) -> str:
+    return f"The header has {len(columns)} columns, this row {len(cells)}"
 
 
 def records(source: Source, *, has_title: bool = False) -> Iterator[tuple[int, list[str]]]:

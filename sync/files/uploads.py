@@ -23,7 +23,7 @@ from ractory.api.retry import in_transaction
 from sync.files.importing import COUNTS, Importer, batches_of
 from sync.files.reading import BadFile, FileRow, Source, detect, json_rows, ndjson_rows
 from sync.files.spreadsheets import MAX_COLUMNS, Sheet
-from sync.files.tables import Unusable, fields_of, guess, in_words, records, value_of
+from sync.files.tables import Unusable, another_width, fields_of, guess, in_words, records, value_of
 from sync.matching import MATCHED_BY
 from sync.models import MAX_NAME, Overtaken, Upload, UploadPart
 from tenants.scope import company_scope
@@ -124,11 +124,9 @@ def _read(upload: Upload) -> Iterator[None]:
         raise BadFile("it has no rows below the names of its columns")
     others = Upload.objects.filter(entity=upload.entity, columns=upload.columns).exclude(mapping={})
     known = others.order_by("-guid").values_list("mapping", flat=True).first()
-    mapping, file_parts = (
-        known or guess(LEVELS_BY_PLURAL[upload.entity], upload.columns),
-        upload.parts.filter(is_file=True),
-    )
-    advance(upload, file_parts.delete, stage=Stage.COLUMNS, mapping=mapping, notes=upload.notes)
+    mapping = known or guess(LEVELS_BY_PLURAL[upload.entity], upload.columns)
+    drop_file = upload.parts.filter(is_file=True).delete
+    advance(upload, drop_file, stage=Stage.COLUMNS, mapping=mapping, notes=upload.notes)
 
 
 def _rows(upload: Upload, file: Any) -> Iterator[FileRow]:
@@ -167,7 +165,7 @@ def _below_header(rows: Iterator[Any], model: type[Entity], columns: list[str]) 
         filled = [cell for cell in cells if cell not in (None, "")]
         if columns and filled:
             beyond = any(cell not in (None, "") for cell in cells[len(columns) :])
-            fault = f"The header has {len(columns)} columns, this row {len(cells)}" if beyond else None
+            fault = another_width(columns, cells) if beyond else None
             pairs = zip(columns, cells, strict=False)
             yield position, Row(line, {column: cell for column, cell in pairs if cell not in (None, "")}, fault)
         elif len(filled) > 1 or guess(model, list(map(text_of, filled))):
