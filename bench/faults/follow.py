@@ -211,7 +211,7 @@ def torture(folder: Path, *, way: str, seconds: float, seed: int, restarts: int 
             for path in PATHS:
                 body = json.dumps({path: world.items[path]}).encode()
                 client.insist(partial(client.post, f"/api/v1/sync/{path}", body, f"{seed}-{path}"), 200)
-        ports: list[Callable[[], int]] = [lambda server=server: server.port for server in site.servers]  # type: ignore[misc]  # a default in a lambda
+        ports: list[Callable[[], int]] = [partial(getattr, server, "port") for server in site.servers]
         writers = [LateWriter(world, ports[n % 2], site.key, random.Random(f"{seed}/{n}")) for n in range(WRITERS)]
         urls = [server.url for server in site.servers]
         followers = [
